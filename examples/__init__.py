@@ -1,0 +1,1 @@
+"""Runnable examples of the course: one module a section, and full_app."""

@@ -1,0 +1,1 @@
+"""The complete OpenAI-compatible service; start at `main.create_app`."""

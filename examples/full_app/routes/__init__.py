@@ -1,0 +1,1 @@
+"""One module a resource; routes only translate between HTTP and the services."""
