@@ -1,0 +1,52 @@
+"""Fixtures every room of the tests shares."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.servers import free_port, wait_until
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """asyncio only: uvicorn and redis-py run on nothing else here."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real Redis on a random port with a folder of its own.
+
+    Without `redis-server` the test is skipped on a student's machine; with
+    COURSE_REQUIRE_REDIS set (CI) it fails instead.
+    """
+    binary = shutil.which("redis-server")
+    if binary is None:
+        if os.environ.get("COURSE_REQUIRE_REDIS"):
+            pytest.fail("COURSE_REQUIRE_REDIS is set and redis-server is missing")
+        pytest.skip("redis-server is not installed: the embedded Redis was tested")
+    folder: Path = tmp_path_factory.mktemp("redis")
+    port = free_port()
+    command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
+    with (folder / "redis.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        with redis.Redis(port=port) as client:
+            wait_until(lambda: _answers(client), what="Redis")
+        yield f"redis://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _answers(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False

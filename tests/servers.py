@@ -1,0 +1,99 @@
+"""Real servers for tests: uvicorn in a thread or a process, on a port the system picks."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def wait_until(happened: Any, *, seconds: float = 10.0, what: str = "it") -> None:
+    """Poll `happened()` until it is true; AssertionError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not happened():
+        assert time.monotonic() < deadline, f"{what} did not happen in {seconds} s"
+        pause.wait(0.01)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, for servers that cannot report theirs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serve(app: Any, **options: Any) -> Iterator[str]:
+    """Run an ASGI app under a real uvicorn in a thread; yield its base URL."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app, log_level="warning", timeout_graceful_shutdown=2, **options
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, daemon=True
+    )
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive(), what="start")
+        assert server.started, "the server ended before it was ready"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+@contextmanager
+def process(
+    *command: str,
+    env: dict[str, str] | None = None,
+    cwd: Path = ROOT,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start `python <command>`; end it (SIGTERM, then SIGKILL) on the way out."""
+    started = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        yield started
+    finally:
+        if started.poll() is None:
+            started.send_signal(signal.SIGTERM)
+            try:
+                started.wait(5)
+            except subprocess.TimeoutExpired:
+                started.kill()
+                started.wait(5)
+        if started.stdout is not None:
+            started.stdout.close()
+
+
+def wait_for_http(url: str, *, seconds: float = 15.0) -> None:
+    """Poll `url` until something answers there."""
+
+    def answers() -> bool:
+        try:
+            httpx2.get(url, timeout=2, trust_env=False)
+        except httpx2.TransportError:
+            return False
+        return True
+
+    wait_until(answers, seconds=seconds, what=f"an answer from {url}")
