@@ -1,4 +1,4 @@
-"""Real servers for tests: uvicorn in a thread or a process, on a port the system picks."""
+"""Real servers for tests: uvicorn in a thread or a process, on a free port."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ import uvicorn
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def wait_until(happened: Any, *, seconds: float = 10.0, what: str = "it") -> None:
+def wait_until(
+    happened: Callable[[], bool], *, seconds: float = 10.0, what: str = "it"
+) -> None:
     """Poll `happened()` until it is true; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()

@@ -27,7 +27,7 @@ class Try:
 def try_lines(docstring: str | None) -> list[Try]:
     """Every `curl` command in `docstring`, lines continued with a backslash joined.
 
-    Understands -X, -H, -d, --json (sets Content-Type, implies POST) and ignores -s, -N, -i.
+    Understands -X, -H, -d and --json (sets Content-Type); ignores -s, -N and -i.
     """
     joined = (docstring or "").replace("\\\n", " ")
     lines = (line.strip().removeprefix("$ ") for line in joined.splitlines())
