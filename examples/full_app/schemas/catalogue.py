@@ -1,0 +1,54 @@
+"""Embeddings and the list of models.
+
+Source: OpenAI API reference, embeddings and models.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from examples.full_app.schemas.base import Answer
+
+TokenId = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=8192)]
+
+
+class Embedding(Answer):
+    """One vector: a list of floats, or base64 of little-endian float32."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(Answer):
+    """Tokens read; nothing is generated."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingResponse(Answer):
+    """The answer of `POST /v1/embeddings`."""
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+
+
+class Model(Answer):
+    """A model this service answers for; `description` is ours, clients ignore it."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+    description: str | None = None
+
+
+class ModelList(Answer):
+    """The answer of `GET /v1/models`."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]

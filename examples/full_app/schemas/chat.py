@@ -1,0 +1,264 @@
+"""The request of `POST /v1/chat/completions`: section 2's, and the rest of OpenAI's.
+
+Every field OpenAI defines is known by name; `UNSUPPORTED_PARAMETERS` says why one of
+them is refused. Source: OpenAI API reference, chat completions.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StrictBool,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from examples import s2_models as s2
+from examples.full_app.schemas.base import (
+    MAX_TOOLS,
+    JSONSchema,
+    ModelName,
+    ShortText,
+    ToolName,
+    Wire,
+)
+from examples.full_app.schemas.messages import ChatMessage
+
+MAX_CHOICES = 16
+
+UNSUPPORTED_PARAMETERS` says why one of them is refused). What clients echo back in
+an assistant message is accepted and dropped (`DROPPED_ECHO_FIELDS`).
+Source: the OpenAI API reference, chat completions, embeddings and models.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from examples import s2_models as s2
+
+ModelName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$", max_length=128)
+]
+ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
+CallId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+JSONSchema = dict[str, Any]
+FinishReason = s2.FinishReason | Literal["tool_calls"]
+
+MAX_CHOICES = 16
+MAX_TOOLS = 128
+
+UNSUPPORTED_PARAMETERS: Mapping[str, str] = {
+    "audio": "this service answers in text",
+    "function_call": "it was replaced by `tool_choice`",
+    "functions": "it was replaced by `tools`",
+    "modalities": "this service answers in text",
+    "moderation": "no moderation model is configured",
+    "prediction": "predicted outputs are not implemented",
+    "prompt_cache_options": "prompts are not cached",
+    "prompt_cache_retention": "prompts are not cached",
+    "web_search_options": "this service makes no calls to the web",
+}
+class FunctionDefinition(Wire):
+    """A function the model may ask for; `parameters` is a JSON Schema."""
+
+    name: ToolName
+    description: Annotated[str, StringConstraints(max_length=10_000)] | None = None
+    parameters: JSONSchema | None = None
+    strict: StrictBool | None = None
+
+
+class Tool(Wire):
+    """A tool offered to the model."""
+
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class NamedFunction(Wire):
+    """The function a `tool_choice` insists on."""
+
+    name: ToolName
+
+
+class NamedToolChoice(Wire):
+    """`tool_choice` that insists on one function."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class JSONSchemaFormat(Wire):
+    """A schema the answer must satisfy."""
+
+    name: ToolName
+    description: Annotated[str, StringConstraints(max_length=10_000)] | None = None
+    schema_: JSONSchema = Field(alias="schema", default_factory=dict)
+    strict: StrictBool | None = None
+
+
+class TextResponseFormat(Wire):
+    """Plain text, the default."""
+
+    type: Literal["text"]
+
+
+class JSONObjectResponseFormat(Wire):
+    """Any JSON object."""
+
+    type: Literal["json_object"]
+
+
+class JSONSchemaResponseFormat(Wire):
+    """JSON that validates against a given schema."""
+
+    type: Literal["json_schema"]
+    json_schema: JSONSchemaFormat
+
+
+ResponseFormat = Annotated[
+    TextResponseFormat | JSONObjectResponseFormat | JSONSchemaResponseFormat,
+    Discriminator("type"),
+]
+
+
+class StreamOptions(Wire):
+    """Whether a last chunk with the usage is wanted."""
+
+    include_usage: StrictBool = False
+    include_obfuscation: StrictBool = False
+
+
+Penalty = Annotated[float, Field(ge=-2, le=2, strict=True, allow_inf_nan=False)]
+StopText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class ChatCompletionRequest(s2.ChatCompletionRequest):
+    """`POST /v1/chat/completions`: section 2's request and the rest of OpenAI's fields.
+
+    `null` means "not given", as it does in OpenAI's API. Where both token limits are
+    given they must agree; `output_limit` is the one that counts.
+    """
+
+    messages: list[ChatMessage] = Field(  # type: ignore[assignment]  # more roles
+        min_length=1, max_length=1000, description="The conversation so far."
+    )
+    model: ModelName
+    max_completion_tokens: (
+        Annotated[int, Field(ge=1, le=16_384, strict=True)] | None
+    ) = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES, strict=True)] = 1
+    stop: (
+        Annotated[
+            list[StopText],
+            Field(max_length=4),
+            BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+        ]
+        | None
+    ) = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1, strict=True)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
+    parallel_tool_calls: StrictBool = True
+    response_format: ResponseFormat | None = None
+    stream_options: StreamOptions | None = None
+    logprobs: StrictBool = False
+    top_logprobs: Annotated[int, Field(ge=0, le=20, strict=True)] | None = None
+    frequency_penalty: Penalty = 0.0
+    presence_penalty: Penalty = 0.0
+    logit_bias: dict[ShortText, float] | None = Field(default=None, max_length=1024)
+    reasoning_effort: ShortText | None = None
+    verbosity: ShortText | None = None
+    service_tier: ShortText | None = None
+    store: StrictBool = False
+    metadata: (
+        dict[ShortText, Annotated[str, StringConstraints(max_length=512)]] | None
+    ) = Field(default=None, max_length=16)
+    prompt_cache_key: ShortText | None = None
+    safety_identifier: ShortText | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def known_parameters(cls, value: object) -> object:
+        """Drop nulls, and name the fields of OpenAI's that this service lacks."""
+        if not isinstance(value, dict):
+            return value
+        for name, why in UNSUPPORTED_PARAMETERS.items():
+            if value.get(name) is not None and value[name] != ["text"]:
+                raise PydanticCustomError(
+                    "unsupported_parameter",
+                    "`{param}` is not supported: {why}.",
+                    {"param": name, "why": why},
+                )
+        return {
+            key: item
+            for key, item in value.items()
+            if item is not None and key not in UNSUPPORTED_PARAMETERS
+        }
+
+    @model_validator(mode="after")
+    def check_context_window(self) -> Self:
+        """Left to the service, which knows the model's window and counts tokens."""
+        return self
+
+    @model_validator(mode="after")
+    def check_combinations(self) -> Self:
+        """Fields that only make sense, or none, together."""
+        limits = {"max_tokens", "max_completion_tokens"} & self.model_fields_set
+        if len(limits) == 2 and self.max_tokens != self.max_completion_tokens:
+            raise _conflict(
+                "max_tokens",
+                "give max_completion_tokens or max_tokens, or the same twice",
+            )
+        if self.stream_options is not None and not self.stream:
+            raise _conflict("stream_options", "it is for stream: true only")
+        if self.tool_choice not in (None, "none", "auto") and not self.tools:
+            raise _conflict("tool_choice", "it needs tools")
+        if isinstance(self.tool_choice, NamedToolChoice):
+            offered = {tool.function.name for tool in self.tools or []}
+            if self.tool_choice.function.name not in offered:
+                raise _conflict(
+                    "tool_choice", "it names a function that tools does not"
+                )
+        if self.top_logprobs is not None and not self.logprobs:
+            raise _conflict("top_logprobs", "it needs logprobs: true")
+        return self
+
+    @property
+    def output_limit(self) -> int:
+        """Tokens an answer may have, at most."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with a usage chunk."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+def _conflict(param: str, why: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "parameter_conflict", "`{param}`: {why}.", {"param": param, "why": why}
+    )
+
+
