@@ -31,7 +31,7 @@ class TopLogprob(Answer):
 class TokenLogprob(TopLogprob):
     """One sampled token and its alternatives."""
 
-    top_logprobs: list[TopLogprob] = []
+    top_logprobs: list[TopLogprob] = Field(default_factory=list)
 
 
 class ChoiceLogprobs(Answer):

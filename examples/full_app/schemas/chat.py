@@ -9,7 +9,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     BeforeValidator,
-    Discriminator,
     Field,
     StrictBool,
     StringConstraints,
@@ -18,52 +17,16 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from examples import s2_models as s2
-from examples.full_app.schemas.base import (
-    MAX_TOOLS,
-    JSONSchema,
-    ModelName,
-    ShortText,
-    ToolName,
-    Wire,
-)
+from examples.full_app.schemas.base import MAX_TOOLS, ModelName, ShortText
 from examples.full_app.schemas.messages import ChatMessage
-
-MAX_CHOICES = 16
-
-UNSUPPORTED_PARAMETERS` says why one of them is refused). What clients echo back in
-an assistant message is accepted and dropped (`DROPPED_ECHO_FIELDS`).
-Source: the OpenAI API reference, chat completions, embeddings and models.
-"""
-
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
-
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StrictBool,
-    StringConstraints,
-    field_validator,
-    model_validator,
+from examples.full_app.schemas.parameters import (
+    NamedToolChoice,
+    ResponseFormat,
+    StreamOptions,
+    Tool,
 )
-from pydantic_core import PydanticCustomError
-
-from examples import s2_models as s2
-
-ModelName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$", max_length=128)
-]
-ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
-CallId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-JSONSchema = dict[str, Any]
-FinishReason = s2.FinishReason | Literal["tool_calls"]
 
 MAX_CHOICES = 16
-MAX_TOOLS = 128
 
 UNSUPPORTED_PARAMETERS: Mapping[str, str] = {
     "audio": "this service answers in text",
@@ -76,75 +39,6 @@ UNSUPPORTED_PARAMETERS: Mapping[str, str] = {
     "prompt_cache_retention": "prompts are not cached",
     "web_search_options": "this service makes no calls to the web",
 }
-class FunctionDefinition(Wire):
-    """A function the model may ask for; `parameters` is a JSON Schema."""
-
-    name: ToolName
-    description: Annotated[str, StringConstraints(max_length=10_000)] | None = None
-    parameters: JSONSchema | None = None
-    strict: StrictBool | None = None
-
-
-class Tool(Wire):
-    """A tool offered to the model."""
-
-    type: Literal["function"]
-    function: FunctionDefinition
-
-
-class NamedFunction(Wire):
-    """The function a `tool_choice` insists on."""
-
-    name: ToolName
-
-
-class NamedToolChoice(Wire):
-    """`tool_choice` that insists on one function."""
-
-    type: Literal["function"]
-    function: NamedFunction
-
-
-class JSONSchemaFormat(Wire):
-    """A schema the answer must satisfy."""
-
-    name: ToolName
-    description: Annotated[str, StringConstraints(max_length=10_000)] | None = None
-    schema_: JSONSchema = Field(alias="schema", default_factory=dict)
-    strict: StrictBool | None = None
-
-
-class TextResponseFormat(Wire):
-    """Plain text, the default."""
-
-    type: Literal["text"]
-
-
-class JSONObjectResponseFormat(Wire):
-    """Any JSON object."""
-
-    type: Literal["json_object"]
-
-
-class JSONSchemaResponseFormat(Wire):
-    """JSON that validates against a given schema."""
-
-    type: Literal["json_schema"]
-    json_schema: JSONSchemaFormat
-
-
-ResponseFormat = Annotated[
-    TextResponseFormat | JSONObjectResponseFormat | JSONSchemaResponseFormat,
-    Discriminator("type"),
-]
-
-
-class StreamOptions(Wire):
-    """Whether a last chunk with the usage is wanted."""
-
-    include_usage: StrictBool = False
-    include_obfuscation: StrictBool = False
-
 
 Penalty = Annotated[float, Field(ge=-2, le=2, strict=True, allow_inf_nan=False)]
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -155,7 +49,7 @@ def _as_list(value: object) -> object:
 
 
 class ChatCompletionRequest(s2.ChatCompletionRequest):
-    """`POST /v1/chat/completions`: section 2's request and the rest of OpenAI's fields.
+    """Section 2's request and the rest of OpenAI's fields.
 
     `null` means "not given", as it does in OpenAI's API. Where both token limits are
     given they must agree; `output_limit` is the one that counts.
@@ -260,5 +154,3 @@ def _conflict(param: str, why: str) -> PydanticCustomError:
     return PydanticCustomError(
         "parameter_conflict", "`{param}`: {why}.", {"param": param, "why": why}
     )
-
-
