@@ -1,0 +1,159 @@
+"""Deltas become bytes: the `data:` frames of a stream, or one whole answer.
+
+Frames are written by hand around the JSON of the text, because a chunk's envelope
+never changes within a stream; a test holds every frame against `ChatCompletionChunk`.
+Source: OpenAI API reference (chunk object), WHATWG HTML (server-sent events).
+"""
+
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from examples.full_app.providers.protocol import Delta
+from examples.full_app.schemas.answers import (
+    ChatCompletion,
+    Choice,
+    ChoiceLogprobs,
+    ChunkChoice,
+    ChunkDelta,
+    ResponseMessage,
+    TokenLogprob,
+    ToolCallDelta,
+)
+from examples.full_app.schemas.base import FinishReason
+from examples.full_app.schemas.messages import FunctionCall, ToolCall
+from examples.s2_models import Usage
+from examples.s5_error_handling import ModelError
+
+DONE = b"data: [DONE]\n\n"
+PING = b": ping\n"  # one newline: two end an event, and the official client trips
+
+
+@dataclass(slots=True)
+class ChunkWriter:
+    """Writes the frames of one stream; the first of each choice carries the role."""
+
+    model: str
+    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(16)}")
+    created: int = field(default_factory=lambda: int(time.time()))
+    _opened: set[int] = field(default_factory=set)
+
+    def _frame(self, choices: str, usage: str = "") -> bytes:
+        head = (
+            f'data: {{"id":"{self.id}","object":"chat.completion.chunk",'
+            f'"created":{self.created},"model":{json.dumps(self.model)},'
+        )
+        return f'{head}"choices":[{choices}]{usage}}}\n\n'.encode()
+
+    def delta(self, delta: Delta) -> bytes:
+        """The frame, or frames, of one delta."""
+        opening = b""
+        if delta.index not in self._opened:
+            self._opened.add(delta.index)
+            opening = self._frame(
+                f'{{"index":{delta.index},"delta":{{"role":"assistant","content":""}},'
+                '"finish_reason":null}'
+            )
+        if delta.tool_calls or delta.logprobs:
+            return opening + self._frame(_slow_choice(delta))
+        said = "" if delta.content is None else f'"content":{json.dumps(delta.content)}'
+        reason = json.dumps(delta.finish_reason)
+        return opening + self._frame(
+            f'{{"index":{delta.index},"delta":{{{said}}},"finish_reason":{reason}}}'
+        )
+
+    def usage(self, usage: Usage) -> bytes:
+        """The last frame, for callers who asked for it: no choices, only usage."""
+        return self._frame("", f',"usage":{usage.model_dump_json()}')
+
+
+def _slow_choice(delta: Delta) -> str:
+    """Tool calls and logprobs are rare enough to go through the models."""
+    choice = ChunkChoice(
+        index=delta.index,
+        delta=ChunkDelta(
+            content=delta.content, tool_calls=list(delta.tool_calls) or None
+        ),
+        finish_reason=delta.finish_reason,
+        logprobs=delta.logprobs,
+    )
+    text = choice.model_dump(mode="json", exclude_none=True)
+    return json.dumps({"finish_reason": None, **text})
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ChoiceBuilder:
+    """Collects the deltas of one choice."""
+
+    text: list[str] = field(default_factory=list)
+    calls: dict[int, _Call] = field(default_factory=dict)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+
+    def add(self, delta: Delta) -> None:
+        """Append one delta."""
+        if delta.content is not None:
+            self.text.append(delta.content)
+        for piece in delta.tool_calls:
+            self._add_call(piece)
+        if delta.logprobs is not None:
+            self.logprobs += delta.logprobs.content or []
+        self.finish_reason = delta.finish_reason or self.finish_reason
+
+    def _add_call(self, piece: ToolCallDelta) -> None:
+        call = self.calls.setdefault(piece.index, _Call())
+        call.id = piece.id or call.id
+        call.name = piece.function.name or call.name
+        call.arguments.append(piece.function.arguments or "")
+
+    def build(self, index: int) -> Choice:
+        """The whole choice."""
+        calls = [
+            ToolCall(
+                id=call.id,
+                function=FunctionCall(
+                    name=call.name, arguments="".join(call.arguments)
+                ),
+            )
+            for _, call in sorted(self.calls.items())
+        ]
+        text = "".join(self.text)
+        return Choice(
+            index=index,
+            message=ResponseMessage(
+                content=text if text or not calls else None, tool_calls=calls or None
+            ),
+            finish_reason=self.finish_reason,
+            logprobs=ChoiceLogprobs(content=self.logprobs) if self.logprobs else None,
+        )
+
+
+async def collect(
+    deltas: AsyncIterator[Delta | Usage], model: str, choices: int
+) -> ChatCompletion:
+    """One whole answer of a provider's deltas. Raises ModelError if it breaks off."""
+    builders = [ChoiceBuilder() for _ in range(choices)]
+    usage: Usage | None = None
+    async for item in deltas:
+        if isinstance(item, Usage):
+            usage = item
+        else:
+            builders[item.index].add(item)
+    if usage is None or any(builder.finish_reason is None for builder in builders):
+        raise ModelError("The model's answer broke off.")
+    return ChatCompletion(
+        id=f"chatcmpl-{secrets.token_hex(16)}",
+        created=int(time.time()),
+        model=model,
+        choices=[builder.build(index) for index, builder in enumerate(builders)],
+        usage=usage,
+    )

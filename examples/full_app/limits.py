@@ -1,0 +1,186 @@
+"""How much a caller may use: requests and tokens a minute, decided in one Redis call.
+
+GCRA (the generic cell rate algorithm, ITU-T I.371) keeps one time a budget: when it
+will be full again. All budgets of a call are taken together or not at all; tokens are
+reserved before and settled after, so a refund or a debt is exact.
+Headers: OpenAI's `x-ratelimit-*`, and `RateLimit`/`RateLimit-Policy` of
+draft-ietf-httpapi-ratelimit-headers. Section 4 teaches the token bucket.
+"""
+
+import hashlib
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from examples.full_app.errors import RequestError
+from examples.s5_error_handling import RateLimitExceededError
+
+log = logging.getLogger(__name__)
+
+GCRA = """
+-- KEYS: one a budget. ARGV: force, then for each budget: limit, window ms, cost.
+-- Answers: admitted (1, 0, or -1 for never), then for each budget: left, wait, reset.
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local force, verdict, plans = ARGV[1] == '1', 1, {}
+for i, key in ipairs(KEYS) do
+  local limit, window = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]) * 1000
+  local cost = tonumber(ARGV[3 * i + 1])
+  local full_at = math.max(tonumber(redis.call('GET', key)) or now, now)
+  local after = full_at + cost * window / limit
+  local over = after - now - window
+  if not force and cost > limit then verdict = -1
+  elseif not force and over > 0 and verdict == 1 then verdict = 0 end
+  plans[i] = {limit, window, full_at, after, over}
+end
+local reply = {verdict}
+for i, key in ipairs(KEYS) do
+  local limit, window, full_at, after, over = unpack(plans[i])
+  if verdict == 1 then
+    full_at = math.max(after, now)
+    if full_at > now then
+      local ttl = math.ceil((full_at - now) / 1000)
+      redis.call('SET', key, string.format('%.0f', full_at), 'PX', ttl)
+    else redis.call('DEL', key) end
+  end
+  local left = math.max(0, math.floor(limit - (full_at - now) * limit / window))
+  local wait = verdict == 0 and math.max(0, math.ceil(over / 1000)) or 0
+  local reset = math.ceil((full_at - now) / 1000)
+  reply[#reply + 1] = left
+  reply[#reply + 1] = wait
+  reply[#reply + 1] = reset
+end
+return reply
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`limit` units every `window_seconds`; a burst may use them all at once."""
+
+    name: str
+    limit: int
+    window_seconds: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is left of one budget; `reset_ms` until it is full again."""
+
+    budget: Budget
+    remaining: int
+    reset_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a call has reserved. `headers` tell the caller where it stands."""
+
+    subject: str
+    tokens: int
+    headers: Mapping[str, str]
+
+
+class Limiter:
+    """Reserves before the work and settles after it.
+
+    Redis down: requests pass, with a logged warning, because a limiter that is out
+    must not take the service with it (money is decided elsewhere, and closed).
+    """
+
+    def __init__(self, redis: Redis, requests: Budget, tokens: Budget) -> None:
+        self.requests = requests
+        self.tokens = tokens
+        self._decide = redis.register_script(GCRA)
+
+    async def reserve(self, subject: str, tokens: int) -> Lease:
+        """Take one request and `tokens` tokens, or raise RateLimitExceededError.
+
+        Raises RequestError (413) where `tokens` is over the limit for good.
+        """
+        try:
+            verdict, numbers = await self._run(subject, (1, tokens))
+        except RedisError as error:
+            log.warning("rate limit not checked", extra={"reason": repr(error)})
+            return Lease(subject, 0, {})
+        budgets = (self.requests, self.tokens)
+        standings = [
+            Standing(budget, numbers[3 * i], numbers[3 * i + 2])
+            for i, budget in enumerate(budgets)
+        ]
+        headers = limit_headers(standings)
+        if verdict == -1:
+            raise RequestTooExpensiveError(tokens, self.tokens.limit, headers)
+        if verdict == 0:
+            wait_ms = max(numbers[1], numbers[4], 1)
+            error = RateLimitExceededError(retry_after=wait_ms / 1000)
+            error.headers = {**error.headers, **headers}
+            raise error
+        return Lease(subject, tokens, headers)
+
+    async def settle(self, lease: Lease, used: int) -> None:
+        """Give back what was reserved and not used, or take what was used beyond."""
+        if used == lease.tokens:
+            return
+        try:
+            await self._run(lease.subject, (0, used - lease.tokens), force=True)
+        except RedisError as error:
+            log.warning("rate limit not settled", extra={"reason": repr(error)})
+
+    async def _run(
+        self, subject: str, costs: tuple[int, int], *, force: bool = False
+    ) -> tuple[int, Sequence[int]]:
+        tag = hashlib.blake2b(subject.encode(), digest_size=16).hexdigest()
+        budgets = (self.requests, self.tokens)
+        keys = [f"limit:{{{tag}}}:{budget.name}" for budget in budgets]
+        args: list[int] = [int(force)]
+        for budget, cost in zip(budgets, costs, strict=True):
+            args += [budget.limit, budget.window_seconds * 1000, cost]
+        verdict, *numbers = await self._decide(keys=keys, args=args)
+        return verdict, numbers
+
+
+class RequestTooExpensiveError(RequestError):
+    """One request that asks for more tokens than a whole window has."""
+
+    CODE = "request_too_large"
+    STATUS = RequestError.STATUS.REQUEST_ENTITY_TOO_LARGE
+    recovery = "Ask for fewer tokens, or send less."
+
+    def __init__(self, tokens: int, limit: int, headers: Mapping[str, str]) -> None:
+        super().__init__(
+            f"The request may use {tokens} tokens; the limit a minute is {limit}.",
+            headers=headers,
+        )
+
+
+def limit_headers(standings: Sequence[Standing]) -> dict[str, str]:
+    """The headers of both dialects for these budgets."""
+    headers = {
+        "RateLimit-Policy": ", ".join(
+            f'"{s.budget.name}";q={s.budget.limit};w={s.budget.window_seconds}'
+            for s in standings
+        ),
+        "RateLimit": ", ".join(
+            f'"{s.budget.name}";r={s.remaining};t={math.ceil(s.reset_ms / 1000)}'
+            for s in standings
+        ),
+    }
+    for s in standings:
+        headers[f"x-ratelimit-limit-{s.budget.name}"] = str(s.budget.limit)
+        headers[f"x-ratelimit-remaining-{s.budget.name}"] = str(s.remaining)
+        headers[f"x-ratelimit-reset-{s.budget.name}"] = _duration(s.reset_ms)
+    return headers
+
+
+def _duration(ms: int) -> str:
+    """Milliseconds as OpenAI writes them: `12ms`, `1.5s`, `6m0s`."""
+    if ms < 1000:
+        return f"{ms}ms"
+    minutes, rest = divmod(ms, 60_000)
+    seconds = f"{rest / 1000:g}s"
+    return f"{minutes}m{seconds}" if minutes else seconds

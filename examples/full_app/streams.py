@@ -1,0 +1,116 @@
+"""Streams that begin, stay alive and end honestly, and stop when the client leaves.
+
+What was learned the hard way (reference/stack.md, part e): a JSON endpoint is never
+cancelled when its client goes; a generator suspended at `yield` is not closed until
+the garbage collector comes; a stream that fails and ends cleanly looks complete.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping
+from typing import TypeVar
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from examples.full_app.errors import RequestError
+from examples.full_app.frames import PING
+
+T = TypeVar("T")
+
+STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+class ClientClosedRequestError(RequestError):
+    """The client left before the answer: nobody reads this, logs do (nginx's 499)."""
+
+    CODE = "client_closed_request"
+    STATUS = RequestError.STATUS  # 499 is no registered status
+
+
+async def until_disconnect(request: Request, work: Awaitable[T]) -> T:
+    """The result of `work`, which is cancelled when the client leaves.
+
+    Raises ClientClosedRequestError then. The body must have been read before.
+    """
+    with cancelled_on_disconnect(request.receive):
+        return await work
+    raise ClientClosedRequestError("The client closed the request.")
+
+
+@contextlib.contextmanager
+def cancelled_on_disconnect(receive: Receive) -> Iterator[None]:
+    """A block that is cancelled, and left quietly, when the client leaves."""
+    with anyio.CancelScope() as scope:
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            scope.cancel()
+
+        watcher = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watcher.cancel()
+
+
+class EventStream(Response):
+    """`text/event-stream` of ready-made frames, owned from its first byte to its last.
+
+    While `frames` is silent for `heartbeat` seconds a comment is sent. When the client
+    leaves, `frames` is closed at once, also while it waits for a slow reader.
+    A `frames` that raises breaks the connection off instead of ending it cleanly.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        frames: AsyncGenerator[bytes, None],
+        *,
+        heartbeat: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(headers={**STREAM_HEADERS, **(headers or {})})
+        del self.headers["content-length"]
+        self.frames = frames
+        self.heartbeat = heartbeat
+        self._sending = asyncio.Lock()
+        self._last_sent = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send everything, or stop with the client."""
+        beat = asyncio.create_task(self._beat(send))
+        try:
+            with cancelled_on_disconnect(receive):
+                await self._send_all(send)
+        finally:
+            beat.cancel()
+            with anyio.CancelScope(shield=True):
+                await self.frames.aclose()
+
+    async def _send_all(self, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self.status_code}
+        async with self._sending:
+            await send({**start, "headers": self.raw_headers})
+        async for frame in self.frames:
+            await self._send(send, frame)
+        async with self._sending:
+            self.heartbeat = 0
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send(self, send: Send, frame: bytes) -> None:
+        async with self._sending:
+            self._last_sent = time.monotonic()
+            await send({"type": "http.response.body", "body": frame, "more_body": True})
+
+    async def _beat(self, send: Send) -> None:
+        self._last_sent = time.monotonic()
+        while self.heartbeat:
+            await asyncio.sleep(self._last_sent + self.heartbeat - time.monotonic())
+            if time.monotonic() - self._last_sent >= self.heartbeat > 0:
+                await self._send(send, PING)

@@ -1,0 +1,76 @@
+"""Validation errors as clients see them: named, bounded, and never with the input."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from examples.full_app.errors import RequestError
+from examples.s5_error_handling import ErrorCode
+
+MAX_VALIDATION_ERRORS = 20
+
+
+def from_validation_error(
+    error: RequestValidationError | ValidationError, known: Iterable[str] = ()
+) -> RequestError:
+    """A validation error as the client sees it: at most 20, none with its input.
+
+    An unknown field is named in `param`, with the nearest of the `known` ones.
+    """
+    found = [_describe(item) for item in error.errors()[:MAX_VALIDATION_ERRORS]]
+    first = found[0] if found else {"param": "", "message": "Invalid.", "type": ""}
+    code = _CODES.get(first["type"], ErrorCode.VALIDATION_ERROR)
+    message = (
+        f"{first['param']}: {first['message']}" if first["param"] else first["message"]
+    )
+    if code == "unknown_parameter":
+        message = f"Unknown parameter: '{first['param']}'."
+        near = difflib.get_close_matches(first["param"].rpartition(".")[2], known, 1)
+        message += f" Did you mean '{near[0]}'?" if near else ""
+    return RequestError(
+        message,
+        param=first["param"] or None,
+        code=code,
+        details={"errors": found, "error_count": len(error.errors())},
+    )
+
+
+_CODES = {
+    "extra_forbidden": "unknown_parameter",
+    "unsupported_parameter": "unsupported_parameter",
+    "unsupported_content": "unsupported_content",
+}
+
+
+def _describe(item: Mapping[str, Any]) -> dict[str, str]:
+    """One error without `input` and `ctx`: what a client sent is never echoed."""
+    context = item.get("ctx") or {}
+    param = context.get("param") or _path(item["loc"])
+    message = item["msg"][:300]
+    if item["type"] == "union_tag_invalid":  # its text quotes the input
+        param += f".{context['discriminator'].strip(chr(39))}"
+        message = f"Input should be one of {context['expected_tags']}"
+    return {"param": param, "message": message, "type": item["type"]}
+
+
+_TAGS = {"system", "developer", "user", "assistant", "tool"}
+
+
+def _path(location: Sequence[str | int]) -> str:
+    """`("body", "messages", 2, "content")` as `messages[2].content`, bounded.
+
+    Keys are the caller's text: printable ASCII of each is kept, 64 characters.
+    """
+    path = ""
+    for position, step in enumerate(location[:12]):
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif step in _TAGS and isinstance(location[position - 1], int):
+            continue  # which member of the union was tried, not a field
+        elif step != "body" or path:
+            clean = "".join(c if " " <= c <= "~" else "?" for c in str(step)[:64])
+            path += f".{clean}" if path else clean
+    return path
