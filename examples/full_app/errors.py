@@ -4,15 +4,18 @@ Section 5 teaches a flat body. The official client reads `error` as an object an
 loses code and message of anything else, so here `error` is an object, and the flat
 fields stay beside it."""
 
+import json
 import math
 from collections.abc import Mapping
-from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from examples.s5_error_handling import AIError, ErrorCode
+from examples.s5_error_handling import AIError, CodedError, ErrorCode
+
+MAX_MESSAGE = 1_000  # characters
+MAX_DETAILS = 3_000  # characters of JSON: a body holds them twice, within 8 KiB
 
 
 class ErrorObject(BaseModel):
@@ -35,13 +38,16 @@ class ErrorBody(BaseModel):
     details: dict[str, Any] | None = None
 
 
-class RequestError(AIError):
-    """Base of errors the caller must mend: the same request again cannot succeed."""
+class RequestError(CodedError):
+    """Base of errors the caller must mend: the same request again cannot succeed.
 
-    CODE: ClassVar[str] = ErrorCode.VALIDATION_ERROR
-    STATUS: ClassVar[HTTPStatus] = HTTPStatus.BAD_REQUEST
-    retryable: ClassVar[bool] = False
-    recovery: ClassVar[str] = "Correct the request; `param` names the field."
+    `param` names the field at fault, as OpenAI does.
+    """
+
+    code: str = ErrorCode.VALIDATION_ERROR
+    status_code: int = 400
+    recovery = "Correct the request; `param` names the field."
+    param: str | None = None
 
     def __init__(
         self,
@@ -52,24 +58,22 @@ class RequestError(AIError):
         details: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(
-            message, code or self.CODE, self.STATUS, details, headers=headers
-        )
+        super().__init__(message, details, headers=headers)
+        self.code = code or self.code
         self.param = param
 
 
 class InvalidJSONError(RequestError):
     """The body is not JSON in the strict sense of RFC 8259."""
 
-    CODE = "invalid_json"
+    code = "invalid_json"
     recovery = "Send UTF-8 JSON without NaN, duplicate keys or deep nesting."
 
 
 class InvalidAPIKeyError(RequestError):
     """No API key, or one this service does not know (RFC 6750, section 3)."""
 
-    CODE = "invalid_api_key"
-    STATUS = HTTPStatus.UNAUTHORIZED
+    code, status_code = "invalid_api_key", 401
     recovery = "Send `Authorization: Bearer <key>` with a configured key."
 
     def __init__(self, message: str) -> None:
@@ -79,32 +83,35 @@ class InvalidAPIKeyError(RequestError):
 class PermissionDeniedError(RequestError):
     """The caller is known and may not do this."""
 
-    CODE = "permission_denied"
-    STATUS = HTTPStatus.FORBIDDEN
+    code, status_code = "permission_denied", 403
     recovery = "Use a key with the scope that the message names."
 
 
 class NotFoundError(RequestError):
     """The thing a path names does not exist, or is not the caller's."""
 
-    CODE = "not_found"
-    STATUS = HTTPStatus.NOT_FOUND
+    code, status_code = "not_found", 404
     recovery = "Check the id; finished jobs are kept for a limited time."
+
+
+class ModelNotFoundError(NotFoundError):
+    """No provider of this service serves the model."""
+
+    code = "model_not_found"
+    recovery = "Pick a model that GET /v1/models lists."
 
 
 class ConflictError(RequestError):
     """The thing is in a state in which this cannot be done."""
 
-    CODE = "conflict"
-    STATUS = HTTPStatus.CONFLICT
+    code, status_code = "conflict", 409
     recovery = "Read the thing again before deciding what to do."
 
 
 class RequestTooLargeError(RequestError):
     """The body is larger than the service reads."""
 
-    CODE = "request_too_large"
-    STATUS = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    code, status_code = "request_too_large", 413
     recovery = "Send less: split the batch, or shorten the conversation."
 
     def __init__(self, max_bytes: int) -> None:
@@ -117,12 +124,21 @@ class RequestTooLargeError(RequestError):
 class UnsupportedMediaTypeError(RequestError):
     """The body is not application/json, or it is compressed."""
 
-    CODE = "unsupported_media_type"
-    STATUS = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    code, status_code = "unsupported_media_type", 415
     recovery = "Send `Content-Type: application/json` and no content encoding."
 
 
-def render_error(error: AIError, request_id: str) -> Response:
+class NotReadyError(CodedError):
+    """This process should not be sent work now: shutting down, or without Redis."""
+
+    code, status_code, retryable = ErrorCode.SERVICE_UNAVAILABLE, 503, True
+    recovery = "Try again after `Retry-After`; another process may answer."
+
+    def __init__(self, message: str, *, retry_after: float = 1) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+def render(error: AIError, request_id: str) -> Response:
     """The answer to `error`: one body, its headers, and whether to try again.
 
     `x-should-retry` is obeyed by the official clients, which would otherwise retry
@@ -143,9 +159,11 @@ def render_error(error: AIError, request_id: str) -> Response:
 def error_body(error: AIError, request_id: str | None) -> ErrorBody:
     """The body alone, as events of a stream and job records carry it."""
     details = dict(error.details) if error.details else None
+    if details and len(json.dumps(details, default=str)) > MAX_DETAILS:
+        details = None
     return ErrorBody(
         error=ErrorObject(
-            message=error.message,
+            message=error.message[:MAX_MESSAGE],
             type=_type_of(error.status_code),
             param=getattr(error, "param", None),
             code=error.code,

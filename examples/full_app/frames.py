@@ -39,6 +39,11 @@ class ChunkWriter:
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(16)}")
     created: int = field(default_factory=lambda: int(time.time()))
     _opened: set[int] = field(default_factory=set)
+    _finished: set[int] = field(default_factory=set)
+
+    def complete(self, choices: int) -> bool:
+        """Whether each of the choices 0..choices-1 has had its finish_reason."""
+        return self._finished.issuperset(range(choices))
 
     def _frame(self, choices: str, usage: str = "") -> bytes:
         head = (
@@ -50,6 +55,8 @@ class ChunkWriter:
     def delta(self, delta: Delta) -> bytes:
         """The frame, or frames, of one delta."""
         opening = b""
+        if delta.finish_reason is not None:
+            self._finished.add(delta.index)
         if delta.index not in self._opened:
             self._opened.add(delta.index)
             opening = self._frame(

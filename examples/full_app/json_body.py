@@ -140,7 +140,7 @@ class JSONRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             strict = JSONRequest(request.scope, request.receive)
-            await strict.load(request.state.max_body_bytes)
+            await strict.load(request.state.settings.max_body_bytes)
             return await inner(strict)
 
         return handler

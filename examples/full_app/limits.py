@@ -147,8 +147,7 @@ class Limiter:
 class RequestTooExpensiveError(RequestError):
     """One request that asks for more tokens than a whole window has."""
 
-    CODE = "request_too_large"
-    STATUS = RequestError.STATUS.REQUEST_ENTITY_TOO_LARGE
+    code, status_code = "request_too_large", 413
     recovery = "Ask for fewer tokens, or send less."
 
     def __init__(self, tokens: int, limit: int, headers: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ the garbage collector comes; a stream that fails and ends cleanly looks complete
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from typing import TypeVar
 
 import anyio
@@ -27,8 +27,7 @@ STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 class ClientClosedRequestError(RequestError):
     """The client left before the answer: nobody reads this, logs do (nginx's 499)."""
 
-    CODE = "client_closed_request"
-    STATUS = RequestError.STATUS  # 499 is no registered status
+    code, status_code = "client_closed_request", 499
 
 
 async def until_disconnect(request: Request, work: Awaitable[T]) -> T:
@@ -58,6 +57,10 @@ def cancelled_on_disconnect(receive: Receive) -> Iterator[None]:
             watcher.cancel()
 
 
+class ConnectionAborted(Exception):
+    """The connection is to be cut here, without the end that a client waits for."""
+
+
 class EventStream(Response):
     """`text/event-stream` of ready-made frames, owned from its first byte to its last.
 
@@ -73,11 +76,13 @@ class EventStream(Response):
         frames: AsyncGenerator[bytes, None],
         *,
         heartbeat: float,
+        close: Callable[[], Awaitable[None]],
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(headers={**STREAM_HEADERS, **(headers or {})})
         del self.headers["content-length"]
         self.frames = frames
+        self.close = close
         self.heartbeat = heartbeat
         self._sending = asyncio.Lock()
         self._last_sent = 0.0
@@ -88,10 +93,13 @@ class EventStream(Response):
         try:
             with cancelled_on_disconnect(receive):
                 await self._send_all(send)
+        except ConnectionAborted:
+            pass  # the server closes a connection whose answer is not complete
         finally:
             beat.cancel()
             with anyio.CancelScope(shield=True):
                 await self.frames.aclose()
+                await self.close()  # also when `frames` was never begun
 
     async def _send_all(self, send: Send) -> None:
         start = {"type": "http.response.start", "status": self.status_code}

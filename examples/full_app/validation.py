@@ -1,26 +1,37 @@
 """Validation errors as clients see them: named, bounded, and never with the input."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from examples.full_app.errors import RequestError
+from examples.full_app.errors import MAX_DETAILS, RequestError
+from examples.full_app.schemas.catalogue import EmbeddingRequest
+from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.schemas.jobs import JobRequest
+from examples.full_app.schemas.messages import UserMessage
 from examples.s5_error_handling import ErrorCode
 
 MAX_VALIDATION_ERRORS = 20
+KNOWN = sorted(
+    {*ChatCompletionRequest.model_fields, *EmbeddingRequest.model_fields}
+    | {*JobRequest.model_fields, *UserMessage.model_fields}
+)
 
 
 def from_validation_error(
-    error: RequestValidationError | ValidationError, known: Iterable[str] = ()
+    error: RequestValidationError | ValidationError,
 ) -> RequestError:
     """A validation error as the client sees it: at most 20, none with its input.
 
-    An unknown field is named in `param`, with the nearest of the `known` ones.
+    An unknown field is named in `param`, with the nearest known name.
     """
     found = [_describe(item) for item in error.errors()[:MAX_VALIDATION_ERRORS]]
+    while len(json.dumps(found)) > MAX_DETAILS - 50:
+        found.pop()
     first = found[0] if found else {"param": "", "message": "Invalid.", "type": ""}
     code = _CODES.get(first["type"], ErrorCode.VALIDATION_ERROR)
     message = (
@@ -28,7 +39,7 @@ def from_validation_error(
     )
     if code == "unknown_parameter":
         message = f"Unknown parameter: '{first['param']}'."
-        near = difflib.get_close_matches(first["param"].rpartition(".")[2], known, 1)
+        near = difflib.get_close_matches(first["param"].rpartition(".")[2], KNOWN, 1)
         message += f" Did you mean '{near[0]}'?" if near else ""
     return RequestError(
         message,

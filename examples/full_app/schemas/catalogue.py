@@ -3,14 +3,35 @@
 Source: OpenAI API reference, embeddings and models.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from examples.full_app.schemas.base import Answer
+from examples import s2_models as s2
+from examples.full_app.schemas.base import Answer, ModelName
 
 TokenId = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=8192)]
+
+
+class EmbeddingRequest(s2.EmbeddingRequest):
+    """`POST /v1/embeddings`: section 2's texts, or token ids, one list or several."""
+
+    model: ModelName
+    input: (  # type: ignore[assignment]  # token ids as well
+        str | list[str] | TokenIds | Annotated[list[TokenIds], Field(max_length=2048)]
+    )
+
+    @property
+    def inputs(self) -> Sequence[str] | Sequence[Sequence[int]]:
+        """The input as a batch, a single text or list of token ids as one of one."""
+        match self.input:
+            case str():
+                return [self.input]
+            case [int(), *_]:
+                return [self.input]
+        return self.input
 
 
 class Embedding(Answer):

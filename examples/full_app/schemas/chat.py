@@ -59,6 +59,7 @@ class ChatCompletionRequest(s2.ChatCompletionRequest):
         min_length=1, max_length=1000, description="The conversation so far."
     )
     model: ModelName
+    max_tokens: Annotated[int, Field(ge=1, le=16_384, strict=True)] = 1024
     max_completion_tokens: (
         Annotated[int, Field(ge=1, le=16_384, strict=True)] | None
     ) = None

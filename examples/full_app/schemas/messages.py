@@ -39,7 +39,7 @@ class TextPart(Wire):
     """A text part of a message's content."""
 
     type: Literal["text"]
-    text: Annotated[str, StringConstraints(max_length=100_000)]
+    text: Annotated[str, StringConstraints(max_length=s2.MAX_TEXT)]
 
 
 def _join_text_parts(content: object) -> object:
@@ -56,7 +56,9 @@ def _join_text_parts(content: object) -> object:
 
 
 TextContent = Annotated[
-    str, BeforeValidator(_join_text_parts, json_schema_input_type=str | list[TextPart])
+    str,
+    StringConstraints(max_length=s2.MAX_TEXT),
+    BeforeValidator(_join_text_parts, json_schema_input_type=str | list[TextPart]),
 ]
 
 
@@ -85,7 +87,7 @@ class FunctionCall(Wire):
     """A function the model wants called; `arguments` is JSON text as sampled."""
 
     name: ToolName
-    arguments: Annotated[str, StringConstraints(max_length=100_000)] = ""
+    arguments: Annotated[str, StringConstraints(max_length=s2.MAX_TEXT)] = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -143,6 +145,12 @@ class ToolMessage(s2.Message):
     role: Literal["tool"]  # type: ignore[assignment]  # newer than the lecture
     content: TextContent
     tool_call_id: CallId
+
+    @field_validator("content")
+    @classmethod
+    def check_content(cls, content: str | None) -> str | None:
+        """A tool may have nothing to say."""
+        return content
 
 
 ChatMessage = Annotated[

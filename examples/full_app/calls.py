@@ -1,0 +1,134 @@
+"""One running chat call: begun, read to its end or cut off, and closed exactly once."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+
+import anyio
+
+from examples.full_app.errors import error_body
+from examples.full_app.frames import DONE, ChunkWriter, collect
+from examples.full_app.providers.protocol import CallContext, Delta, Provider
+from examples.full_app.schemas.answers import ChatCompletion
+from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.s2_models import Usage
+from examples.s5_error_handling import (
+    AIError,
+    InternalError,
+    ModelError,
+    ModelTimeoutError,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Call:
+    """A chat call that was admitted. Whoever opens it closes it, whatever happens.
+
+    `close` stops the provider and hands what was used to `settle`, once.
+    """
+
+    def __init__(
+        self,
+        request: ChatCompletionRequest,
+        context: CallContext,
+        provider: Provider,
+        settle: Callable[["Call"], Awaitable[None]],
+        estimate: Callable[[str], Usage],
+    ) -> None:
+        self.request = request
+        self.context = context
+        self.usage: Usage | None = None
+        self.produced: list[str] = []
+        self._settle = settle
+        self._estimate = estimate
+        self._deltas = provider.stream(request, context)
+        self._first: asyncio.Future[Delta | Usage] | None = None
+        self._closed = False
+
+    async def begin(self, patience: float) -> None:
+        """Wait up to `patience` seconds for the first delta.
+
+        What fails before it raises here, while there still can be a real status;
+        after `patience` the stream starts all the same, so that it can be kept alive.
+        """
+        self._first = asyncio.ensure_future(self._next())
+        await asyncio.wait({self._first}, timeout=patience)
+        if self._first.done():
+            self._first.result()
+
+    async def collect(self) -> ChatCompletion:
+        """The whole answer. Raises an AIError."""
+        return await collect(self._items(), self.request.model, choices=self.request.n)
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        """The frames of a stream, with exactly one terminal event.
+
+        That is `[DONE]` after a complete answer, an error object otherwise.
+        """
+        writer = ChunkWriter(self.request.model)
+        try:
+            async for item in self._items():
+                if isinstance(item, Delta):
+                    yield writer.delta(item)
+            if self.usage is None or not writer.complete(self.request.n):
+                raise ModelError("The model's answer broke off.")
+            if self.request.wants_usage:
+                yield writer.usage(self.usage)
+            yield DONE
+        except AIError as error:
+            yield self._error_frame(error)
+        except Exception:
+            log.exception("stream failed", extra=self._log_fields())
+            yield self._error_frame(InternalError("An unexpected error occurred."))
+
+    async def close(self) -> None:
+        """Stop the provider and settle; safe to call twice and when cancelled."""
+        if self._closed:
+            return
+        self._closed = True
+        with anyio.CancelScope(shield=True):
+            if self._first is not None and not self._first.done():
+                self._first.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await self._first
+            if isinstance(self._deltas, AsyncGenerator):
+                await self._deltas.aclose()
+            await self._settle(self)
+
+    async def _items(self) -> AsyncIterator[Delta | Usage]:
+        with contextlib.suppress(StopAsyncIteration):
+            first = self._first or self._next()
+            while True:
+                item = await first
+                if isinstance(item, Usage):
+                    self.usage = item
+                elif item.content:
+                    self.produced.append(item.content)
+                yield item
+                first = self._next()
+        if self.usage is None:  # some upstreams never say
+            self.usage = self._estimate("".join(self.produced))
+            yield self.usage
+
+    async def _next(self) -> Delta | Usage:
+        left = None
+        if self.context.deadline is not None:
+            left = max(0.0, self.context.deadline - time.monotonic())
+        try:
+            async with asyncio.timeout(left):
+                return await anext(self._deltas)
+        except TimeoutError:
+            raise ModelTimeoutError("The model did not answer in time.") from None
+
+    def _error_frame(self, error: AIError) -> bytes:
+        log.warning(
+            "stream broke off", extra={**self._log_fields(), "error_code": error.code}
+        )
+        body = error_body(error, self.context.request_id).model_dump_json()
+        return f"data: {body}\n\n".encode()
+
+    def _log_fields(self) -> dict[str, str]:
+        return {"request_id": self.context.request_id, "model": self.request.model}

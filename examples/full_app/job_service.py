@@ -1,0 +1,56 @@
+"""Jobs as routes see them: create, cancel, and tell the webhooks when one has ended."""
+
+from examples.full_app.job_queue import Queue
+from examples.full_app.jobs import JobStore
+from examples.full_app.schemas.jobs import Job, JobRequest
+from examples.full_app.webhooks import WebhookStore, event
+from examples.s3_patterns import JobStatus
+
+EVENTS = {
+    JobStatus.SUCCEEDED: "job.completed",
+    JobStatus.FAILED: "job.failed",
+    JobStatus.CANCELLED: "job.cancelled",
+}
+
+
+class JobService:
+    """The store, the queue and the webhooks of jobs, put together."""
+
+    def __init__(self, store: JobStore, queue: Queue, webhooks: WebhookStore) -> None:
+        self.store = store
+        self.queue = queue
+        self.webhooks = webhooks
+
+    async def create(self, owner: str, request: JobRequest) -> Job:
+        """Keep the job, then queue it. Raises ForbiddenTargetError for its webhook.
+
+        The answer carries the secret its webhook is signed with, this once.
+        """
+        endpoint_id, secret = "", None
+        if (hook := request.webhook) is not None:
+            endpoint = await self.webhooks.create_ephemeral(
+                owner, str(hook.url), secret=hook.secret
+            )
+            endpoint_id, secret = endpoint.id, endpoint.signing_secret
+        job = await self.store.create(owner, request, endpoint_id=endpoint_id)
+        await self.queue.add_job(job.id)
+        return job.model_copy(update={"webhook_secret": secret})
+
+    async def cancel(self, job_id: str, owner: str) -> Job:
+        """Cancel the record, then stop the work. Raises JobConflictError."""
+        before = await self.store.read(job_id, owner)
+        job = await self.store.cancel(job_id, owner)
+        await self.queue.cancel_job(job_id)
+        if not before.status.is_terminal:
+            await self.ended(job_id)
+        return job
+
+    async def ended(self, job_id: str) -> None:
+        """Publish the event of a job that has ended, and queue its deliveries."""
+        record = await self.store.record(job_id)
+        if record is None:
+            return
+        news = event(EVENTS[JobStatus(record["status"])], {"id": job_id})
+        own = [record["endpoint_id"]] if record.get("endpoint_id") else []
+        for endpoint_id in await self.webhooks.publish(record["owner"], news, also=own):
+            await self.queue.add_delivery(endpoint_id, news.id)

@@ -1,0 +1,131 @@
+"""The complete service. `create_app` is the one place where all parts meet.
+
+Run it: `python -m course run`, or
+`uvicorn --no-proxy-headers examples.full_app.main:app`. Everything lives in this
+process until `REDIS_URL` names a Redis; then any number of processes share it.
+Settings are described in `settings.py`.
+"""
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import FrameType
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from examples.full_app.dependencies import AppState
+from examples.full_app.errors import render
+from examples.full_app.routes import (
+    chat,
+    embeddings,
+    health,
+    jobs,
+    live,
+    models,
+    webhooks,
+)
+from examples.full_app.security import AuthenticationMiddleware, Authenticator
+from examples.full_app.services import open_services
+from examples.full_app.settings import Settings
+from examples.full_app.telemetry import Metrics, TelemetryMiddleware
+from examples.full_app.validation import from_validation_error
+from examples.s5_error_handling import setup_error_handlers
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+CONSOLE = Path(__file__).with_name("console")
+ROUTERS = (
+    chat.router,
+    embeddings.router,
+    models.router,
+    jobs.router,
+    webhooks.router,
+    live.router,
+    health.router,
+)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service, built from `settings` or from the environment.
+
+    Raises pydantic.ValidationError for settings that cannot work together.
+    """
+    settings = settings or Settings()
+    metrics = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
+        async with open_services(settings, metrics) as services:
+            worker = (
+                services.work() if settings.job_worker else contextlib.nullcontext()
+            )
+            with draining_on_signal(services.draining):
+                async with worker:
+                    yield services.state()
+
+    app = FastAPIOffline(
+        title="full_app",
+        summary="An OpenAI-compatible service, built from the course's five sections.",
+        version="0.1.0",
+        lifespan=lifespan,
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_api_route("/", console, include_in_schema=False)
+    app.mount("/console", StaticFiles(directory=CONSOLE))
+    app.add_middleware(
+        AuthenticationMiddleware, authenticator=Authenticator(settings.api_keys)
+    )
+    app.add_middleware(TelemetryMiddleware, metrics=metrics)
+    setup_error_handlers(app, render=render)
+    app.add_exception_handler(RequestValidationError, refuse_invalid)
+    return app
+
+
+async def console() -> FileResponse:
+    """The page at `/`."""
+    return FileResponse(CONSOLE / "index.html")
+
+
+async def refuse_invalid(request: Request, error: Exception) -> Response:
+    """Validation errors as an OpenAI client reads them: 400, `param`, a near name."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    return render(from_validation_error(error), request.state.request_id)
+
+
+@contextlib.contextmanager
+def draining_on_signal(draining: asyncio.Event) -> Iterator[None]:
+    """Set `draining` on SIGTERM or SIGINT, before the server's own handler runs.
+
+    Off the main thread, where signals cannot be handled, it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(draining.set)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number in SIGNALS:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+app = create_app()

@@ -1,0 +1,105 @@
+"""`POST /v1/chat/completions`: one whole answer, or a stream of chunks."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request
+from fastapi.openapi.models import Example
+from starlette.responses import Response
+
+from examples.full_app.calls import Call
+from examples.full_app.dependencies import (
+    AppSettingsDep,
+    CallContextDep,
+    ChatServiceDep,
+    IdentityDep,
+)
+from examples.full_app.faulty_wire import break_answer, break_frames
+from examples.full_app.json_body import JSONRoute
+from examples.full_app.limits import Lease
+from examples.full_app.providers.faults import WireFault, wire_fault
+from examples.full_app.routes.documents import BODY, MODEL, STREAM_DOCUMENT, errors
+from examples.full_app.schemas.answers import ChatCompletion
+from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.settings import Settings
+from examples.full_app.streams import EventStream, until_disconnect
+
+router = APIRouter(prefix="/v1", tags=["chat"], route_class=JSONRoute)
+
+EXAMPLES = {
+    "plain": Example(
+        summary="One answer",
+        value={
+            "model": "gpt-4o-mini",
+            "messages": [{"role": "user", "content": "Why is async good for AI?"}],
+        },
+    ),
+    "stream": Example(
+        summary="A stream of chunks, usage last",
+        value={
+            "model": "gpt-4o-mini",
+            "messages": [{"role": "user", "content": "Count to five."}],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        },
+    ),
+    "fault": Example(
+        summary="A fault on demand: 429 with Retry-After",
+        value={
+            "model": "fault-429",
+            "messages": [{"role": "user", "content": "Hello?"}],
+        },
+    ),
+}
+
+
+@router.post(
+    "/chat/completions",
+    summary="Answer a conversation",
+    response_model=ChatCompletion,
+    responses={200: STREAM_DOCUMENT, **errors(*BODY, *MODEL)},
+)
+async def create_chat_completion(
+    body: Annotated[ChatCompletionRequest, Body(openapi_examples=EXAMPLES)],
+    request: Request,
+    service: ChatServiceDep,
+    identity: IdentityDep,
+    context: CallContextDep,
+    settings: AppSettingsDep,
+) -> Response:
+    """Answer the conversation, whole or as server-sent events.
+
+    The work stops, and is charged up to there, when the client leaves.
+    """
+    request.state.log = {"model": body.model}
+    fault = wire_fault(body.model)
+    call, lease = await service.open(body, context, identity.subject)
+    try:
+        if body.stream:
+            await until_disconnect(request, call.begin(settings.heartbeat_seconds))
+            return _stream(call, lease, settings, fault)
+        completion = await until_disconnect(request, call.collect())
+    except BaseException:
+        await call.close()
+        raise
+    await call.close()
+    answer = completion.model_dump_json().encode("utf-8")
+    if fault is not None:
+        return break_answer(answer, fault)
+    return Response(answer, 200, lease.headers, "application/json")
+
+
+def _stream(
+    call: Call, lease: Lease, settings: Settings, fault: WireFault | None
+) -> Response:
+    frames = call.frames()
+    if fault is not None:
+        frames = break_frames(frames, fault)
+    answer = EventStream(
+        frames,
+        heartbeat=settings.heartbeat_seconds,
+        close=call.close,
+        headers=lease.headers,
+    )
+    if fault is not None and fault.kind == "wrong-content-type":
+        answer.headers["content-type"] = "text/plain"
+    return answer

@@ -1,0 +1,44 @@
+"""What the OpenAPI document says of every route: error answers and examples."""
+
+from typing import Any
+
+from examples.full_app.errors import ErrorBody
+
+_ERRORS = {
+    400: "The request breaks a rule; `param` names the field.",
+    401: "No API key, or an unknown one.",
+    403: "The caller may not do this.",
+    404: "There is no such thing.",
+    409: "The thing is in a state in which this cannot be done.",
+    413: "The body is larger than the service reads.",
+    415: "The body is not application/json.",
+    429: "A limit was reached; `Retry-After` says when to come back.",
+    500: "A bug; quote the request id.",
+    502: "The model behind this service failed.",
+    503: "Overloaded; `Retry-After` says when to come back.",
+    504: "The model did not answer in time.",
+}
+COMMON = (401, 403, 429, 500)
+BODY = (400, 413, 415)
+MODEL = (404, 502, 503, 504)
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses=` for a route that can answer these and the common statuses."""
+    return {
+        status: {"model": ErrorBody, "description": _ERRORS[status]}
+        for status in sorted({*statuses, *COMMON})
+    }
+
+
+STREAM_DOCUMENT: dict[str, Any] = {
+    "description": "A whole completion, or with `stream: true` chunks as events.",
+    "content": {
+        "text/event-stream": {
+            "schema": {"type": "string"},
+            "example": (
+                'data: {"object":"chat.completion.chunk", ...}\n\ndata: [DONE]\n\n'
+            ),
+        }
+    },
+}

@@ -1,0 +1,83 @@
+"""`POST /v1/embeddings`: vectors as floats, or base64 (the official client's way)."""
+
+import base64
+import struct
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request
+from fastapi.openapi.models import Example
+from starlette.responses import Response
+
+from examples.full_app.dependencies import (
+    CallContextDep,
+    ChatServiceDep,
+    IdentityDep,
+)
+from examples.full_app.json_body import JSONRoute
+from examples.full_app.providers.protocol import EmbeddingCall
+from examples.full_app.routes.documents import BODY, MODEL, errors
+from examples.full_app.schemas.catalogue import (
+    Embedding,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    EmbeddingUsage,
+)
+from examples.full_app.streams import until_disconnect
+
+router = APIRouter(prefix="/v1", tags=["embeddings"], route_class=JSONRoute)
+
+EXAMPLES = {
+    "text": Example(
+        summary="One text",
+        value={"model": "text-embedding-3-small", "input": "The cat sat on the mat."},
+    ),
+    "batch": Example(
+        summary="Several texts, short vectors, base64",
+        value={
+            "model": "text-embedding-3-small",
+            "input": ["A cat on a mat.", "Quarterly revenue rose."],
+            "dimensions": 256,
+            "encoding_format": "base64",
+        },
+    ),
+}
+
+
+@router.post(
+    "/embeddings",
+    summary="Turn texts into vectors",
+    response_model=EmbeddingResponse,
+    responses=errors(*BODY, *MODEL),
+)
+async def create_embeddings(
+    body: Annotated[EmbeddingRequest, Body(openapi_examples=EXAMPLES)],
+    request: Request,
+    service: ChatServiceDep,
+    identity: IdentityDep,
+    context: CallContextDep,
+) -> Response:
+    """One vector a text, in the order of the texts, each of length 1."""
+    request.state.log = {"model": body.model}
+    asked = EmbeddingCall(body.model, body.inputs, body.dimensions)
+    found, lease = await until_disconnect(
+        request, service.embed(asked, context, identity.subject)
+    )
+    encode = _base64 if body.encoding_format == "base64" else list
+    answer = EmbeddingResponse(
+        data=[
+            Embedding(index=index, embedding=encode(vector))
+            for index, vector in enumerate(found.vectors)
+        ],
+        model=body.model,
+        usage=EmbeddingUsage(
+            prompt_tokens=found.prompt_tokens, total_tokens=found.prompt_tokens
+        ),
+    )
+    content = answer.model_dump_json().encode("utf-8")
+    return Response(content, 200, lease.headers, "application/json")
+
+
+def _base64(vector: Sequence[float]) -> str:
+    """Little-endian float32, as the official client decodes it."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode("ascii")

@@ -1,0 +1,154 @@
+"""`/v1/live`: a WebSocket that takes chat requests and answers with their deltas.
+
+In: `{"type": "chat.create", "request": {...}}` as for chat completions, or
+`{"type": "chat.cancel"}`. Out: `chat.delta` (a chunk object), then one of `chat.done`,
+`chat.cancelled` or `error`. One request runs at a time on a connection; what the
+limits and errors say is what they say over HTTP.
+"""
+
+import asyncio
+import contextlib
+import time
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from pydantic import Field, TypeAdapter, ValidationError
+
+from examples.full_app.calls import Call
+from examples.full_app.dependencies import (
+    AppSettingsDep,
+    ChatServiceDep,
+    IdentityDep,
+)
+from examples.full_app.errors import (
+    ConflictError,
+    RequestTooLargeError,
+    error_body,
+)
+from examples.full_app.json_body import parse_json
+from examples.full_app.llm import ChatService
+from examples.full_app.providers.protocol import CallContext
+from examples.full_app.schemas.base import Wire
+from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.settings import Settings
+from examples.full_app.validation import from_validation_error
+from examples.s5_error_handling import AIError
+
+router = APIRouter(prefix="/v1", tags=["live"])
+
+
+class ChatCreate(Wire):
+    """Begin an answer."""
+
+    type: Literal["chat.create"]
+    request: ChatCompletionRequest
+
+
+class ChatCancel(Wire):
+    """Stop the running answer."""
+
+    type: Literal["chat.cancel"]
+
+
+ClientEvent = TypeAdapter[ChatCreate | ChatCancel](
+    Annotated[ChatCreate | ChatCancel, Field(discriminator="type")]
+)
+
+
+@router.websocket("/live")
+async def live(
+    socket: WebSocket,
+    service: ChatServiceDep,
+    identity: IdentityDep,
+    settings: AppSettingsDep,
+) -> None:
+    """Serve one connection until its client leaves."""
+    await socket.accept()
+    session = LiveSession(socket, service, identity.subject, settings)
+    with contextlib.suppress(WebSocketDisconnect):
+        await session.run()
+
+
+class LiveSession:
+    """One connection: at most one running answer, cancelled when the client leaves."""
+
+    def __init__(
+        self, socket: WebSocket, service: ChatService, subject: str, settings: Settings
+    ) -> None:
+        self.socket = socket
+        self.service = service
+        self.subject = subject
+        self.settings = settings
+        self.answer: asyncio.Task[None] | None = None
+        self.count = 0
+
+    async def run(self) -> None:
+        """Read events until the client leaves, then stop what still runs."""
+        try:
+            while True:
+                await self._handle(await self.socket.receive_text())
+        finally:
+            await self._stop()
+
+    async def _handle(self, text: str) -> None:
+        request_id = self._next_id()
+        try:
+            event = self._parse(text)
+            if isinstance(event, ChatCancel):
+                await self._stop()
+                return
+            if self.answer is not None and not self.answer.done():
+                raise ConflictError("An answer is running; cancel it first.")
+            context = CallContext(
+                request_id, time.monotonic() + self.settings.request_timeout_seconds
+            )
+            call, _ = await self.service.open(event.request, context, self.subject)
+        except AIError as error:
+            await self._send_error(error, request_id)
+            return
+        self.answer = asyncio.create_task(self._answer(call))
+
+    def _parse(self, text: str) -> ChatCreate | ChatCancel:
+        body = text.encode("utf-8", "surrogatepass")
+        if len(body) > self.settings.max_body_bytes:
+            raise RequestTooLargeError(self.settings.max_body_bytes)
+        try:
+            return ClientEvent.validate_python(parse_json(body))
+        except ValidationError as error:
+            raise from_validation_error(error) from None
+
+    async def _answer(self, call: Call) -> None:
+        frames = call.frames()
+        try:
+            async for frame in frames:
+                for data in filter(None, frame.decode("utf-8").split("\n\n")):
+                    await self.socket.send_text(_event(data.removeprefix("data: ")))
+        except asyncio.CancelledError:
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                await self.socket.send_text('{"type":"chat.cancelled"}')
+            raise
+        finally:
+            await frames.aclose()
+            await call.close()
+
+    async def _stop(self) -> None:
+        if self.answer is not None and not self.answer.done():
+            self.answer.cancel()
+            await asyncio.wait({self.answer})
+
+    async def _send_error(self, error: AIError, request_id: str) -> None:
+        body = error_body(error, request_id).model_dump_json()
+        await self.socket.send_text(_event(body))
+
+    def _next_id(self) -> str:
+        self.count += 1
+        return f"{self.socket.state.request_id}-{self.count}"
+
+
+def _event(data: str) -> str:
+    """The data of a frame as an event of this protocol."""
+    if data == "[DONE]":
+        return '{"type":"chat.done"}'
+    if data.startswith('{"error":'):
+        return f'{{"type":"error",{data[1:]}'
+    return f'{{"type":"chat.delta","chunk":{data}}}'

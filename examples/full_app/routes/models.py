@@ -1,0 +1,25 @@
+"""`GET /v1/models`: what can be asked, the fault models among them."""
+
+from fastapi import APIRouter
+
+from examples.full_app.dependencies import ChatServiceDep
+from examples.full_app.errors import ModelNotFoundError
+from examples.full_app.routes.documents import errors
+from examples.full_app.schemas.catalogue import Model, ModelList
+
+router = APIRouter(prefix="/v1", tags=["models"])
+
+
+@router.get("/models", summary="List the models", responses=errors())
+async def list_models(service: ChatServiceDep) -> ModelList:
+    """Every model this service answers for, each with a line on what it does."""
+    return ModelList(data=await service.models())
+
+
+@router.get("/models/{model:path}", summary="Read one model", responses=errors(404))
+async def read_model(model: str, service: ChatServiceDep) -> Model:
+    """One model; ids may contain `/`."""
+    for known in await service.models():
+        if known.id == model:
+            return known
+    raise ModelNotFoundError("The model does not exist; GET /v1/models lists them.")

@@ -1,0 +1,112 @@
+"""Builds the services of one process, for the API (`main.py`) and the worker alike."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+
+from examples.full_app.dependencies import AppState
+from examples.full_app.egress import EgressPolicy, guarded_client
+from examples.full_app.job_queue import Queue, open_queue, work
+from examples.full_app.job_runner import JobRunner
+from examples.full_app.job_service import JobService
+from examples.full_app.jobs import JobStore
+from examples.full_app.limits import Budget, Limiter
+from examples.full_app.llm import ChatService
+from examples.full_app.providers.faults import FaultProvider
+from examples.full_app.providers.offline import OfflineProvider
+from examples.full_app.providers.openai_compatible import open_upstream
+from examples.full_app.providers.protocol import Provider
+from examples.full_app.settings import Settings
+from examples.full_app.telemetry import Metrics
+from examples.full_app.tokens import EstimateTokenizer
+from examples.full_app.webhooks import WebhookSender, WebhookStore
+from examples.s4_dependency_injection import open_redis
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything one process needs, open."""
+
+    settings: Settings
+    metrics: Metrics
+    redis: Redis
+    chat: ChatService
+    queue: Queue
+    jobs: JobService
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def state(self) -> AppState:
+        """What the lifespan yields to the routes."""
+        return AppState(
+            settings=self.settings,
+            redis=self.redis,
+            chat_service=self.chat,
+            jobs=self.jobs,
+            metrics=self.metrics,
+            draining=self.draining,
+        )
+
+    def work(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Work jobs off beside the block."""
+        return work(self.queue, drain_seconds=self.settings.drain_seconds)
+
+
+@contextlib.asynccontextmanager
+async def open_services(
+    settings: Settings, metrics: Metrics
+) -> AsyncIterator[Services]:
+    """Everything one process needs, closed in the opposite order afterwards."""
+    async with contextlib.AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(open_redis(settings))
+        queue = await stack.enter_async_context(open_queue(settings.redis_url))
+        policy = EgressPolicy(allow_loopback=settings.loopback_webhooks)
+        client = await stack.enter_async_context(guarded_client(policy))
+        chat = await _chat(settings, metrics, redis, stack)
+        store, webhooks = JobStore(redis), WebhookStore(redis, policy=policy)
+        jobs = JobService(store, queue, webhooks)
+        runner = JobRunner(
+            store, chat, timeout=settings.request_timeout_seconds, ended=jobs.ended
+        )
+        sender = WebhookSender(webhooks, client)
+        queue.handle(runner.run, sender.attempt_delivery)
+        yield Services(settings, metrics, redis, chat, queue, jobs)
+
+
+async def _chat(
+    settings: Settings,
+    metrics: Metrics,
+    redis: Redis,
+    stack: contextlib.AsyncExitStack,
+) -> ChatService:
+    tokenizer = EstimateTokenizer()
+    offline = OfflineProvider(pace=settings.offline_pace, tokenizer=tokenizer)
+    faults = FaultProvider(offline)
+    main: Provider = offline
+    if settings.upstream_base_url is not None:
+        key = settings.upstream_api_key
+        main = await stack.enter_async_context(
+            open_upstream(
+                settings.upstream_base_url, key.get_secret_value() if key else None
+            )
+        )
+
+    def choose(model: str) -> Provider:
+        if model.startswith("fault-"):
+            return faults
+        return offline if model.startswith("offline-") else main
+
+    providers = [main, faults] if main is offline else [main, offline, faults]
+    return ChatService(
+        providers,
+        choose,
+        limiter=Limiter(
+            redis,
+            Budget("requests", settings.requests_per_minute),
+            Budget("tokens", settings.tokens_per_minute),
+        ),
+        tokenizer=tokenizer,
+        metrics=metrics,
+    )

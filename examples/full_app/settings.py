@@ -1,0 +1,114 @@
+"""Settings of the service: section 4's, and what a service under load needs besides.
+
+From the environment with the prefix `FULL_APP_`; `REDIS_URL` has none, because every
+tool around Redis calls it so.
+"""
+
+import hashlib
+import itertools
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Self
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from examples import s4_dependency_injection as s4
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def parse_keys(value: object) -> object:
+    """`key`, `name:key` or `name:sha256:<hex>`, comma-separated, as name to digest.
+
+    Only digests are kept. A JSON object of section 4's form is taken as it is.
+    """
+    if not isinstance(value, str) or value.lstrip().startswith("{"):
+        return value
+    keys = {}
+    for position, entry in enumerate(filter(None, map(str.strip, value.split(","))), 1):
+        name, _, secret = entry.rpartition(":")
+        if name.endswith(":sha256"):
+            keys[name.removesuffix(":sha256")] = secret.lower()
+        else:
+            digest = hashlib.sha256(secret.encode("utf-8")).hexdigest()
+            keys[name or f"key{position}"] = digest
+    return keys
+
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Settings(s4.Settings):
+    """Everything an operator can set, with defaults that suit one laptop."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FULL_APP_",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    redis_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("redis_url", "REDIS_URL")
+    )
+    redis_max_connections: int = Field(default=50, ge=1)
+    redis_timeout_seconds: float = Field(default=0.25, gt=0)
+    api_keys: Annotated[dict[str, Digest], NoDecode, BeforeValidator(parse_keys)] = (
+        Field(default_factory=dict)
+    )
+    host: str = "127.0.0.1"
+
+    upstream_base_url: str | None = None
+    upstream_api_key: SecretStr | None = None
+    offline_pace: float = Field(default=1.0, ge=0, description="0 turns pauses off.")
+
+    requests_per_minute: int = Field(default=6_000, ge=1)
+    tokens_per_minute: int = Field(default=2_000_000, ge=1)
+    max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
+    request_timeout_seconds: float = Field(default=120, gt=0)
+    heartbeat_seconds: float = Field(default=10, gt=0)
+    drain_seconds: float = Field(default=10, ge=0)
+
+    job_worker: bool = Field(default=True, description="Work jobs off in this process too.")
+    allow_loopback_webhooks: bool | None = Field(
+        default=None, description="For development; by default on only without Redis and keys."
+    )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether everything lives in this one process."""
+        return self.redis_url is None
+
+    @property
+    def loopback_webhooks(self) -> bool:
+        """Whether webhooks may go to this machine."""
+        if self.allow_loopback_webhooks is not None:
+            return self.allow_loopback_webhooks
+        return self.embedded and not self.api_keys
+
+    @model_validator(mode="after")
+    def keys_before_strangers(self) -> Self:
+        """Without keys anyone who reaches the service may use it: loopback only."""
+        if not self.api_keys and self.host not in LOOPBACK:
+            raise ValueError("set FULL_APP_API_KEYS to serve other machines")
+        return self
+
+    @model_validator(mode="after")
+    def redis_before_processes(self) -> Self:
+        """Embedded, every process would have limits and jobs of its own."""
+        if self.embedded and configured_processes(sys.argv, os.environ) > 1:
+            raise ValueError("set REDIS_URL to run more than one process")
+        return self
+
+
+def configured_processes(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """How many processes uvicorn was asked for, by `--workers` or WEB_CONCURRENCY."""
+    asked = environ.get("WEB_CONCURRENCY", "1")
+    for option, value in itertools.pairwise([*argv, ""]):
+        if option == "--workers":
+            asked = value
+        elif option.startswith("--workers="):
+            asked = option.partition("=")[2]
+    return int(asked) if asked.isdecimal() else 1

@@ -1,0 +1,55 @@
+"""A process that only works jobs off: `python -m examples.full_app.worker`.
+
+Start as many as you like, on as many machines; `REDIS_URL` is what they share.
+SIGTERM or Ctrl-C: it takes nothing new and finishes what it can within
+`FULL_APP_DRAIN_SECONDS`; the rest is done again by another worker.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+
+from examples.full_app.services import open_services
+from examples.full_app.settings import Settings
+from examples.full_app.telemetry import Metrics, log_as_json
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings) -> None:
+    """Work until a signal comes."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    before = {}
+
+    def handle(*_: object) -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before[number] = signal.signal(number, handle)
+    try:
+        async with open_services(settings, Metrics()) as services, services.work():
+            log.info("worker started")
+            await stop.wait()
+            log.info("worker stopping")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main() -> int:
+    """Run a worker; 2 when there is no Redis to share with others."""
+    log_as_json()
+    settings = Settings()
+    if settings.embedded:
+        log.error("set REDIS_URL: a worker without it would wait for jobs for ever")
+        return 2
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""full_app under a real server, once embedded and once on a real Redis."""
+
+from collections.abc import Callable, Iterator
+
+import httpx2
+import openai
+import pytest
+
+from examples.full_app.main import create_app
+from examples.full_app.settings import Settings
+from tests.servers import serve
+
+KEY = "sk-test-alpha"
+OTHER_KEY = "sk-test-beta"
+KEYS = f"alpha:{KEY},beta:{OTHER_KEY}"
+
+Start = Callable[..., str]
+
+
+def settings(**given: object) -> Settings:
+    """Settings for a test: no pauses, known keys, nothing from the environment."""
+    defaults: dict[str, object] = {
+        "redis_url": None,
+        "api_keys": KEYS,
+        "offline_pace": 0,
+        "allow_loopback_webhooks": True,
+    }
+    return Settings.model_validate({**defaults, **given})
+
+
+@pytest.fixture(scope="session", params=["embedded", "redis"])
+def redis_url(request: pytest.FixtureRequest) -> str | None:
+    """None for the embedded Redis, else the URL of a real one."""
+    if request.param == "embedded":
+        return None
+    url: str = request.getfixturevalue("redis_server")
+    return url
+
+
+@pytest.fixture(scope="session")
+def base_url(redis_url: str | None) -> Iterator[str]:
+    """full_app with keys, running."""
+    with serve(create_app(settings(redis_url=redis_url))) as url:
+        yield url
+
+
+@pytest.fixture
+def client(base_url: str) -> Iterator[openai.OpenAI]:
+    """The official client, told not to retry."""
+    with openai.OpenAI(
+        base_url=f"{base_url}/v1", api_key=KEY, max_retries=0, timeout=20
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def http(base_url: str) -> Iterator[httpx2.Client]:
+    """A plain client with the first key."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with httpx2.Client(base_url=base_url, headers=headers, timeout=20) as client:
+        yield client
