@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 
 from examples.full_app.dependencies import AppState
 from examples.full_app.errors import render
+from examples.full_app.providers.protocol import Provider
 from examples.full_app.routes import (
     chat,
     embeddings,
@@ -52,17 +53,19 @@ ROUTERS = (
 )
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, *, provider: Provider | None = None
+) -> FastAPI:
     """The service, built from `settings` or from the environment.
 
-    Raises pydantic.ValidationError for settings that cannot work together.
+    `provider` answers in place of the one that the settings name. Raises pydantic.ValidationError for settings that cannot work together.
     """
     settings = settings or Settings()
     metrics = Metrics()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
-        async with open_services(settings, metrics) as services:
+        async with open_services(settings, metrics, provider) as services:
             worker = (
                 services.work() if settings.job_worker else contextlib.nullcontext()
             )

@@ -56,15 +56,18 @@ class Services:
 
 @contextlib.asynccontextmanager
 async def open_services(
-    settings: Settings, metrics: Metrics
+    settings: Settings, metrics: Metrics, provider: Provider | None = None
 ) -> AsyncIterator[Services]:
-    """Everything one process needs, closed in the opposite order afterwards."""
+    """Everything one process needs, closed in the opposite order afterwards.
+
+    `provider` answers in place of the one that the settings name.
+    """
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(open_redis(settings))
         queue = await stack.enter_async_context(open_queue(settings.redis_url))
         policy = EgressPolicy(allow_loopback=settings.loopback_webhooks)
         client = await stack.enter_async_context(guarded_client(policy))
-        chat = await _chat(settings, metrics, redis, stack)
+        chat = await _chat(settings, metrics, redis, provider, stack)
         store, webhooks = JobStore(redis), WebhookStore(redis, policy=policy)
         jobs = JobService(store, queue, webhooks)
         runner = JobRunner(
@@ -79,13 +82,14 @@ async def _chat(
     settings: Settings,
     metrics: Metrics,
     redis: Redis,
+    provider: Provider | None,
     stack: contextlib.AsyncExitStack,
 ) -> ChatService:
     tokenizer = EstimateTokenizer()
     offline = OfflineProvider(pace=settings.offline_pace, tokenizer=tokenizer)
     faults = FaultProvider(offline)
-    main: Provider = offline
-    if settings.upstream_base_url is not None:
+    main = provider or offline
+    if provider is None and settings.upstream_base_url is not None:
         key = settings.upstream_api_key
         main = await stack.enter_async_context(
             open_upstream(

@@ -21,6 +21,8 @@ from examples.full_app.frames import PING
 
 T = TypeVar("T")
 
+# A provider that never waits, on a socket that never fills, would freeze the loop.
+TURN_SECONDS = 0.005
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -86,6 +88,7 @@ class EventStream(Response):
         self.heartbeat = heartbeat
         self._sending = asyncio.Lock()
         self._last_sent = 0.0
+        self._last_turn = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send everything, or stop with the client."""
@@ -113,7 +116,10 @@ class EventStream(Response):
 
     async def _send(self, send: Send, frame: bytes) -> None:
         async with self._sending:
-            self._last_sent = time.monotonic()
+            self._last_sent = now = time.monotonic()
+            if now - self._last_turn > TURN_SECONDS:
+                self._last_turn = now
+                await asyncio.sleep(0)
             await send({"type": "http.response.body", "body": frame, "more_body": True})
 
     async def _beat(self, send: Send) -> None:

@@ -1,0 +1,80 @@
+"""A provider that does what a test says, and remembers how it was treated."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+
+from examples.full_app.main import create_app
+from examples.full_app.providers.protocol import (
+    CallContext,
+    Delta,
+    EmbeddingCall,
+    Embeddings,
+)
+from examples.full_app.schemas.catalogue import Model
+from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.s2_models import Usage
+from tests.full_app.conftest import settings
+from tests.servers import serve
+
+
+class Scripted:
+    """Answers with `pieces`; `endless`, `silent` and `failure` make it misbehave."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        self.pieces = ["a", "b", "c"]
+        self.endless = False
+        self.silent = False
+        self.finish = True
+        self.failure: Exception | None = None
+        self.started = 0
+        self.closed = 0
+        self.produced = 0
+        self.contexts: list[CallContext] = []
+
+    async def models(self) -> Sequence[Model]:
+        """None: every name is taken."""
+        return []
+
+    async def stream(
+        self, request: ChatCompletionRequest, call: CallContext
+    ) -> AsyncIterator[Delta | Usage]:
+        """What the script says."""
+        self.started += 1
+        self.contexts.append(call)
+        try:
+            for piece in self.pieces:
+                self.produced += 1
+                yield Delta(content=piece)
+            while self.silent:
+                await asyncio.sleep(0.01)
+            while self.endless:
+                self.produced += 1
+                yield Delta(content="more " * 200)
+            if self.failure is not None:
+                raise self.failure
+            if self.finish:
+                yield Delta(finish_reason="stop")
+                yield Usage(prompt_tokens=1, completion_tokens=3)
+        finally:
+            self.closed += 1
+
+    async def embed(self, request: EmbeddingCall, call: CallContext) -> Embeddings:
+        """Never finishes while `silent`."""
+        self.started += 1
+        try:
+            while self.silent:
+                await asyncio.sleep(0.01)
+        finally:
+            self.closed += 1
+        return Embeddings([[1.0]] * len(request.inputs), 1)
+
+
+@contextmanager
+def scripted(**given: object) -> Iterator[tuple[str, Scripted]]:
+    """full_app running with a `Scripted` provider behind every model."""
+    provider = Scripted()
+    with serve(create_app(settings(**given), provider=provider)) as url:
+        yield url, provider

@@ -1,0 +1,224 @@
+"""Jobs over HTTP: started, polled, cancelled, and their webhooks received."""
+
+import base64
+import json
+import queue
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx2
+import openai
+import pytest
+import standardwebhooks
+
+from tests.full_app.conftest import KEY
+from tests.full_app.scripted import scripted
+from tests.servers import wait_until
+
+HEADERS = {"Authorization": f"Bearer {KEY}"}
+
+
+def ask(text: str, model: str = "offline-echo") -> dict[str, object]:
+    return {"model": model, "messages": [{"role": "user", "content": text}]}
+
+
+def until_ended(http: httpx2.Client, job_id: str) -> dict[str, object]:
+    """Poll a job until it has ended."""
+    found: dict[str, object] = {}
+
+    def ended() -> bool:
+        found.update(http.get(f"/v1/jobs/{job_id}").json())
+        return found["status"] not in ("queued", "running")
+
+    wait_until(ended, what="the end of the job")
+    return found
+
+
+def test_a_job_answers_202_and_where_to_look_and_ends_with_its_results(
+    http: httpx2.Client,
+) -> None:
+    body = {"requests": [ask("first"), ask("second"), ask("x", "no-such-model")]}
+    started = http.post("/v1/jobs", json=body)
+    job = until_ended(http, started.json()["id"])
+
+    assert started.status_code == 202
+    assert started.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert started.headers["retry-after"] == "1"
+    assert started.json()["status"] == "queued"
+    assert job["status"] == "succeeded"
+    assert job["progress"] == {"done": 3, "failed": 1, "total": 3}
+    assert job["attempt"] == 1
+    first, second, third = job["results"]  # type: ignore[misc]  # a list of three
+    assert first["response"]["choices"][0]["message"]["content"] == "first"
+    assert second["response"]["choices"][0]["message"]["content"] == "second"
+    assert third["error"]["error"]["code"] == "model_not_found"
+
+
+def test_a_bad_item_is_named_by_its_index(http: httpx2.Client) -> None:
+    answer = http.post("/v1/jobs", json={"requests": [ask("a"), {"model": "m"}]})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "requests[1].messages"
+
+
+@pytest.mark.parametrize("requests", [[], [ask("x")] * 10_001])
+def test_a_batch_has_one_to_ten_thousand_items(
+    http: httpx2.Client, requests: list[object]
+) -> None:
+    answer = http.post("/v1/jobs", json={"requests": requests})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "requests"
+
+
+def test_jobs_are_listed_newest_first_without_results(http: httpx2.Client) -> None:
+    ids = [
+        http.post("/v1/jobs", json={"requests": [ask(text)]}).json()["id"]
+        for text in ("older", "newer")
+    ]
+    listed = http.get("/v1/jobs", params={"limit": 2}).json()["data"]
+
+    assert [job["id"] for job in listed] == ids[::-1]
+    assert all("results" not in job for job in listed)
+
+
+@pytest.mark.parametrize("job_id", ["job_00", "nonsense", "job_" + "0" * 32, "job_0'"])
+def test_an_unknown_job_is_a_404_or_400(http: httpx2.Client, job_id: str) -> None:
+    assert http.get(f"/v1/jobs/{job_id}").status_code in (400, 404)
+    assert http.delete(f"/v1/jobs/{job_id}").status_code in (400, 404)
+
+
+def test_cancelling_stops_the_work_and_twice_is_once(redis_url: str | None) -> None:
+    with (
+        scripted(redis_url=redis_url) as (url, provider),
+        httpx2.Client(base_url=url, headers=HEADERS) as http,
+    ):
+        provider.silent = True
+        two = [ask("x", "any"), ask("y", "any")]
+        job = http.post("/v1/jobs", json={"requests": two}).json()
+        wait_until(lambda: provider.started == 2, what="the work")
+        cancelled = http.delete(f"/v1/jobs/{job['id']}")
+        wait_until(lambda: provider.closed == 2, seconds=5, what="the end of the work")
+        again = http.delete(f"/v1/jobs/{job['id']}")
+
+    assert cancelled.status_code == again.status_code == 200
+    assert cancelled.json() == again.json()
+    assert cancelled.json()["status"] == "cancelled"
+
+
+def test_a_job_that_has_ended_cannot_be_cancelled(http: httpx2.Client) -> None:
+    job = http.post("/v1/jobs", json={"requests": [ask("x")]}).json()
+    until_ended(http, job["id"])
+    refused = http.delete(f"/v1/jobs/{job['id']}")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "job_conflict")
+    assert refused.headers["x-should-retry"] == "false"
+
+
+Received = tuple[dict[str, str], bytes]
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, "queue.Queue[Received]"]]:
+    """A web server on loopback that keeps every POST it gets."""
+    got: queue.Queue[Received] = queue.Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            got.put(({k.lower(): v for k, v in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", got
+        server.shutdown()
+        thread.join(5)
+
+
+def test_a_jobs_webhook_is_signed_and_its_result_can_be_read_before(
+    http: httpx2.Client, client: openai.OpenAI
+) -> None:
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    with receiver() as (url, got):
+        body = {"requests": [ask("x")], "webhook": {"url": url, "secret": secret}}
+        job = http.post("/v1/jobs", json=body).json()
+        headers, content = got.get(timeout=10)
+        seen = http.get(f"/v1/jobs/{job['id']}").json()
+
+    event = json.loads(content)
+    assert seen["status"] == "succeeded"
+    assert (event["object"], event["type"]) == ("event", "job.completed")
+    assert event["data"] == {"id": job["id"]}
+    assert headers["webhook-id"] == event["id"]
+    standardwebhooks.Webhook(secret).verify(content, headers)
+    assert client.webhooks.unwrap(content, headers, secret=secret).id == event["id"]
+
+
+def test_a_secret_is_made_and_shown_once_when_none_is_given(
+    http: httpx2.Client,
+) -> None:
+    with receiver() as (url, got):
+        body = {"requests": [ask("x")], "webhook": {"url": url}}
+        job = http.post("/v1/jobs", json=body).json()
+        headers, content = got.get(timeout=10)
+
+    standardwebhooks.Webhook(job["webhook_secret"]).verify(content, headers)
+    assert "webhook_secret" not in http.get(f"/v1/jobs/{job['id']}").json()
+
+
+def test_an_endpoint_is_registered_tested_rotated_and_deleted(
+    http: httpx2.Client,
+) -> None:
+    with receiver() as (url, got):
+        made = http.post("/v1/webhooks", json={"url": url, "name": "mine"})
+        endpoint = made.json()
+        path = f"/v1/webhooks/{endpoint['id']}"
+        sent = http.post(f"{path}/test")
+        first_headers, first = got.get(timeout=10)
+        rotated = http.post(f"{path}/rotate").json()
+        http.post(f"{path}/test")
+        second_headers, second = got.get(timeout=10)
+        wait_until(lambda: len(http.get(f"{path}/deliveries").json()["data"]) == 2)
+        log = http.get(f"{path}/deliveries").json()["data"]
+
+    old, new = endpoint["signing_secret"], rotated["signing_secret"]
+    assert (made.status_code, sent.status_code) == (201, 202)
+    standardwebhooks.Webhook(old).verify(first, first_headers)
+    for secret in (old, new):
+        standardwebhooks.Webhook(secret).verify(second, second_headers)
+    assert [entry["outcome"] for entry in log] == ["delivered", "delivered"]
+    assert "signing_secret" not in http.get(path).json()
+    assert endpoint["id"] in {e["id"] for e in http.get("/v1/webhooks").json()["data"]}
+    assert http.delete(path).status_code == 204
+    assert http.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/hook",
+        "https://169.254.169.254/latest",
+        "https://10.0.0.1/",
+        "https://user:pass@example.com/",
+        "https://example.com:8443/",
+    ],
+)
+def test_a_forbidden_target_is_refused_at_once(http: httpx2.Client, url: str) -> None:
+    endpoint = http.post("/v1/webhooks", json={"url": url})
+    job = http.post("/v1/jobs", json={"requests": [ask("x")], "webhook": {"url": url}})
+
+    for answer in (endpoint, job):
+        assert (answer.status_code, answer.json()["code"]) == (400, "forbidden_target")
+
+
+def test_dead_letters_start_empty(http: httpx2.Client) -> None:
+    assert http.get("/v1/webhooks/dead-letters").json()["data"] == []

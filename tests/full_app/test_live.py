@@ -1,0 +1,106 @@
+"""The WebSocket: deltas, one at a time, cancelled on request or when the peer leaves."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.full_app.conftest import KEY
+from tests.full_app.scripted import Scripted, scripted
+from tests.servers import wait_until
+
+HEADERS = {"Authorization": f"Bearer {KEY}"}
+CREATE = {
+    "type": "chat.create",
+    "request": {"model": "any", "messages": [{"role": "user", "content": "hi"}]},
+}
+
+
+@pytest.fixture
+def running() -> Iterator[tuple[str, Scripted]]:
+    with scripted() as (url, provider):
+        yield f"{url.replace('http', 'ws', 1)}/v1/live", provider
+
+
+@pytest.fixture
+def socket(running: tuple[str, Scripted]) -> Iterator[ClientConnection]:
+    with connect(running[0], additional_headers=HEADERS) as connection:
+        yield connection
+
+
+def events(socket: ClientConnection, last: set[str]) -> list[dict[str, Any]]:
+    """Everything up to an event of a type in `last`."""
+    seen: list[dict[str, Any]] = []
+    while not seen or seen[-1]["type"] not in last:
+        seen.append(json.loads(socket.recv(timeout=5)))
+    return seen
+
+
+def test_a_request_is_answered_with_deltas_and_done(socket: ClientConnection) -> None:
+    for _ in range(2):
+        socket.send(json.dumps(CREATE))
+        *deltas, done = events(socket, {"chat.done"})
+        parts = [d["chunk"]["choices"][0]["delta"].get("content", "") for d in deltas]
+
+        assert "".join(parts) == "abc"
+        assert done == {"type": "chat.done"}
+
+
+def test_cancel_stops_the_provider(
+    running: tuple[str, Scripted], socket: ClientConnection
+) -> None:
+    running[1].silent = True
+    socket.send(json.dumps(CREATE))
+    socket.recv(timeout=5)
+    socket.send('{"type": "chat.cancel"}')
+
+    assert events(socket, {"chat.cancelled"})
+    wait_until(lambda: running[1].closed == 1)
+
+
+def test_a_second_request_while_one_runs_is_refused(
+    running: tuple[str, Scripted], socket: ClientConnection
+) -> None:
+    running[1].silent = True
+    socket.send(json.dumps(CREATE))
+    socket.send(json.dumps(CREATE))
+
+    assert events(socket, {"error"})[-1]["error"]["code"] == "conflict"
+
+
+def test_a_peer_that_leaves_stops_the_provider(running: tuple[str, Scripted]) -> None:
+    running[1].silent = True
+    with connect(running[0], additional_headers=HEADERS) as connection:
+        connection.send(json.dumps(CREATE))
+        connection.recv(timeout=5)
+
+    wait_until(lambda: running[1].closed == 1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ("{", "invalid_json"),
+        ('{"type": "chat.create", "type": "chat.cancel"}', "invalid_json"),
+        ('{"type": "nothing"}', "validation_error"),
+        ('{"type": "chat.create", "request": {}}', "validation_error"),
+    ],
+)
+def test_a_mistake_is_an_error_event_and_the_connection_stays(
+    socket: ClientConnection, sent: str, code: str
+) -> None:
+    socket.send(sent)
+    assert json.loads(socket.recv(timeout=5))["error"]["code"] == code
+
+    socket.send(json.dumps(CREATE))
+    assert events(socket, {"chat.done"})
+
+
+def test_the_door_is_the_same_as_over_http(running: tuple[str, Scripted]) -> None:
+    with pytest.raises(InvalidStatus) as caught, connect(running[0]):
+        pass
+
+    assert caught.value.response.status_code == 401
