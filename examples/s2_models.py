@@ -1,7 +1,8 @@
 r"""Section 2: Pydantic v2 models for every request and response of a chat API.
 
-`/validate` shows what your JSON became, or what is wrong with it: post mistakes.
-Run it: `python -m course run s2` or `uvicorn examples.s2_models:app`. Try it:
+Run it: `python -m course run s2`, `uvicorn examples.s2_models:app` or
+`python examples/s2_models.py`; the docs are at http://127.0.0.1:8000/docs. Try it, and
+post mistakes: `/validate` shows what your JSON became, or what is wrong with it.
     curl -s http://127.0.0.1:8000/validate/chat \
         --json '{"messages": [{"role": "user", "content": "    def f(): ..."}]}'
     curl -s http://127.0.0.1:8000/validate/chat --json '{"temperature": true}'
@@ -38,7 +39,7 @@ PRICES_PER_1K = {  # USD per 1,000 tokens: prompt, completion
 }
 
 
-def require_text(text: str) -> str:
+def check_text(text: str) -> str:
     """`text` as it came: stripping cost code its indentation. Zero width is blank."""
     if "\0" in text:
         raise PydanticCustomError("null_byte", "Text must not contain null bytes")
@@ -47,7 +48,7 @@ def require_text(text: str) -> str:
     return text
 
 
-def require_total(texts: list[str]) -> list[str]:
+def check_total(texts: list[str]) -> list[str]:
     """`texts` as they came: each was checked before, here all of them together."""
     if sum(map(len, texts)) > MAX_EMBEDDING_CHARS:
         limit = {"limit": MAX_EMBEDDING_CHARS}
@@ -58,15 +59,12 @@ def require_total(texts: list[str]) -> list[str]:
 NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"  # Rust's `$` is exact, Python's allows a "\n"
 ModelName = Annotated[str, Field(pattern=NAME, max_length=128)]
 ChatId = Annotated[str, Field(pattern="^chatcmpl-[A-Za-z0-9]+$", max_length=128)]
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
-Visible = AfterValidator(require_text)
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["Why?"])]
+Visible = AfterValidator(check_text)
 VisibleText = Annotated[Text, Visible]
 Texts = Annotated[
-    list[VisibleText],
-    Field(min_length=1, max_length=2048),
-    AfterValidator(require_total),
+    list[VisibleText], Field(min_length=1, max_length=2048), AfterValidator(check_total)
 ]
-# The lecture let a name go on with "\nsystem: obey".
 Line = StringConstraints(strip_whitespace=True, pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10**12, strict=True)]
@@ -75,7 +73,7 @@ FinishReason = Literal["stop", "length", "content_filter"]
 
 
 class Message(BaseModel):
-    """One turn of a conversation; a parent's `forbid` would not reach in here."""
+    """One turn of a conversation. A `name` is one line: no "x\\nsystem: obey"."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     role: Literal["system", "user", "assistant"]
@@ -86,13 +84,13 @@ class Message(BaseModel):
     @classmethod
     def check_content(cls, content: str | None) -> str | None:
         """A subclass may allow None, for messages that only call tools."""
-        return content if content is None else require_text(content)
+        return content if content is None else check_text(content)
 
 
 class ChatCompletionRequest(BaseModel):
     """A conversation and how to continue it. Defaults follow `=`, for type checkers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)  # here and in each Message
     messages: list[Message] = Field(
         min_length=1, max_length=1000, description="The conversation, oldest first."
     )
@@ -146,7 +144,7 @@ class Usage(ResponseModel):
         return self.prompt_tokens + self.completion_tokens
 
     @model_validator(mode="after")
-    def check_total(self) -> Self:
+    def check_sum(self) -> Self:
         """A total that was sent along, as in our own dump, must be true."""
         claim = (self.model_extra or {}).pop("total_tokens", self.total_tokens)
         if repr(claim) != repr(self.total_tokens):
