@@ -1,0 +1,110 @@
+"""The words of the command line, and the promise that no traceback meets a student."""
+
+import argparse
+import errno
+import os
+import sys
+
+from course import environment, manifest
+from course.groups import APP
+from course.installers import NO_SPACE
+from course.places import ROOT, CourseError, complain
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+HIGHEST_PORT = 2**16 - 1
+NOT_WRITABLE = (
+    "Cannot write in {root} ({reason}).\n"
+    "Copy the folder to a place of your own, then start again there."
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status. Expected failures become a sentence."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(
+                errors="replace"
+            )  # a console may lack a letter of a path
+    try:
+        return dispatch(sys.argv[1:] if arguments is None else arguments)
+    except CourseError as error:
+        complain(str(error))
+    except BrokenPipeError:  # `course list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        complain(explain(error))
+    except KeyboardInterrupt:
+        complain("\nStopped.")
+        return 130
+    return 1
+
+
+def explain(error: OSError) -> str:
+    """What a failed system call means for a student. Raises `error` if nobody knows."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return NO_SPACE.format(root=ROOT)
+    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        return NOT_WRITABLE.format(root=ROOT, reason=error.strerror)
+    raise error
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Choose the command. Modules that need packages are imported after the set-up."""
+    if arguments[:1] == ["test"]:  # every further word is pytest's
+        return _test(arguments)
+    options = parser().parse_args(arguments)
+    match options.command:
+        case "run":
+            return _run(options, arguments)
+        case "list":
+            return manifest.show()
+        case "doctor":
+            from course import doctor
+
+            return doctor.examine()
+        case "lock":
+            from course import lock
+
+            lock.renew()
+    return 0
+
+
+def _run(options: argparse.Namespace, arguments: list[str]) -> int:
+    section = manifest.find(options.section)
+    environment.ensure(APP, arguments)
+    from course import serve
+
+    return serve.run(section, options.host, options.port)
+
+
+def _test(arguments: list[str]) -> int:
+    environment.ensure("test", arguments)
+    from course import testing
+
+    return testing.run(arguments[1:])
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, with a sentence for each command."""
+    top = argparse.ArgumentParser("course", description="The course's command line.")
+    commands = top.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="serve the complete service, or one section")
+    run.add_argument(
+        "section", nargs="?", default="full_app", help="s2, s2_models or 2"
+    )
+    run.add_argument("--host", default=DEFAULT_HOST, help="address to listen on")
+    run.add_argument(
+        "--port", type=_port, default=DEFAULT_PORT, help="taken: the next free one"
+    )
+    commands.add_parser("test", help="run the tests; further words go to pytest")
+    commands.add_parser("list", help="the sections, with minutes and objectives")
+    commands.add_parser("doctor", help="what this machine lacks, and how to mend it")
+    commands.add_parser("lock", help="renew the pinned versions (needs uv)")
+    return top
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"not a port: {text!r} (0 to {HIGHEST_PORT})")
+    return int(text)

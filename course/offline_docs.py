@@ -1,0 +1,61 @@
+"""`/docs` and `/redoc` without the internet.
+
+FastAPI's own pages load Swagger UI and ReDoc from a CDN: in a train they stay blank.
+These take the same files from the installed package fastapi-offline.
+"""
+
+from pathlib import Path
+
+import fastapi_offline
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+FILES = Path(fastapi_offline.__file__).with_name("static")
+PREFIX = "/static-offline-docs"
+
+
+def with_offline_docs(app: FastAPI) -> ASGIApp:
+    """`app`, whose two documentation pages are answered from local files."""
+    schema = app.openapi_url or "/openapi.json"
+    icon = f"{PREFIX}/favicon.png"
+
+    def swagger(_: Request) -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url=schema,
+            title=app.title,
+            swagger_js_url=f"{PREFIX}/swagger-ui-bundle.js",
+            swagger_css_url=f"{PREFIX}/swagger-ui.css",
+            swagger_favicon_url=icon,
+            swagger_ui_parameters=app.swagger_ui_parameters,
+        )
+
+    def redoc(_: Request) -> HTMLResponse:
+        return get_redoc_html(
+            openapi_url=schema,
+            title=app.title,
+            redoc_js_url=f"{PREFIX}/redoc.standalone.js",
+            redoc_favicon_url=icon,
+            with_google_fonts=False,
+        )
+
+    pages = Starlette(
+        routes=[
+            Route("/docs", swagger),
+            Route("/redoc", redoc),
+            Mount(PREFIX, StaticFiles(directory=FILES)),
+        ]
+    )
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        ours = path in {"/docs", "/redoc"} or path.startswith(f"{PREFIX}/")
+        chosen = pages if scope["type"] == "http" and ours else app
+        await chosen(scope, receive, send)
+
+    return choose

@@ -1,0 +1,35 @@
+"""Where things are, and the one exception that a student is meant to read."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+LOCKS = ROOT / "requirements"
+WINDOWS = os.name == "nt"
+
+
+class CourseError(Exception):
+    """What went wrong and what to do about it, in sentences: no traceback."""
+
+
+def venv_python(venv: Path = VENV) -> Path:
+    """The interpreter inside an environment."""
+    return venv / ("Scripts/python.exe" if WINDOWS else "bin/python")
+
+
+def command(words: str) -> str:
+    """`words` as typed after this machine's name for Python: `course run`."""
+    python = "py" if WINDOWS else "python3"
+    return f"{python} -m {words}"
+
+
+def say(line: str) -> None:
+    """Print a line at once: what follows may replace this process."""
+    print(line, flush=True)
+
+
+def complain(line: str) -> None:
+    """Print a line on standard error."""
+    print(line, file=sys.stderr, flush=True)
