@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real Redis on a random port with a folder of its own.
+@contextmanager
+def running_redis(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """A real Redis on a random port with a folder of its own: its URL and process.
 
     Without `redis-server` the test is skipped on a student's machine; with
     COURSE_REQUIRE_REDIS set (CI) it fails instead.
@@ -30,7 +31,6 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if os.environ.get("COURSE_REQUIRE_REDIS"):
             pytest.fail("COURSE_REQUIRE_REDIS is set and redis-server is missing")
         pytest.skip("redis-server is not installed: the embedded Redis was tested")
-    folder: Path = tmp_path_factory.mktemp("redis")
     port = free_port()
     command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
@@ -39,13 +39,20 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         with redis.Redis(port=port) as client:
             wait_until(lambda: _answers(client), what="Redis")
-        yield f"redis://127.0.0.1:{port}"
+        yield f"redis://127.0.0.1:{port}", server
     finally:
         server.terminate()
         server.wait(10)
 
 
-def _answers(client: "redis.Redis") -> bool:
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the real Redis that the tests of this process share."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as (url, _):
+        yield url
+
+
+def _answers(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
     except redis.ConnectionError:

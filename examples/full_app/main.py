@@ -8,6 +8,7 @@ Settings are described in `settings.py`.
 
 import asyncio
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -17,12 +18,13 @@ from types import FrameType
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
+from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from examples.full_app.dependencies import AppState
-from examples.full_app.errors import render
+from examples.full_app.errors import NotReadyError, render
 from examples.full_app.providers.protocol import Provider
 from examples.full_app.routes import (
     chat,
@@ -36,9 +38,11 @@ from examples.full_app.routes import (
 from examples.full_app.security import AuthenticationMiddleware, Authenticator
 from examples.full_app.services import open_services
 from examples.full_app.settings import Settings
-from examples.full_app.telemetry import Metrics, TelemetryMiddleware
+from examples.full_app.telemetry import Metrics, TelemetryMiddleware, log_as_json
 from examples.full_app.validation import from_validation_error
 from examples.s5_error_handling import setup_error_handlers
+
+log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CONSOLE = Path(__file__).with_name("console")
@@ -58,20 +62,23 @@ def create_app(
 ) -> FastAPI:
     """The service, built from `settings` or from the environment.
 
-    `provider` answers in place of the one that the settings name. Raises pydantic.ValidationError for settings that cannot work together.
+    `provider` answers in place of the one that the settings name. Raises
+    pydantic.ValidationError for settings that cannot work together.
     """
     settings = settings or Settings()
     metrics = Metrics()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
-        async with open_services(settings, metrics, provider) as services:
-            worker = (
-                services.work() if settings.job_worker else contextlib.nullcontext()
-            )
-            with draining_on_signal(services.draining):
-                async with worker:
-                    yield services.state()
+        if settings.log_json:
+            log_as_json()
+        async with contextlib.AsyncExitStack() as stack:
+            opened = open_services(settings, metrics, provider)
+            services = await stack.enter_async_context(opened)
+            stack.enter_context(draining_on_signal(services.draining))
+            if settings.job_worker:
+                await stack.enter_async_context(services.work())
+            yield services.state()
 
     app = FastAPIOffline(
         title="full_app",
@@ -89,6 +96,7 @@ def create_app(
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     setup_error_handlers(app, render=render)
     app.add_exception_handler(RequestValidationError, refuse_invalid)
+    app.add_exception_handler(RedisError, refuse_for_now)
     return app
 
 
@@ -102,6 +110,13 @@ async def refuse_invalid(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     return render(from_validation_error(error), request.state.request_id)
+
+
+async def refuse_for_now(request: Request, error: Exception) -> Response:
+    """503 while Redis is away, for what cannot be done without it."""
+    log.error("Redis is away", extra={"reason": repr(error)})
+    refusal = NotReadyError("Redis does not answer.")
+    return render(refusal, request.state.request_id)
 
 
 @contextlib.contextmanager

@@ -71,9 +71,15 @@ class Settings(s4.Settings):
     heartbeat_seconds: float = Field(default=10, gt=0)
     drain_seconds: float = Field(default=10, ge=0)
 
-    job_worker: bool = Field(default=True, description="Work jobs off in this process too.")
+    log_json: bool = Field(
+        default=False, description="Log one line of JSON a request, to standard error."
+    )
+    job_worker: bool = Field(
+        default=True, description="Work jobs off in this process too."
+    )
     allow_loopback_webhooks: bool | None = Field(
-        default=None, description="For development; by default on only without Redis and keys."
+        default=None,
+        description="For development; by default on only without Redis and keys.",
     )
 
     @property

@@ -48,8 +48,7 @@ class Scripted:
             for piece in self.pieces:
                 self.produced += 1
                 yield Delta(content=piece)
-            while self.silent:
-                await asyncio.sleep(0.01)
+            await self._silence()
             while self.endless:
                 self.produced += 1
                 yield Delta(content="more " * 200)
@@ -61,12 +60,16 @@ class Scripted:
         finally:
             self.closed += 1
 
+    async def _silence(self) -> None:
+        """Until the test, on its own thread, says otherwise."""
+        while self.silent:  # noqa: ASYNC110  # an asyncio.Event is not thread-safe
+            await asyncio.sleep(0.01)
+
     async def embed(self, request: EmbeddingCall, call: CallContext) -> Embeddings:
         """Never finishes while `silent`."""
         self.started += 1
         try:
-            while self.silent:
-                await asyncio.sleep(0.01)
+            await self._silence()
         finally:
             self.closed += 1
         return Embeddings([[1.0]] * len(request.inputs), 1)

@@ -1,4 +1,4 @@
-"""Authenticated by default, the public paths are listed, and nothing leaks on the way."""
+"""Authenticated by default; the public paths are listed; nothing leaks on the way."""
 
 import re
 from collections.abc import Iterator
@@ -39,7 +39,9 @@ def test_every_documented_route_needs_a_key_but_the_listed_ones(
     assert asked > 15
 
 
-@pytest.mark.parametrize("path", ["/v1/nowhere", "/v1", "/static", "/admin", "/healthz"])
+@pytest.mark.parametrize(
+    "path", ["/v1/nowhere", "/v1", "/static", "/admin", "/healthz"]
+)
 def test_unknown_paths_need_a_key_too(stranger: TestClient, path: str) -> None:
     assert stranger.get(path).status_code == 401
 

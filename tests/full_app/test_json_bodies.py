@@ -56,7 +56,10 @@ def test_another_content_type_is_415(http: httpx2.Client, kind: str) -> None:
         "/v1/chat/completions", content=TEXT, headers={"Content-Type": kind}
     )
 
-    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert (answer.status_code, answer.json()["code"]) == (
+        415,
+        "unsupported_media_type",
+    )
 
 
 def test_a_compressed_body_is_415(http: httpx2.Client) -> None:

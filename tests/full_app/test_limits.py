@@ -25,13 +25,16 @@ ASK = {
 
 @pytest.fixture
 async def redis(redis_url: str | None) -> AsyncIterator[Redis]:
-    async with open_redis(settings(redis_url=redis_url)) as client:
+    apart = redis_url and f"{redis_url}/2"  # no other test's keys are flushed
+    async with open_redis(settings(redis_url=apart)) as client:
         await client.flushdb()
         yield client
 
 
 def limiter(redis: Redis, *, requests: int = MANY, tokens: int = MANY) -> Limiter:
-    return Limiter(redis, Budget("requests", requests, 60), Budget("tokens", tokens, 60))
+    return Limiter(
+        redis, Budget("requests", requests, 60), Budget("tokens", tokens, 60)
+    )
 
 
 async def admitted(limiter: Limiter, tries: int, tokens: int) -> int:
@@ -136,7 +139,9 @@ def test_the_headers_say_where_a_caller_stands(redis_url: str | None) -> None:
         )
         elsewhere = http.post("/v1/chat/completions", json=ASK, headers=other)
 
-    assert first.headers["ratelimit-policy"] == '"requests";q=2;w=60, "tokens";q=1000;w=60'
+    assert (
+        first.headers["ratelimit-policy"] == '"requests";q=2;w=60, "tokens";q=1000;w=60'
+    )
     assert first.headers["x-ratelimit-limit-requests"] == "2"
     assert first.headers["x-ratelimit-remaining-requests"] == "1"
     assert second.headers["x-ratelimit-remaining-requests"] == "0"
@@ -145,5 +150,7 @@ def test_the_headers_say_where_a_caller_stands(redis_url: str | None) -> None:
     assert refused.headers["x-should-retry"] == "true"
     seconds, ms = refused.headers["retry-after"], refused.headers["retry-after-ms"]
     assert int(seconds) * 1000 >= int(ms) > (int(seconds) - 1) * 1000 > 0
-    assert re.fullmatch(r"(\d+m)?[\d.]+s|\d+ms", first.headers["x-ratelimit-reset-requests"])
+    assert re.fullmatch(
+        r"(\d+m)?[\d.]+s|\d+ms", first.headers["x-ratelimit-reset-requests"]
+    )
     assert elsewhere.status_code == 200

@@ -1,4 +1,4 @@
-"""The WebSocket: deltas, one at a time, cancelled on request or when the peer leaves."""
+"""The WebSocket: deltas, one answer at a time, cancelled when asked or left."""
 
 import json
 from collections.abc import Iterator

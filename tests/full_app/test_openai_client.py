@@ -118,7 +118,12 @@ def test_models_are_listed_and_read_one_by_one(client: openai.OpenAI) -> None:
 @pytest.mark.parametrize(
     ("model", "expected", "status", "code"),
     [
-        ("fault-context-length", openai.BadRequestError, 400, "context_length_exceeded"),
+        (
+            "fault-context-length",
+            openai.BadRequestError,
+            400,
+            "context_length_exceeded",
+        ),
         ("fault-content-filter", openai.BadRequestError, 400, "content_filtered"),
         ("no-such-model", openai.NotFoundError, 404, "model_not_found"),
         ("fault-429", openai.RateLimitError, 429, "rate_limit_exceeded"),
@@ -149,9 +154,7 @@ def test_each_failure_raises_its_class_with_code_and_request_id(
 
 def test_an_invalid_request_names_the_parameter(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(
-            model="gpt-4o-mini", messages=ASK, temperature=9
-        )
+        client.chat.completions.create(model="gpt-4o-mini", messages=ASK, temperature=9)
 
     assert caught.value.code == "validation_error"
     assert caught.value.param == "temperature"

@@ -63,7 +63,7 @@ def test_every_frame_is_a_chunk_and_the_last_is_done(
 def test_separators_that_are_no_newlines_arrive_intact(
     http: httpx2.Client, provider: Scripted
 ) -> None:
-    odd = "line\u2028separator\u0085next\rreturn \U0001f600 \"quoted\" \\ end\n"
+    odd = 'line\u2028separator\u0085next\rreturn \U0001f600 "quoted" \\ end\n'
     provider.pieces = list(odd)
     whole = http.post(PATH, json=ASK).json()["choices"][0]["message"]["content"]
     with openai.OpenAI(base_url=f"{http.base_url}/v1", api_key=KEY) as client:
