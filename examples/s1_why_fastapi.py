@@ -196,7 +196,7 @@ class Answer(BaseModel):
     text: str
 
 
-@app.post("/ask", tags=["Pydantic"])
+@app.post("/ask", tags=["Pydantic"], responses={413: {"description": "> 64 KiB"}})
 async def ask(asked: Question, model: ModelDep) -> Answer:
     """Asks the model only what `Question` admits; a 422 has cost nothing."""
     return Answer(model=model.name, text=await model.ask(asked.text, asked.delay_ms))

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from socket import SHUT_RDWR
 from typing import Any, TypeVar
@@ -133,7 +133,7 @@ def test_the_answer_shows_that_waiting_together_is_faster_than_in_turn(
 
 @pytest.mark.parametrize("route", ["sequential", "concurrent", "thread-pool"])
 def test_others_get_their_turn_while_calls_wait(client: TestClient, route: str) -> None:
-    plan = {"calls": 1, "delay_ms": 250}
+    plan = {"calls": 1, "delay_ms": 150}
     times = client.get(f"/fan-out/{route}", params=plan).json()
     assert times["loop_ticks"] > 0
 
@@ -243,6 +243,17 @@ async def test_the_ticker_of_a_request_ends_with_it() -> None:
     assert tickers() == []
 
 
+async def test_ticks_count_only_while_a_call_waits() -> None:
+    times = s1.Times()
+    ticker = asyncio.create_task(times.tick())
+    await asyncio.sleep(0.05)
+    assert times.loop_ticks == 0
+    with times.call():
+        await asyncio.sleep(0.1)
+    ticker.cancel()
+    assert times.loop_ticks > 0
+
+
 @pytest.mark.parametrize(
     "query", ["calls=0", "calls=21", "calls=many", "delay_ms=-1", "delay_ms=501", "n=3"]
 )
@@ -304,6 +315,11 @@ def test_every_operation_has_a_summary_a_description_and_a_tag(
             assert operation["summary"]
             assert operation["description"]
             assert operation["tags"]
+
+
+def test_the_docs_name_the_refusals_of_ask(client: TestClient) -> None:
+    ask = client.get("/openapi.json").json()["paths"]["/ask"]["post"]
+    assert ask["responses"].keys() == {"200", "413", "422"}
 
 
 # --- Pydantic ------------------------------------------------------------------------
@@ -516,6 +532,93 @@ def test_a_client_that_leaves_without_a_question_is_no_error(
     assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 
+class Wire:
+    """The ASGI side of a conversation: scripted messages in, what was sent out."""
+
+    def __init__(self, *heard: dict[str, Any], stuck: bool = False) -> None:
+        self.heard = [{"type": "websocket.connect"}, *heard]
+        self.stuck = stuck  # the client reads nothing: a token never gets through
+        self.sending = asyncio.Event()
+        self.sent: list[str] = []
+
+    async def receive(self) -> dict[str, Any]:
+        if not self.heard:
+            await asyncio.Event().wait()
+        if self.heard[0]["type"] == "websocket.disconnect":
+            await self.sending.wait()
+        return self.heard.pop(0)
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        self.sent.append(message["type"])
+        if message["type"] == "websocket.send":
+            self.sending.set()
+            if self.stuck:
+                await asyncio.Event().wait()
+
+    async def run(self) -> None:
+        scope: dict[str, Any] = {"type": "websocket", "path": "/ws/tokens"}
+        scope |= {"headers": [], "query_string": b""}
+        async with asyncio.timeout(10):
+            await s1.app(scope, self.receive, self.send)
+
+
+QUESTION = {"type": "websocket.receive", "text": '{"text": "hi"}'}
+GOODBYE = {"type": "websocket.disconnect", "code": 1001}
+
+
+class Kept(s1.SlowModel):
+    """Keeps its generator alive, as a vendor's client may: nobody else ends it."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def stream(self, text: str, delay_ms: int) -> AsyncGenerator[str, None]:
+        self.tokens = self._tokens()
+        return self.tokens
+
+    async def _tokens(self) -> AsyncGenerator[str, None]:
+        try:
+            for token in ("first", "second"):
+                yield token
+                await asyncio.sleep(0.01)
+        finally:
+            self.closed = True
+
+
+async def test_a_client_that_reads_nothing_and_leaves_ends_the_stream() -> None:
+    model = use(Kept())
+    wire = Wire(QUESTION, GOODBYE, stuck=True)
+    await wire.run()
+    assert model.closed
+    assert wire.sent == ["websocket.accept", "websocket.send"]
+
+
+async def test_nothing_is_sent_to_a_client_that_has_left() -> None:
+    use(Streaming("first"))
+    wire = Wire(QUESTION, GOODBYE)
+    await wire.run()
+    assert wire.sent == ["websocket.accept", "websocket.send"]
+
+
+class Breaks(s1.SlowModel):
+    async def stream(self, text: str, delay_ms: int) -> AsyncGenerator[str, None]:
+        yield "half"
+        raise ConnectionError("the model is gone")
+
+
+async def test_no_task_outlives_a_conversation_complete_or_broken() -> None:
+    before = asyncio.all_tasks()
+    use(Parrot())
+    await Wire(QUESTION).run()
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+    use(Breaks())
+    with pytest.raises(ConnectionError):
+        await Wire(QUESTION).run()
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
 LONG_KEY = json.dumps({"text": "hi", "é" * 300: 1}, ensure_ascii=False)
 
 
@@ -552,11 +655,6 @@ def test_a_client_that_says_nothing_is_sent_away(
 
 
 def test_a_model_that_fails_never_looks_like_a_complete_answer(server: str) -> None:
-    class Breaks(s1.SlowModel):
-        async def stream(self, text: str, delay_ms: int) -> AsyncGenerator[str, None]:
-            yield "half"
-            raise ConnectionError("the model is gone")
-
     use(Breaks())
     with connect(ws(server)) as socket:
         socket.send('{"text": "hi"}')
