@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from redis.asyncio import Redis
+from redis.typing import EncodableT, FieldT
 
 from examples.full_app.errors import ConflictError, NotFoundError
 from examples.full_app.schemas.jobs import Job, JobItem, JobProgress, JobRequest
@@ -81,7 +82,7 @@ class JobStore:
     ) -> Job:
         """A queued job; whoever creates it puts its id on the queue."""
         job_id, now = f"job_{secrets.token_hex(16)}", int(time.time())
-        record = {
+        record: dict[FieldT, EncodableT] = {
             "owner": owner,
             "status": JobStatus.QUEUED.value,
             "created_at": now,
@@ -139,7 +140,7 @@ class JobStore:
         """Keep one outcome; False tells a stale or cancelled attempt to stop."""
         counter = "failed" if item.error else "succeeded"
         outcome = item.model_dump_json(by_alias=True)
-        args = [attempt, item.index, outcome, counter, KEEP_SECONDS]
+        args: list[EncodableT] = [attempt, item.index, outcome, counter, KEEP_SECONDS]
         keys = [_record(job_id), _items(job_id)]
         return bool(await self._save(keys=keys, args=args))
 
@@ -148,7 +149,7 @@ class JobStore:
     ) -> bool:
         """End the job; False when it had ended before or the attempt is stale."""
         number = "" if attempt is None else attempt
-        args = [number, status.value, int(time.time()), error]
+        args: list[str | int] = [number, status.value, int(time.time()), error]
         return bool(await self._end(keys=[_record(job_id)], args=args))
 
     async def cancel(self, job_id: str, owner: str) -> Job:
@@ -199,5 +200,5 @@ def _owned(owner: str) -> str:
     return f"jobs:{owner}"
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else value
+def _text(value: object) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -117,9 +117,9 @@ class Limiter:
             raise RequestTooExpensiveError(tokens, self.tokens.limit, headers)
         if verdict == 0:
             wait_ms = max(numbers[1], numbers[4], 1)
-            error = RateLimitExceededError(retry_after=wait_ms / 1000)
-            error.headers = {**error.headers, **headers}
-            raise error
+            refusal = RateLimitExceededError(retry_after=wait_ms / 1000)
+            refusal.headers = {**refusal.headers, **headers}
+            raise refusal
         return Lease(subject, tokens, headers)
 
     async def settle(self, lease: Lease, used: int) -> None:

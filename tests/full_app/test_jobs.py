@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import httpx2
 import openai
@@ -25,13 +26,13 @@ def ask(text: str, model: str = "offline-echo") -> dict[str, object]:
     return {"model": model, "messages": [{"role": "user", "content": text}]}
 
 
-def until_ended(http: httpx2.Client, job_id: str) -> dict[str, object]:
+def until_ended(http: httpx2.Client, job_id: str) -> dict[str, Any]:
     """Poll a job until it has ended."""
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
 
     def ended() -> bool:
         found.update(http.get(f"/v1/jobs/{job_id}").json())
-        return found["status"] not in ("queued", "running")
+        return bool(found["status"] not in ("queued", "running"))
 
     wait_until(ended, what="the end of the job")
     return found
@@ -51,7 +52,7 @@ def test_a_job_answers_202_and_where_to_look_and_ends_with_its_results(
     assert job["status"] == "succeeded"
     assert job["progress"] == {"done": 3, "failed": 1, "total": 3}
     assert job["attempt"] == 1
-    first, second, third = job["results"]  # type: ignore[misc]  # a list of three
+    first, second, third = job["results"]
     assert first["response"]["choices"][0]["message"]["content"] == "first"
     assert second["response"]["choices"][0]["message"]["content"] == "second"
     assert third["error"]["error"]["code"] == "model_not_found"

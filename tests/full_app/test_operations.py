@@ -153,7 +153,7 @@ def test_two_processes_on_redis_serve_the_official_client(redis_server: str) -> 
                     messages=[{"role": "user", "content": "hi"}],
                     stream=stream,
                 )
-                assert answer
+                assert isinstance(answer, openai.Stream) == stream
         with httpx2.Client(base_url=base, headers=HEADERS) as http:
             job = http.post("/v1/jobs", json={"requests": [ASK]}).json()
 

@@ -27,7 +27,7 @@ from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.s2_models import Usage
 from examples.s5_error_handling import (
     AIError,
-    ModelError,
+    CodedError,
     ModelOverloadedError,
     ModelTimeoutError,
     RateLimitExceededError,
@@ -39,10 +39,11 @@ MAX_CONNECTIONS = 200
 MAX_ERROR_BYTES = 64 * 1024
 
 
-class UpstreamError(ModelError):
+class UpstreamError(CodedError):
     """The upstream refused, broke off or sent what is not an answer."""
 
-    code = "upstream_error"
+    code, status_code, retryable = "upstream_error", 502, True
+    recovery = "Retry with growing, random pauses; then use another model."
 
 
 class OpenAICompatibleProvider:

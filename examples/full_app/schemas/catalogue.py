@@ -25,13 +25,14 @@ class EmbeddingRequest(s2.EmbeddingRequest):
 
     @property
     def inputs(self) -> Sequence[str] | Sequence[Sequence[int]]:
-        """The input as a batch, a single text or list of token ids as one of one."""
-        match self.input:
-            case str():
-                return [self.input]
-            case [int(), *_]:
-                return [self.input]
-        return self.input
+        """The input as a batch; one text, or one list of token ids, is one of one."""
+        if isinstance(self.input, str):
+            return [self.input]
+        texts = [item for item in self.input if isinstance(item, str)]
+        ids = [item for item in self.input if isinstance(item, int)]
+        return texts or (
+            [ids] if ids else [i for i in self.input if isinstance(i, list)]
+        )
 
 
 class Embedding(Answer):
