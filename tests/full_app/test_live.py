@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.full_app.conftest import KEY
@@ -97,6 +97,30 @@ def test_a_mistake_is_an_error_event_and_the_connection_stays(
 
     socket.send(json.dumps(CREATE))
     assert events(socket, {"chat.done"})
+
+
+def test_a_binary_message_closes_the_connection_with_a_code(
+    socket: ClientConnection,
+) -> None:
+    socket.send(b"{}")
+    with pytest.raises(ConnectionClosed) as caught:
+        socket.recv(timeout=5)
+
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 1003
+
+
+def test_a_message_over_the_limit_is_an_error_event() -> None:
+    with (
+        scripted(max_body_bytes=1024) as (url, _),
+        connect(
+            f"{url.replace('http', 'ws', 1)}/v1/live", additional_headers=HEADERS
+        ) as socket,
+    ):
+        socket.send(" " * 2000)
+        error = json.loads(socket.recv(timeout=5))["error"]
+
+    assert error["code"] == "request_too_large"
 
 
 def test_the_door_is_the_same_as_over_http(running: tuple[str, Scripted]) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import Field, TypeAdapter, ValidationError
+from starlette.websockets import WebSocketState
 
 from examples.full_app.calls import Call
 from examples.full_app.dependencies import (
@@ -34,6 +35,7 @@ from examples.full_app.settings import Settings
 from examples.full_app.validation import from_validation_error
 from examples.s5_error_handling import AIError
 
+UNSUPPORTED_DATA = 1003  # RFC 6455, section 7.4.1
 router = APIRouter(prefix="/v1", tags=["live"])
 
 
@@ -64,9 +66,7 @@ async def live(
 ) -> None:
     """Serve one connection until its client leaves."""
     await socket.accept()
-    session = LiveSession(socket, service, identity.subject, settings)
-    with contextlib.suppress(WebSocketDisconnect):
-        await session.run()
+    await LiveSession(socket, service, identity.subject, settings).run()
 
 
 class LiveSession:
@@ -86,7 +86,13 @@ class LiveSession:
         """Read events until the client leaves, then stop what still runs."""
         try:
             while True:
-                await self._handle(await self.socket.receive_text())
+                message = await self.socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                if (text := message.get("text")) is None:
+                    await self.socket.close(UNSUPPORTED_DATA, "Send text messages.")
+                    return
+                await self._handle(text)
         finally:
             await self._stop()
 
@@ -122,14 +128,18 @@ class LiveSession:
         try:
             async for frame in frames:
                 for data in filter(None, frame.decode("utf-8").split("\n\n")):
-                    await self.socket.send_text(_event(data.removeprefix("data: ")))
+                    await self._send(_event(data.removeprefix("data: ")))
         except asyncio.CancelledError:
-            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-                await self.socket.send_text('{"type":"chat.cancelled"}')
-            raise
+            await self._send('{"type":"chat.cancelled"}')
         finally:
             await frames.aclose()
             await call.close()
+
+    async def _send(self, text: str) -> None:
+        """Send to a client that may have left: then nobody misses it."""
+        if self.socket.client_state is WebSocketState.CONNECTED:
+            with contextlib.suppress(WebSocketDisconnect):
+                await self.socket.send_text(text)
 
     async def _stop(self) -> None:
         if self.answer is not None and not self.answer.done():
@@ -138,7 +148,7 @@ class LiveSession:
 
     async def _send_error(self, error: AIError, request_id: str) -> None:
         body = error_body(error, request_id).model_dump_json()
-        await self.socket.send_text(_event(body))
+        await self._send(_event(body))
 
     def _next_id(self) -> str:
         self.count += 1
