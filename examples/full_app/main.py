@@ -28,6 +28,7 @@ from examples.full_app.errors import NotReadyError, render
 from examples.full_app.providers.protocol import Provider
 from examples.full_app.routes import (
     chat,
+    elsewhere,
     embeddings,
     health,
     jobs,
@@ -53,6 +54,7 @@ ROUTERS = (
     jobs.router,
     webhooks.router,
     live.router,
+    elsewhere.router,
     health.router,
 )
 

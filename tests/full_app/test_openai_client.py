@@ -194,6 +194,16 @@ def test_an_unknown_route_is_a_404_in_the_same_shape(client: openai.OpenAI) -> N
     assert caught.value.request_id
 
 
+def test_a_route_of_openai_that_is_missing_names_what_to_use(
+    client: openai.OpenAI,
+) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.responses.create(model="gpt-4o-mini", input="hi")
+
+    assert caught.value.code == "route_not_served"
+    assert "chat/completions" in caught.value.message
+
+
 async def test_the_async_client_streams(base_url: str) -> None:
     async with openai.AsyncOpenAI(
         base_url=f"{base_url}/v1", api_key=KEY, max_retries=0
