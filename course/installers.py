@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from course.places import ROOT, VENV, CourseError, command, complain, say, venv_
 
 LOG = VENV / "course-setup.log"
 NO_SPACE = (
-    "The disk is full. The packages need about 60 MB in {root}.\n"
+    "The disk is full. The packages need about 100 MB in {root}.\n"
     "Free some space, then start again."
 )
 NO_NETWORK = (
@@ -69,7 +70,7 @@ def create() -> None:
 def install(group: str) -> None:
     """Install the group's lock into `.venv`. Raises CourseError or NetworkError."""
     lock = lock_file(group)
-    packages = lock.read_text(encoding="utf-8").count("==")
+    packages = len(re.findall(r"^\w", lock.read_text(encoding="utf-8"), re.M))
     options = ["--require-hashes", "--no-deps", "--quiet", "-r", str(lock)]
     python = str(venv_python())
     uv = shutil.which("uv")

@@ -75,6 +75,8 @@ def load(section: Section) -> ASGIApp:
         )
         raise CourseError(f"The settings do not fit together:\n{reasons}") from error
     except ModuleNotFoundError as error:
+        if str(error.name).startswith("examples"):
+            raise
         raise CourseError(
             f"The package {error.name!r} is missing, though it was installed once.\n"
             f"Delete the folder {VENV}, then start again."

@@ -10,6 +10,6 @@ def try_it(docstring: str | None, address: str) -> list[str]:
     joined = re.sub(r"\\\n\s*", "", docstring or "")
     lines = map(str.strip, joined.splitlines())
     found = [line.replace(BASE, address) for line in lines if line.startswith("curl ")]
-    return ["Try it, in a second terminal:", *(f"  {line}" for line in found)] * bool(
-        found
+    return (
+        ["Try it, in a second terminal:", *(f"  {it}" for it in found)] if found else []
     )
