@@ -212,7 +212,7 @@ app = FastAPI(title="Section 2: models", max_body_size=MAX_BODY_BYTES, responses
 async def explain(_: Request, error: RequestValidationError) -> Response:
     """No `input`, no `ctx`: a NaN or lone surrogate echoed made a 500 of the 422."""
     details = {
-        ascii(".".join(map(str, e["loc"])))[1:-1][:200]: e["msg"]
+        ".".join(map(str, e["loc"]))[:200]: e["msg"]
         for e in error.errors()[:MAX_ERRORS]
     }
     body = ErrorResponse(error="Not valid", code="validation_error", details=details)

@@ -179,6 +179,12 @@ def test_a_value_beyond_its_limit_or_of_the_wrong_type_is_refused(
         assert refused.value.errors()[0]["loc"][0] == field, ascii(value)[:60]
 
 
+def test_nan_is_refused_for_what_it_is_not_for_its_size() -> None:
+    for field in ("temperature", "top_p"):
+        with pytest.raises(ValidationError, match="finite number"):
+            chat(**{field: float("nan")})
+
+
 def test_defaults_are_those_of_the_chapter() -> None:
     request = s2.ChatCompletionRequest(messages=[HI])
     assert request.model_dump(exclude={"messages"}) == {
@@ -294,7 +300,7 @@ def test_a_subclass_may_replace_the_context_rule_and_allow_no_content() -> None:
     words = "x" * s2.MAX_TEXT
     request = Request(messages=[Turn(role="user", content=words)] * 6)
     assert len(request.messages) == 6
-    assert Turn(role="assistant").content is None
+    assert Turn(role="assistant", content=None).content is None
     with pytest.raises(ValidationError, match="blank"):
         Turn(role="assistant", content="\u200b")
 
@@ -401,6 +407,7 @@ def test_an_unfinished_answer_says_null_and_a_small_cost_has_no_exponent() -> No
     )
     assert wire["choices"][0]["finish_reason"] is None
     assert wire["cost_usd"] == "0.00000015"
+    assert isinstance(ANSWER.model_dump()["cost_usd"], Decimal)
     assert wire["usage"]["total_tokens"] == 1
 
 
@@ -521,7 +528,9 @@ def test_the_docs_show_the_error_body_and_what_is_computed() -> None:
         {"type": "string"},
         {"type": "null"},
     ]
-    assert schemas["Message"]["properties"]["content"]["examples"]
+    content = schemas["Message"]["properties"]["content"]
+    assert (content["minLength"], content["maxLength"]) == (1, s2.MAX_TEXT)
+    assert content["examples"]
 
 
 def test_the_file_runs_alone_in_an_empty_folder(tmp_path: Path) -> None:
