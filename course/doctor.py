@@ -1,13 +1,12 @@
 """`course doctor`: what this machine has, what it lacks, and the line that mends it."""
 
-import importlib.util
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from course import environment
+from course import environment, installers
 from course.places import ROOT, VENV, command, say, venv_python
 from course.ports import bind
 
@@ -74,7 +73,7 @@ def look() -> Iterator[Finding]:
 
 
 def _environments() -> Finding:
-    able = all(map(importlib.util.find_spec, ("venv", "ensurepip")))
+    able = installers.has_venv()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return Finding(
         "environments",

@@ -6,23 +6,28 @@ An environment without that file belongs to the student: it is used, or installe
 into, but nothing in it is removed.
 """
 
-import contextlib
 import importlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from course import installers
+from course.alone import LOCK, alone
 from course.groups import APP, fingerprint, satisfied
-from course.places import ROOT, VENV, CourseError, say, venv_python
+from course.places import (
+    ROOT,
+    VENV,
+    CourseError,
+    say,
+    site_packages,
+    venv_python,
+)
 
 STATE = VENV / "course.json"
-LOCK = VENV / "course.lock"
 OURS = {STATE.name, LOCK.name, installers.LOG.name}
 
 
@@ -102,13 +107,15 @@ def adopt(group: str) -> None:
 
 def adoptable(group: str) -> bool:
     """Whether the student's own `.venv` holds `group` already."""
-    folders = [*VENV.glob("lib/python*/site-packages"), *VENV.glob("Lib/site-packages")]
-    return venv_python().exists() and any(satisfied(group, it) for it in folders)
+    return venv_python().exists() and any(
+        satisfied(group, it) for it in site_packages()
+    )
 
 
 def build(group: str, state: State | None) -> None:
     """Make the environment where there is none that works; install `group`."""
     if state is None or not usable(state):
+        installers.check()
         clear(state)
         state = State()
         state.write()
@@ -171,29 +178,3 @@ def restart(arguments: list[str]) -> None:
                 sys.exit(child.wait())
             except KeyboardInterrupt:  # the console has told the child, too
                 continue
-
-
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Keep a second `course` out of `.venv` until this one is done with it."""
-    with LOCK.open("a", encoding="utf-8") as file:
-        try:
-            _lock(file.fileno(), wait=False)
-        except OSError:
-            say("Another course command is setting up .venv: waiting for it")
-            with contextlib.suppress(OSError):  # a filesystem without locks
-                _lock(file.fileno(), wait=True)
-        yield
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int, *, wait: bool) -> None:
-        mode = msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK
-        msvcrt.locking(descriptor, mode, 1)
-else:
-    import fcntl
-
-    def _lock(descriptor: int, *, wait: bool) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -9,7 +9,16 @@ import sys
 import time
 
 from course.groups import lock_file
-from course.places import ROOT, VENV, CourseError, command, complain, say, venv_python
+from course.places import (
+    ROOT,
+    VENV,
+    CourseError,
+    command,
+    complain,
+    say,
+    site_packages,
+    venv_python,
+)
 
 LOG = VENV / "course-setup.log"
 NO_SPACE = (
@@ -17,12 +26,13 @@ NO_SPACE = (
     "Free some space, then start again."
 )
 NO_NETWORK = (
-    "The packages could not be downloaded: no connection to the package index.\n"
-    "Connect to the internet, or name your proxy or mirror to {tool}, then start again."
+    "The packages could not be downloaded: the package index cannot be reached, or\n"
+    "does not have them. Connect to the internet, or tell {tool} about your proxy or\n"
+    "mirror, then start again. Nothing was changed."
 )
 WRONG_HASH = (
-    "A downloaded package is not the one in {lock}: something between here and\n"
-    "the index changed it, or the mirror is broken. Nothing of it was installed."
+    "A downloaded package is not the one that was locked: something between here and\n"
+    "the index changed it. Try another network or mirror. It was not installed."
 )
 NO_VENV = (
     "This Python ({python}) cannot make environments: `ensurepip` is missing.\n"
@@ -44,6 +54,7 @@ _SIGNS = {
         "dns error",
         "error sending request",
         "network is unreachable",
+        "(from versions: none)",
     ),
 }
 
@@ -52,47 +63,52 @@ class NetworkError(CourseError):
     """The index cannot be reached: nothing was changed."""
 
 
+def check() -> None:
+    """Raises CourseError, saying what to install, where environments cannot be made."""
+    if shutil.which("uv") is None and not has_venv():
+        minor = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise CourseError(NO_VENV.format(python=sys.executable, version=minor))
+
+
+def has_venv() -> bool:
+    """Whether this Python can make environments; Debian packs that separately."""
+    return all(map(importlib.util.find_spec, ("venv", "ensurepip")))
+
+
 def create() -> None:
     """Make an empty environment at `.venv`. Raises CourseError."""
     version = sys.version.split()[0]
     uv = shutil.which("uv")
     if uv:
         say(f"Making .venv with uv (Python {version})")
-        run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable])
-        return
-    if not all(map(importlib.util.find_spec, ("venv", "ensurepip"))):
-        minor = ".".join(version.split(".")[:2])
-        raise CourseError(NO_VENV.format(python=sys.executable, version=minor))
-    say(f"Making .venv (Python {version})")
-    run([sys.executable, "-m", "venv"])
+        options = ["--quiet", "--allow-existing", "--python", sys.executable]
+        run([uv, "venv", *options, str(VENV)])
+    else:
+        say(f"Making .venv (Python {version})")
+        run([sys.executable, "-m", "venv", str(VENV)])
 
 
 def install(group: str) -> None:
     """Install the group's lock into `.venv`. Raises CourseError or NetworkError."""
     lock = lock_file(group)
-    packages = len(re.findall(r"^\w", lock.read_text(encoding="utf-8"), re.M))
+    packages = len(re.findall(r"^\w", lock.read_text(encoding="utf-8"), re.MULTILINE))
     options = ["--require-hashes", "--no-deps", "--quiet", "-r", str(lock)]
     python = str(venv_python())
     uv = shutil.which("uv")
     tool = "uv" if uv else "pip"
     say(f"Installing up to {packages} packages from requirements/{lock.name} ({tool})")
     if uv:
-        run([uv, "pip", "install", "--python", python, *options], folder=False)
+        run([uv, "pip", "install", "--python", python, *options])
         return
-    if not any(VENV.glob("[Ll]ib*/**/site-packages/pip/__init__.py")):
-        run([python, "-m", "ensurepip"], folder=False)
+    if not any((folder / "pip").exists() for folder in site_packages()):
+        run([python, "-m", "ensurepip"])
     options += ["--no-input", "--no-compile", "--disable-pip-version-check"]
-    run([python, "-m", "pip", "install", *options], folder=False)
+    run([python, "-m", "pip", "install", *options])
 
 
-def run(words: list[str], *, folder: bool = True) -> None:
-    """Run one step; with `folder`, on `.venv`. Its output goes to a log.
-
-    Raises CourseError, saying in a sentence what the output means.
-    """
-    if folder:
-        words = [*words, str(VENV)]
-    environment = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
+def run(words: list[str]) -> None:
+    """Run one step, its output in a log. Raises CourseError, saying what that means."""
+    environment = {**os.environ, "PIP_USER": "0"}
     environment.pop("PYTHONHOME", None)
     with (
         LOG.open("wb") as log,
@@ -133,11 +149,11 @@ def _explain(words: list[str]) -> None:
         for kind, signs in _SIGNS.items()
         if any(sign in text.lower() for sign in signs)
     }
-    tool = "pip" if "ensurepip" in words or "-m" in words else "uv"
+    tool = "pip" if "-m" in words else "uv"
     if "disk" in meaning:
         raise CourseError(NO_SPACE.format(root=ROOT))
     if "hash" in meaning:
-        raise CourseError(WRONG_HASH.format(lock=words[-1]))
+        raise CourseError(WRONG_HASH)
     if "network" in meaning:
         raise NetworkError(NO_NETWORK.format(tool=tool))
     complain("\n".join(text.splitlines()[-15:]))

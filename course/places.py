@@ -19,6 +19,11 @@ def venv_python(venv: Path = VENV) -> Path:
     return venv / ("Scripts/python.exe" if WINDOWS else "bin/python")
 
 
+def site_packages(venv: Path = VENV) -> list[Path]:
+    """Where an environment keeps its packages; empty for one that is not there."""
+    return [*venv.glob("lib/python*/site-packages"), *venv.glob("Lib/site-packages")]
+
+
 def command(words: str) -> str:
     """`words` as typed after this machine's name for Python: `course run`."""
     python = "py" if WINDOWS else "python3"
