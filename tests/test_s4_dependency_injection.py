@@ -22,7 +22,7 @@ import httpx2
 import pytest
 import redis as sync_redis
 import uvicorn
-from fastapi import Depends, FastAPI, Request, WebSocket
+from fastapi import Depends, FastAPI, HTTPException, Request, WebSocket
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -36,6 +36,7 @@ ENVIRONMENT = "REDIS_URL REDIS_MAX_CONNECTIONS OPENAI_BASE_URL OPENAI_API_KEY AP
 ADA_DIGEST = hashlib.sha256(b"ada's key").hexdigest()
 ADA = {"Authorization": "Bearer ada's key"}
 A_DAY = 24 * 60 * 60
+IN_2286 = 9_999_999_999_999  # milliseconds of Unix time, so nothing is refilled
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -143,6 +144,14 @@ async def test_a_refused_call_stays_refused_until_retry_after_ms(redis: Redis) -
     assert (await limiter.take(redis, "caller")).allowed
 
 
+async def test_a_wait_that_is_no_whole_millisecond_is_rounded_up(redis: Redis) -> None:
+    limiter = s4.RateLimiter(requests=7, window_seconds=100, name="rounding")
+    await limiter.take(redis, "caller")
+    await redis.set(await bucket_of(redis), f"0 {IN_2286}")
+    refused = await limiter.take(redis, "caller")
+    assert refused.retry_after_ms == math.ceil(100_000 / 7)
+
+
 async def test_an_idle_bucket_does_not_overflow(redis: Redis) -> None:
     limiter = s4.RateLimiter(requests=10, window_seconds=A_DAY, name="idle")
     await limiter.take(redis, "caller")
@@ -173,6 +182,7 @@ async def test_a_decision_tells_limit_remaining_and_when_it_is_full(
 
 async def test_the_ready_limiters_have_the_figures_of_the_chapter(redis: Redis) -> None:
     for limiter, requests in ((s4.default_rate_limit, 100), (s4.strict_rate_limit, 10)):
+        assert (limiter.requests, limiter.window_seconds) == (requests, 60)
         assert (await limiter.take(redis, "caller", cost=requests)).allowed
         half = await limiter.take(redis, "caller", cost=requests // 2)
         assert (half.allowed, half.limit) == (False, requests)
@@ -220,7 +230,7 @@ async def test_a_window_below_a_millisecond_is_a_mistake(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", ["", "nonsense", "-5 0", "nan nan", "1e9 7", b"\xff"]
+    "damage", ["", "nonsense", f"-5 {IN_2286}", f"nan {IN_2286}", "7", b"\xff"]
 )
 async def test_a_damaged_bucket_counts_as_a_full_one_and_works_again(
     redis: Redis, damage: str | bytes
@@ -248,7 +258,8 @@ async def test_a_clock_set_back_costs_no_caller_more_than_the_wait(
     limiter = s4.RateLimiter(requests=1, window_seconds=100, name="clock")
     await limiter.take(redis, "caller")
     await age_the_bucket(redis, -A_DAY * 1000)  # the bucket is from tomorrow
-    assert not (await limiter.take(redis, "caller")).allowed
+    refused = await limiter.take(redis, "caller")
+    assert (refused.allowed, refused.retry_after_ms) == (False, 100_000)
     await age_the_bucket(redis, 100_000)
     assert (await limiter.take(redis, "caller")).allowed
 
@@ -296,6 +307,28 @@ def test_the_eleventh_strict_request_is_refused_whoever_it_claims_to_be(
     assert 0 < wait_ms <= 6_000
     assert int(refused.headers["Retry-After"]) == math.ceil(wait_ms / 1000)
     assert client.get("/limits/default").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("limiter", "method", "path"),
+    [
+        (s4.default_rate_limit, "GET", "/limits/default"),
+        (s4.strict_rate_limit, "GET", "/limits/strict"),
+        (s4.default_rate_limit, "POST", "/ask"),
+    ],
+)
+def test_each_limited_route_asks_its_limiter(
+    offline: TestClient,
+    overrides: dict[Any, Any],
+    limiter: s4.RateLimiter,
+    method: str,
+    path: str,
+) -> None:
+    def refuse() -> None:
+        raise HTTPException(429)
+
+    overrides[limiter] = refuse
+    assert offline.request(method, path, json={"prompt": "?"}).status_code == 429
 
 
 def test_the_owner_of_a_key_has_a_limit_of_their_own(
@@ -465,6 +498,26 @@ def test_a_configured_server_is_asked_the_openai_way(
     assert answer.json() == "a real answer"
     messages = [{"role": "user", "content": "hello"}]
     assert seen == [(sent, {"model": "gpt-4o-mini", "messages": messages})]
+
+
+async def test_an_error_of_a_server_is_no_answer() -> None:
+    def fail(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(500, json={"choices": [{"message": {"content": "x"}}]})
+
+    transport = httpx2.MockTransport(fail)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
+        with pytest.raises(httpx2.HTTPStatusError):
+            await s4.LLMService(primary_provider=s4.OpenAIProvider(client)).ask("?")
+
+
+async def test_a_model_has_30_seconds_and_its_client_is_closed_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    async with s4.lifespan(s4.app) as state:
+        client = state["llm_service"].primary_provider.client
+        assert client.timeout == httpx2.Timeout(30)
+    assert client.is_closed
 
 
 def test_a_test_replaces_what_a_route_depends_on(
