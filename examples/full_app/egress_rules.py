@@ -23,8 +23,7 @@ _REFUSED = tuple(
             "192.0.0.0/24",  # protocol assignments; one cloud's metadata service
             "192.88.99.0/24",  # relays of 6to4
             "168.63.129.16/32",  # one cloud's host agent, on a public address
-            "2001::/32",  # Teredo: an IPv4 address in disguise
-            "2002::/16",  # 6to4: the same
+            "2002::/16",  # 6to4: an IPv4 address in disguise
         ),
     )
 )
@@ -37,7 +36,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 class ForbiddenTargetError(RequestError):
     """The URL names, or resolves to, something this service does not call."""
 
-    CODE = "forbidden_target"
+    code = "forbidden_target"
     recovery = "Use an https URL on port 443 of a public host."
 
 
@@ -77,8 +76,8 @@ def check_url(url: str | httpx2.URL, policy: EgressPolicy) -> None:
 
 
 def is_local(host: str) -> bool:
-    """Whether `host` is `localhost`, a name below it, or a loopback address."""
-    name = host.lower().removesuffix(".")
+    """Whether `host` (lower case) is or ends in `localhost`, or a loopback address."""
+    name = host.removesuffix(".")
     return name == "localhost" or name.endswith(".localhost") or is_loopback(host)
 
 
@@ -103,12 +102,9 @@ def _parse(url: str | httpx2.URL) -> httpx2.URL:
     if len(str(url)) > MAX_URL_LENGTH:
         raise _refuse("The URL is too long.")
     try:
-        target = httpx2.URL(url)
+        return httpx2.URL(url)
     except httpx2.InvalidURL:
         raise _refuse("This is not a URL.") from None
-    if not target.is_absolute_url:
-        raise _refuse("The URL must start with https:// and name a host.")
-    return target
 
 
 def _check_host(host: str) -> None:
