@@ -74,22 +74,6 @@ async def fake_store() -> AsyncIterator[WebhookStore]:
     await client.aclose()
 
 
-class Receiver:
-    """Another service, without a network: answers what `replies` say, in turn."""
-
-    def __init__(self, *replies: int | httpx2.Response | Reply) -> None:
-        self.replies = list(replies)
-        self.requests: list[httpx2.Request] = []
-        self.client = httpx2.AsyncClient(transport=httpx2.MockTransport(self.answer))
-
-    async def answer(self, request: httpx2.Request) -> httpx2.Response:
-        self.requests.append(request)
-        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        if isinstance(reply, int):
-            return httpx2.Response(reply)
-        return reply if isinstance(reply, httpx2.Response) else await reply(request)
-
-
 class Part(httpx2.AsyncByteStream):
     """A response body of parts; None waits for ever, "cut" breaks the connection."""
 
@@ -108,9 +92,28 @@ class Part(httpx2.AsyncByteStream):
                 yield part
 
 
-def sender_to(
-    receiver: Receiver, store: WebhookStore, **options: Any
-) -> WebhookSender:
+def answer(status: int, text: str = "", **headers: str) -> httpx2.Response:
+    """An answer whose body is not read yet, as one from a network."""
+    return httpx2.Response(status, headers=headers, stream=Part(text.encode()))
+
+
+class Receiver:
+    """Another service, without a network: answers what `replies` say, in turn."""
+
+    def __init__(self, *replies: int | httpx2.Response | Reply) -> None:
+        self.replies = list(replies)
+        self.requests: list[httpx2.Request] = []
+        self.client = httpx2.AsyncClient(transport=httpx2.MockTransport(self.answer))
+
+    async def answer(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if isinstance(reply, int):
+            return answer(reply)
+        return reply if isinstance(reply, httpx2.Response) else await reply(request)
+
+
+def sender_to(receiver: Receiver, store: WebhookStore, **options: Any) -> WebhookSender:
     options = {"jitter": lambda: 0.0, "timeout": 5.0, **options}
     return WebhookSender(store, receiver.client, **options)
 
@@ -524,7 +527,7 @@ async def test_retries_repeat_id_and_bytes_under_a_new_timestamp(
 
 
 async def test_every_attempt_is_on_record(store: WebhookStore) -> None:
-    busy = httpx2.Response(503, headers={"Retry-After": "60"}, text="bu\0sy" * 200)
+    busy = answer(503, "bu\0sy" * 200, **{"Retry-After": "60"})
     receiver = Receiver(busy, 204)
     endpoint, news = await prepared(store)
     sender = sender_to(receiver, store, jitter=lambda: 0.1)
@@ -573,7 +576,7 @@ async def test_an_endpoint_deleted_meanwhile_ends_its_deliveries(
 
     async def deletes(request: httpx2.Request) -> httpx2.Response:
         await fake_store.delete(ME, endpoint.id)
-        return httpx2.Response(410)
+        return answer(410)
 
     receiver = Receiver(deletes)
     sender = sender_to(receiver, fake_store)
@@ -598,7 +601,7 @@ async def test_an_event_that_expired_is_a_dead_letter(fake_store: WebhookStore) 
 async def test_redirects_are_failures_and_not_followed(
     fake_store: WebhookStore, status: int
 ) -> None:
-    moved = httpx2.Response(status, headers={"Location": "https://elsewhere.example/"})
+    moved = answer(status, Location="https://elsewhere.example/")
     receiver = Receiver(moved, 200)
     endpoint, news = await prepared(fake_store)
     sender = sender_to(receiver, fake_store)
