@@ -27,8 +27,9 @@ def alone() -> Iterator[None]:
     with LOCK.open("a", encoding="utf-8") as file:
         try:
             _lock(file.fileno(), wait=False)
-        except OSError:
+        except (BlockingIOError, PermissionError):
             say("Another course command is setting up .venv: waiting for it")
-            with contextlib.suppress(OSError):  # a filesystem without locks
-                _lock(file.fileno(), wait=True)
+            _lock(file.fileno(), wait=True)
+        except OSError:
+            pass  # a filesystem without locks
         yield

@@ -8,7 +8,7 @@ import sys
 from course import environment, manifest
 from course.groups import APP
 from course.installers import NO_SPACE
-from course.places import ROOT, CourseError, complain
+from course.places import ROOT, VENV, CourseError, complain
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
@@ -18,18 +18,25 @@ NOT_WRITABLE = (
     "Copy the folder to a place of your own, then start again there."
 )
 
+NOT_WHOLE = (
+    "The package {name!r} is missing, though it was installed once.\n"
+    "Delete the folder {venv}, then start again."
+)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status. Expected failures become a sentence."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(
-                errors="replace"
-            )  # a console may lack a letter of a path
+            stream.reconfigure(errors="replace")  # a path may have any letter
     try:
         return dispatch(sys.argv[1:] if arguments is None else arguments)
     except CourseError as error:
         complain(str(error))
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith(("course", "examples", "tests")):
+            raise  # ours: a mistake, not a machine
+        complain(NOT_WHOLE.format(name=error.name, venv=VENV))
     except BrokenPipeError:  # `course list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:

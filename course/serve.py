@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from course.manifest import Section
 from course.offline_docs import with_offline_docs
-from course.places import VENV, CourseError, say
+from course.places import CourseError, say
 from course.ports import listen
 from course.tryit import try_it
 
@@ -74,11 +74,4 @@ def load(section: Section) -> ASGIApp:
             for each in error.errors(include_input=False)
         )
         raise CourseError(f"The settings do not fit together:\n{reasons}") from error
-    except ModuleNotFoundError as error:
-        if str(error.name).startswith("examples"):
-            raise
-        raise CourseError(
-            f"The package {error.name!r} is missing, though it was installed once.\n"
-            f"Delete the folder {VENV}, then start again."
-        ) from error
     return app if section.id == "full_app" else with_offline_docs(app)

@@ -1,0 +1,148 @@
+"""A copy of the checkout, a Python that has nothing, and a uv that needs no network."""
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+
+from course.groups import requirements
+from tests.servers import ROOT, wait_until
+
+BARE = Path(getattr(sys, "_base_executable", sys.executable))
+FAKE_UV = Path(__file__).with_name("fake_uv.py")
+COPIED = ("course", "examples", "requirements")
+FILES = ("course.toml", "pyproject.toml", "README.md")
+RUN_COURSE = "import runpy; runpy.run_module('course', run_name='__main__')"
+
+
+class Checkout:
+    """A fresh copy, in a folder that has a space and an umlaut in its name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "Kurs für alle"
+        for name in COPIED:
+            ignored = ignore_patterns("__pycache__")
+            copytree(ROOT / name, self.root / name, ignore=ignored)
+        for name in FILES:
+            (self.root / name).write_bytes((ROOT / name).read_bytes())
+        self.venv = self.root / ".venv"
+        self.state = self.venv / "course.json"
+        self.tools = folder / "bin"
+        self.calls = folder / "uv-calls"
+        self.release = folder / "uv-may-go-on"
+        self.packages = folder / "packages"
+        claim_installed(self.packages)
+
+    def with_uv(self) -> "Checkout":
+        """Put the fake uv where the command finds it."""
+        self.tools.mkdir()
+        if os.name == "nt":
+            uv, text = self.tools / "uv.cmd", f'@"{BARE}" -S "{FAKE_UV}" %*\n'
+        else:
+            uv = self.tools / "uv"
+            text = f'#!/bin/sh\nexec "{BARE}" -S "{FAKE_UV}" "$@"\n'
+        uv.write_text(text, encoding="utf-8")
+        uv.chmod(0o755)
+        return self
+
+    def with_real_packages(self) -> "Checkout":
+        """Let uv install what the tests themselves run with."""
+        self.packages = Path(sysconfig.get_paths()["purelib"])
+        return self
+
+    def uv_calls(self) -> list[str]:
+        """What uv was asked for so far: `venv`, or the lock it installed."""
+        if not self.calls.exists():
+            return []
+        return self.calls.read_text(encoding="utf-8").split()
+
+    def environment(self, uv: str = "works") -> dict[str, str]:
+        """No tools but ours on PATH; no settings that change what pip does."""
+        kept = ("SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "HOME")
+        return {name: os.environ[name] for name in kept if name in os.environ} | {
+            "PATH": str(self.tools),
+            "FAKE_UV": uv,
+            "FAKE_UV_CALLS": str(self.calls),
+            "FAKE_UV_RELEASE": str(self.release),
+            "FAKE_UV_PACKAGES": str(self.packages),
+        }
+
+    def start(
+        self, *words: str, uv: str = "works", before: str = "", **env: str
+    ) -> "subprocess.Popen[str]":
+        """Start `python3 -m course <words>` with a Python that has no packages.
+
+        `before`: Python that runs first in the same process, to break something.
+        """
+        program = ["-c", f"{before}\n{RUN_COURSE}"] if before else ["-m", "course"]
+        return subprocess.Popen(
+            [str(BARE), "-S", *program, *words],
+            cwd=self.root,
+            env=self.environment(uv) | env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+
+    def course(
+        self, *words: str, uv: str = "works", before: str = "", **env: str
+    ) -> "Done":
+        """Run a command to its end."""
+        with self.start(*words, uv=uv, before=before, **env) as running:
+            output, _ = running.communicate(timeout=50)
+        return Done(running.returncode, output)
+
+    @contextmanager
+    def at_work(self, step: str) -> Iterator["subprocess.Popen[str]"]:
+        """A start that hangs in the middle of uv's `step`; kills what is left of it."""
+        with self.start("test", "--version", uv=f"hangs-at-{step}") as running:
+            try:
+                wait_until(lambda: step in self.uv_calls(), what=f"uv at {step}")
+                yield running
+            finally:
+                running.kill()
+                self.release.touch()
+
+
+def claim_installed(folder: Path) -> None:
+    """Make `folder` look as if the test group were in it, with a pytest that is quick.
+
+    Importing the real one is most of the time that a start takes.
+    """
+    for requirement in requirements("test"):
+        name = re.split(r"[\[<>=]", requirement)[0]
+        version = metadata.version(name)
+        note = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+        note.mkdir(parents=True)
+        text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        (note / "METADATA").write_text(text, encoding="utf-8")
+    stub = "def main(words):\n    print('pytest got', *words)\n    return 0\n"
+    (folder / "pytest.py").write_text(stub, encoding="utf-8")
+
+
+class Done:
+    """The end of a command."""
+
+    def __init__(self, status: int, output: str) -> None:
+        self.status = status
+        self.output = output
+
+    def __repr__(self) -> str:
+        return f"exit {self.status}:\n{self.output}"
+
+    def refused(self, *reasons: str) -> bool:
+        """Whether it ended with status 1 and these words, and without a traceback."""
+        assert "Traceback" not in self.output, self
+        return self.status == 1 and all(reason in self.output for reason in reasons)
+
+    def passed(self) -> bool:
+        """Whether `course test --version` came as far as pytest."""
+        last = self.output.splitlines()[-1]
+        return self.status == 0 and last.startswith("pytest ")

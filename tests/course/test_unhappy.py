@@ -1,0 +1,243 @@
+"""What can be wrong with a machine: each gets a sentence, and never a traceback."""
+
+import ast
+import errno
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import zipfile
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from course.places import site_packages
+from tests.course.checkout import BARE, RUN_COURSE, Checkout
+from tests.servers import ROOT, free_port
+
+VERSION = ("test", "--version")
+
+
+def failing(call: str, code: int) -> str:
+    """Python that makes `os.<call>` fail for `.venv`, as the system would."""
+    return f"""
+import os
+real = os.{call}
+def fail(path, *rest, **named):
+    if os.fspath(path).endswith(".venv"):
+        raise OSError({code}, os.strerror({code}), path)
+    return real(path, *rest, **named)
+os.{call} = fail
+"""
+
+
+NO_ENSUREPIP = """
+import sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ensurepip":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Without())
+import importlib.util
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == "ensurepip" else real(name)
+"""
+
+
+def test_an_old_python_is_told_what_to_install() -> None:
+    pretend = f"import sys; sys.version_info = (3, 8, 18, 'final', 0); {RUN_COURSE}"
+    done = subprocess.run(
+        [sys.executable, "-c", pretend, "run"],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "needs Python 3.11 or newer" in done.stderr
+    assert "sudo apt install" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["__init__.py", "__main__.py"])
+def test_an_old_python_can_read_what_tells_it(name: str) -> None:
+    source = (ROOT / "course" / name).read_text(encoding="ascii")
+    tree = ast.parse(source, feature_version=(3, 7))
+    new = (ast.JoinedStr, ast.AnnAssign, ast.FunctionDef, ast.NamedExpr)
+
+    assert not [node for node in ast.walk(tree) if isinstance(node, new)]
+
+
+def test_without_ensurepip_it_names_the_debian_package(
+    bare_checkout: Checkout,
+) -> None:
+    done = bare_checkout.course(*VERSION, before=NO_ENSUREPIP)
+
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert done.refused(f"sudo apt install python{version}-venv"), done
+
+
+def test_without_ensurepip_uv_is_enough(checkout: Checkout) -> None:
+    assert checkout.course(*VERSION, before=NO_ENSUREPIP).passed()
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_read_only_checkout_is_said_to_be_one(checkout: Checkout, code: int) -> None:
+    done = checkout.course(*VERSION, before=failing("mkdir", code))
+
+    assert done.refused("Cannot write in", "Kurs für alle", os.strerror(code)), done
+
+
+def test_a_full_disk_is_said_to_be_full(checkout: Checkout) -> None:
+    done = checkout.course(*VERSION, before=failing("mkdir", errno.ENOSPC))
+
+    assert done.refused("The disk is full", "Free some space"), done
+
+
+@pytest.mark.parametrize(
+    ("uv", "reason"),
+    [
+        ("has-no-network", "the package index cannot be reached"),
+        ("has-a-full-disk", "The disk is full"),
+        ("gets-another-file", "is not the one that was locked"),
+        ("is-broken", "something nobody has seen before"),
+    ],
+)
+def test_what_uv_reports_becomes_a_sentence_and_the_next_start_works(
+    checkout: Checkout, uv: str, reason: str
+) -> None:
+    done = checkout.course(*VERSION, uv=uv)
+
+    assert done.refused(reason), done
+    assert checkout.course(*VERSION).passed()
+
+
+def test_an_update_without_network_keeps_what_was_there(checkout: Checkout) -> None:
+    assert checkout.course(*VERSION).passed()
+    state = checkout.state.read_bytes()
+    lock = checkout.root / "requirements" / "test.txt"
+    lock.write_bytes(lock.read_bytes() + b"# newer\n")
+
+    assert checkout.course(*VERSION, uv="has-no-network").refused("index")
+    assert checkout.state.read_bytes() == state
+    lock.write_bytes(lock.read_bytes().removesuffix(b"# newer\n"))
+    assert checkout.course(*VERSION).passed()
+    assert checkout.uv_calls() == ["venv", "test.txt", "test.txt"]
+
+
+def tiny_wheel(folder: Path, link: Path) -> str:
+    """A wheel that links to the packages in `link`; the line that locks it."""
+    folder.mkdir()
+    wheel = folder / "demo-1.0-py3-none-any.whl"
+    about = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\n"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("demo.pth", str(link))
+        meta = "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"
+        archive.writestr("demo-1.0.dist-info/METADATA", meta)
+        archive.writestr("demo-1.0.dist-info/WHEEL", f"{about}Tag: py3-none-any\n")
+        archive.writestr("demo-1.0.dist-info/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return f"demo==1.0 --hash=sha256:{digest}\n"
+
+
+def with_pip(packages: Path) -> None:
+    """Unpack the pip that comes with Python; ensurepip takes five seconds for that."""
+    folders = (
+        resources.files("ensurepip") / "_bundled",
+        Path("/usr/share/python-wheels"),
+    )
+    wheels = [it for folder in folders if folder.is_dir() for it in folder.iterdir()]
+    [wheel] = [it for it in wheels if it.name.startswith("pip-")]
+    with wheel.open("rb") as file, zipfile.ZipFile(file) as archive:
+        archive.extractall(packages)
+
+
+def test_without_uv_pip_installs_and_an_index_out_of_reach_changes_nothing(
+    checkout: Checkout,
+) -> None:
+    """The real pip: first with an index that nobody serves, then with a folder."""
+    assert checkout.course(*VERSION, uv="has-no-network").refused()
+    with_pip(site_packages(checkout.venv)[0])
+    wheels = checkout.tools.with_name("wheels")
+    lock = checkout.root / "requirements" / "test.txt"
+    lock.write_text(tiny_wheel(wheels, checkout.packages), encoding="utf-8")
+    nowhere = f"http://127.0.0.1:{free_port()}/simple"
+    settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": nowhere, "PATH": ""}
+
+    offline = checkout.course(*VERSION, **settings, PIP_RETRIES="0")
+    settings |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
+    online = checkout.course(*VERSION, **settings)
+
+    assert offline.refused("the package index cannot be reached", "tell pip"), offline
+    assert online.passed(), online
+    assert "requirements/test.txt (pip)" in online.output
+    assert checkout.uv_calls() == ["venv", "test.txt"]  # made once, by uv
+
+
+def test_a_taken_port_is_left_alone_and_the_next_one_used() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with subprocess.Popen(
+            [sys.executable, "-m", "course", "run", "s5", "--port", str(port)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        ) as running:
+            assert running.stdout is not None
+            said = running.stdout.readline()
+            running.kill()
+
+    assert said.startswith(f"Port {port} is taken: using ")
+    assert int(said.split()[-1]) > port
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["run", "s9"], "There is no section 's9'"),
+        (["run", "s1", "--host", "203.0.113.1"], "Cannot listen on 203.0.113.1"),
+        (["run", "full_app", "--host", "0.0.0.0"], "set FULL_APP_API_KEYS"),  # noqa: S104
+    ],
+)
+def test_a_command_that_cannot_work_says_why(words: list[str], reason: str) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "course",
+            *words,
+            *["--port", "0"][: 2 * len(words[2:])],
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_a_port_that_is_none_is_refused(bare_checkout: Checkout, port: str) -> None:
+    done = bare_checkout.course("run", f"--port={port}")
+
+    assert done.status == 2
+    assert "not a port" in done.output
+
+
+def test_a_reader_that_stops_reading_is_not_an_error() -> None:
+    with subprocess.Popen(
+        [str(BARE), "-S", "-u", "-m", "course", "list"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert b"Traceback" not in running.stderr.read()
