@@ -7,6 +7,7 @@ Headers: OpenAI's `x-ratelimit-*`, and `RateLimit`/`RateLimit-Policy` of
 draft-ietf-httpapi-ratelimit-headers. Section 4 teaches the token bucket.
 """
 
+import asyncio
 import hashlib
 import logging
 import math
@@ -21,40 +22,50 @@ from examples.s5_error_handling import RateLimitExceededError
 
 log = logging.getLogger(__name__)
 
+PATIENCE_SECONDS = 0.25  # for Redis to decide; then requests pass
+
+# A function, so that the ledger can have both decisions in one round trip.
 GCRA = """
--- KEYS: one a budget. ARGV: force, then for each budget: limit, window ms, cost.
--- Answers: admitted (1, 0, or -1 for never), then for each budget: left, wait, reset.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local force, verdict, plans = ARGV[1] == '1', 1, {}
-for i, key in ipairs(KEYS) do
-  local limit, window = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]) * 1000
-  local cost = tonumber(ARGV[3 * i + 1])
-  local full_at = math.max(tonumber(redis.call('GET', key)) or now, now)
-  local after = full_at + cost * window / limit
-  local over = after - now - window
-  if not force and cost > limit then verdict = -1
-  elseif not force and over > 0 and verdict == 1 then verdict = 0 end
-  plans[i] = {limit, window, full_at, after, over}
-end
-local reply = {verdict}
-for i, key in ipairs(KEYS) do
-  local limit, window, full_at, after, over = unpack(plans[i])
-  if verdict == 1 then
-    full_at = math.max(after, now)
-    if full_at > now then
-      local ttl = math.ceil((full_at - now) / 1000)
-      redis.call('SET', key, string.format('%.0f', full_at), 'PX', ttl)
-    else redis.call('DEL', key) end
+-- keys: one a budget. args: force, then for each budget: limit, window ms, cost.
+-- Answers: admitted (1, 0, or -1 for never), and what to call with whether to take:
+-- it answers for each budget: left, wait, reset.
+local function gcra(keys, args)
+  local force, verdict, plans = args[1] == '1', 1, {}
+  for i, key in ipairs(keys) do
+    local limit, window = tonumber(args[3 * i - 1]), tonumber(args[3 * i]) * 1000
+    local cost = tonumber(args[3 * i + 1])
+    local full_at = math.max(tonumber(redis.call('GET', key)) or now, now)
+    local after = full_at + cost * window / limit
+    local over = after - now - window
+    if not force and cost > limit then verdict = -1
+    elseif not force and over > 0 and verdict == 1 then verdict = 0 end
+    plans[i] = {limit, window, full_at, after, over}
   end
-  local left = math.max(0, math.floor(limit - (full_at - now) * limit / window))
-  local wait = verdict == 0 and math.max(0, math.ceil(over / 1000)) or 0
-  local reset = math.ceil((full_at - now) / 1000)
-  reply[#reply + 1] = left
-  reply[#reply + 1] = wait
-  reply[#reply + 1] = reset
+  return verdict, function(take)
+    local reply = {}
+    for i, key in ipairs(keys) do
+      local limit, window, full_at, after, over = unpack(plans[i])
+      if take then
+        full_at = math.max(after, now)
+        if full_at > now then
+          local ttl = math.ceil((full_at - now) / 1000)
+          redis.call('SET', key, string.format('%.0f', full_at), 'PX', ttl)
+        else redis.call('DEL', key) end
+      end
+      local left = math.max(0, math.floor(limit - (full_at - now) * limit / window))
+      reply[3 * i - 2] = left
+      reply[3 * i - 1] = verdict == 0 and math.max(0, math.ceil(over / 1000)) or 0
+      reply[3 * i] = math.ceil((full_at - now) / 1000)
+    end
+    return reply
+  end
 end
-return reply
+"""
+DECIDE = f"""{GCRA}
+local verdict, finish = gcra(KEYS, ARGV)
+return {{verdict, unpack(finish(verdict == 1))}}
 """
 
 
@@ -88,31 +99,62 @@ class Lease:
 class Limiter:
     """Reserves before the work and settles after it.
 
-    Redis down: requests pass, with a logged warning, because a limiter that is out
-    must not take the service with it (money is decided elsewhere, and closed).
+    Redis down, or silent for `timeout` seconds: requests pass, with a logged warning; a
+    limiter that is out must not take the service with it. (Money is closed: `ledger`.)
     """
 
-    def __init__(self, redis: Redis, requests: Budget, tokens: Budget) -> None:
-        self.requests = requests
-        self.tokens = tokens
-        self._decide = redis.register_script(GCRA)
+    def __init__(
+        self,
+        redis: Redis,
+        requests: Budget,
+        tokens: Budget,
+        timeout: float | None = None,
+    ) -> None:
+        self.requests, self.tokens, self.timeout = requests, tokens, timeout
+        self._decide = redis.register_script(DECIDE)
 
     async def reserve(self, subject: str, tokens: int) -> Lease:
         """Take one request and `tokens` tokens, or raise RateLimitExceededError.
 
-        Raises RequestError (413) where `tokens` is over the limit for good.
+        Raises RequestTooExpensiveError where `tokens` is over the limit for good.
         """
+        keys, args = self.script_part(subject, (1, tokens))
         try:
-            verdict, numbers = await self._run(subject, (1, tokens))
-        except RedisError as error:
+            async with asyncio.timeout(self.timeout):
+                verdict, *numbers = await self._decide(keys=keys, args=args)
+        except (RedisError, TimeoutError) as error:
             log.warning("rate limit not checked", extra={"reason": repr(error)})
             return Lease(subject, 0, {})
+        return self.lease(subject, tokens, verdict, numbers)
+
+    async def settle(self, lease: Lease, used: int) -> None:
+        """Give back what was reserved and not used, or take what was used beyond."""
+        if used == lease.tokens:
+            return
+        cost = (0, used - lease.tokens)
+        keys, args = self.script_part(lease.subject, cost, force=True)
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self._decide(keys=keys, args=args)
+        except (RedisError, TimeoutError) as error:
+            log.warning("rate limit not settled", extra={"reason": repr(error)})
+
+    def script_part(
+        self, subject: str, costs: tuple[int, int], *, force: bool = False
+    ) -> tuple[list[str], list[int]]:
+        """Keys and arguments of the script's `gcra`, for requests and tokens."""
         budgets = (self.requests, self.tokens)
-        standings = [
-            Standing(budget, numbers[3 * i], numbers[3 * i + 2])
-            for i, budget in enumerate(budgets)
-        ]
-        headers = limit_headers(standings)
+        keys = [f"limit:{caller_tag(subject)}:{budget.name}" for budget in budgets]
+        args: list[int] = [int(force)]
+        for budget, cost in zip(budgets, costs, strict=True):
+            args += [budget.limit, budget.window_seconds * 1000, cost]
+        return keys, args
+
+    def lease(
+        self, subject: str, tokens: int, verdict: int, numbers: Sequence[int]
+    ) -> Lease:
+        """What the script's answer means. Raises as `reserve` does."""
+        headers = self.headers(numbers)
         if verdict == -1:
             raise RequestTooExpensiveError(tokens, self.tokens.limit, headers)
         if verdict == 0:
@@ -122,26 +164,19 @@ class Limiter:
             raise refusal
         return Lease(subject, tokens, headers)
 
-    async def settle(self, lease: Lease, used: int) -> None:
-        """Give back what was reserved and not used, or take what was used beyond."""
-        if used == lease.tokens:
-            return
-        try:
-            await self._run(lease.subject, (0, used - lease.tokens), force=True)
-        except RedisError as error:
-            log.warning("rate limit not settled", extra={"reason": repr(error)})
+    def headers(self, numbers: Sequence[int]) -> dict[str, str]:
+        """The headers for the numbers that the script answered."""
+        standings = [
+            Standing(budget, numbers[3 * i], numbers[3 * i + 2])
+            for i, budget in enumerate((self.requests, self.tokens))
+        ]
+        return limit_headers(standings)
 
-    async def _run(
-        self, subject: str, costs: tuple[int, int], *, force: bool = False
-    ) -> tuple[int, Sequence[int]]:
-        tag = hashlib.blake2b(subject.encode(), digest_size=16).hexdigest()
-        budgets = (self.requests, self.tokens)
-        keys = [f"limit:{{{tag}}}:{budget.name}" for budget in budgets]
-        args: list[int] = [int(force)]
-        for budget, cost in zip(budgets, costs, strict=True):
-            args += [budget.limit, budget.window_seconds * 1000, cost]
-        verdict, *numbers = await self._decide(keys=keys, args=args)
-        return verdict, numbers
+
+def caller_tag(subject: str) -> str:
+    """A caller in the names of keys: unreadable, and in one slot of a cluster."""
+    digest = hashlib.blake2b(subject.encode(), digest_size=16).hexdigest()
+    return f"{{{digest}}}"
 
 
 class RequestTooExpensiveError(RequestError):
