@@ -128,6 +128,17 @@ class UnsupportedMediaTypeError(RequestError):
     recovery = "Send `Content-Type: application/json` and no content encoding."
 
 
+class BudgetExceededError(RequestError):
+    """The call may cost more than is left of the caller's budget.
+
+    429 as at OpenAI, but waiting does not help: its type says so, and
+    `x-should-retry: false` stops the clients' own retries.
+    """
+
+    code, status_code, type = "budget_exceeded", 429, "insufficient_quota"
+    recovery = "Ask for fewer tokens or a cheaper model, or for a larger budget."
+
+
 class NotReadyError(CodedError):
     """This process should not be sent work now: shutting down, or without Redis."""
 
@@ -164,7 +175,7 @@ def error_body(error: AIError, request_id: str | None) -> ErrorBody:
     return ErrorBody(
         error=ErrorObject(
             message=error.message[:MAX_MESSAGE],
-            type=_type_of(error.status_code),
+            type=getattr(error, "type", None) or _type_of(error.status_code),
             param=getattr(error, "param", None),
             code=error.code,
             request_id=request_id,

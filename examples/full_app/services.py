@@ -102,7 +102,8 @@ async def _chat(
             return faults
         return offline if model.startswith("offline-") else main
 
-    providers = [main, faults] if main is offline else [main, offline, faults]
+    local: list[Provider] = [offline, faults]
+    providers = local if main is offline else [main, *local]
     return ChatService(
         providers,
         choose,

@@ -67,7 +67,16 @@ def _describe(item: Mapping[str, Any]) -> dict[str, str]:
     return {"param": param, "message": message, "type": item["type"]}
 
 
-_TAGS = {"system", "developer", "user", "assistant", "tool"}
+_ROLES = {"system", "developer", "user", "assistant", "tool"}
+_INPUTS = {"text", "texts", "ids", "batches"}
+
+
+def _is_tag(location: Sequence[str | int], position: int) -> bool:
+    before = location[position - 1] if position else None
+    step = location[position]
+    return (step in _ROLES and isinstance(before, int)) or (
+        step in _INPUTS and before == "input"
+    )
 
 
 def _path(location: Sequence[str | int]) -> str:
@@ -79,8 +88,8 @@ def _path(location: Sequence[str | int]) -> str:
     for position, step in enumerate(location[:12]):
         if isinstance(step, int):
             path += f"[{step}]"
-        elif step in _TAGS and isinstance(location[position - 1], int):
-            continue  # which member of the union was tried, not a field
+        elif _is_tag(location, position):
+            continue  # which member of a union was tried, not a field
         elif step != "body" or path:
             clean = "".join(c if " " <= c <= "~" else "?" for c in str(step)[:64])
             path += f".{clean}" if path else clean

@@ -72,6 +72,8 @@ async def create_chat_completion(
     """
     request.state.log = {"model": body.model}
     fault = wire_fault(body.model)
+    if fault is not None and fault.kind == "html-502":
+        return break_answer(b"", fault)
     call, lease = await service.open(body, context, identity.subject)
     try:
         if body.stream:

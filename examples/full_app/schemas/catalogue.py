@@ -6,7 +6,7 @@ Source: OpenAI API reference, embeddings and models.
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from examples import s2_models as s2
 from examples.full_app.schemas.base import Answer, ModelName
@@ -15,13 +15,29 @@ TokenId = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=8192)]
 
 
+def _kind_of_input(value: object) -> str:
+    """Which of the four forms is meant, so that one mistake is one error."""
+    if not isinstance(value, list):
+        return "text"
+    first = value[0] if value else ""
+    if isinstance(first, list):
+        return "batches"
+    return "ids" if isinstance(first, int) else "texts"
+
+
 class EmbeddingRequest(s2.EmbeddingRequest):
     """`POST /v1/embeddings`: section 2's texts, or token ids, one list or several."""
 
     model: ModelName
-    input: (  # type: ignore[assignment]  # token ids as well
-        str | list[str] | TokenIds | Annotated[list[TokenIds], Field(max_length=2048)]
-    )
+    input: Annotated[  # type: ignore[assignment]  # token ids as well
+        Annotated[s2.VisibleText, Tag("text")]
+        | Annotated[s2.Texts, Tag("texts")]
+        | Annotated[TokenIds, Tag("ids")]
+        | Annotated[
+            list[TokenIds], Field(min_length=1, max_length=2048), Tag("batches")
+        ],
+        Discriminator(_kind_of_input),
+    ]
 
     @property
     def inputs(self) -> Sequence[str] | Sequence[Sequence[int]]:

@@ -1,0 +1,81 @@
+"""What the offline provider says: readable, about the question, and always the same."""
+
+import hashlib
+import random
+import re
+from collections.abc import Sequence
+
+from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.schemas.messages import ChatMessage, ToolMessage, UserMessage
+
+_WORD = re.compile(r"[^\W\d_][\w'-]*")
+_COMMON = frozenset(
+    word
+    for line in (
+        "about after again also because before between could does doing from give",
+        "have here into just like make many more most much need only other over",
+        "please should show some such tell than that their them then there these they",
+        "this those through under very want what when where which while will with",
+        "without would write your",
+    )
+    for word in line.split()
+)
+_OPENINGS = (
+    "Short answer first: it comes down to {first}.",
+    "Let us take {first} step by step.",
+    "There are two sides to {first}, and the second is the useful one.",
+    "Think of {first} as something you can watch happen.",
+)
+_MIDDLES = (
+    "What is easily missed: {first} meets {second}. Move one, and both move.",
+    "Start with {second}, because it is cheap to check, and only then look at {first}.",
+    "A small experiment says more than a text: hold {second} still and vary {first}.",
+    "Most trouble with {first} is trouble with {second}, seen from the other side.",
+)
+_ENDINGS = (
+    "Run it, change one line, and run it again.",
+    "If the result surprises you, that is the part worth reading twice.",
+    "Measure it once before you believe it, this answer included.",
+    "That is all there is to it; the rest is practice.",
+)
+
+
+def seeded(request: ChatCompletionRequest, index: int) -> random.Random:
+    """The dice of one choice: the same for the same conversation, seed and index."""
+    facts = [repr((request.model, request.seed, index))]
+    facts += [message.model_dump_json() for message in request.messages]
+    digest = hashlib.blake2b("\0".join(facts).encode("utf-8"), digest_size=16).digest()
+    return random.Random(digest)  # noqa: S311  # reproducible on purpose
+
+
+def last_question(messages: Sequence[ChatMessage]) -> str:
+    """The content of the last user message, else of the last message with any."""
+    asked = [m.content for m in messages if isinstance(m, UserMessage) and m.content]
+    said = [m.content for m in messages if m.content]
+    return (asked or said or [""])[-1]
+
+
+def keywords(text: str) -> list[str]:
+    """The telling words of a text, in order, each once."""
+    words = (word for word in _WORD.findall(text[:4000]) if len(word) > 3)
+    return list(dict.fromkeys(w for w in words if w.lower() not in _COMMON))
+
+
+def compose(messages: Sequence[ChatMessage], dice: random.Random) -> str:
+    """A few sentences about the words of the conversation's last question."""
+    last = messages[-1]
+    if isinstance(last, ToolMessage):
+        return f"The tool answered: {last.content} That settles it."
+    question = last_question(messages)
+    words = keywords(question) or ["it"]
+    first = dice.choice(words)
+    second = dice.choice([word for word in words if word != first] or ["the rest"])
+    shown = " ".join(question.split())
+    quote = shown if len(shown) <= 80 else f"{shown[:80].rsplit(' ', 1)[0]} ..."
+    sentences = [f'You asked: "{quote}"']
+    sentences += [
+        dice.choice(_OPENINGS),
+        *dice.sample(_MIDDLES, 2),
+        dice.choice(_ENDINGS),
+    ]
+    return " ".join(sentences).replace("{first}", first).replace("{second}", second)
