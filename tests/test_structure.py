@@ -139,7 +139,9 @@ def test_a_section_is_short_documented_and_has_an_app(stem: str) -> None:
     assert (ROOT / "tests" / f"test_{stem}.py").exists()
 
 
-@pytest.mark.parametrize("path", FULL_APP, ids=str)
+@pytest.mark.parametrize(
+    "path", FULL_APP, ids=[str(path.relative_to(ROOT)) for path in FULL_APP]
+)
 def test_a_file_of_full_app_has_one_subject(path: Path) -> None:
     assert path.read_text(encoding="utf-8").count("\n") <= 220
 

@@ -13,22 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from examples.full_app.errors import RequestError
+from examples.full_app.providers.json_schema import FORMATS, matches, merged
 from examples.full_app.providers.prose import keywords
 
 MAX_DEPTH = 12
 MAX_VALUES = 2_000
-FORMATS = {
-    "date": "2026-01-31",
-    "date-time": "2026-01-31T12:00:00Z",
-    "time": "12:00:00Z",
-    "duration": "P1D",
-    "email": "someone@example.com",
-    "hostname": "example.com",
-    "ipv4": "192.0.2.1",
-    "ipv6": "2001:db8::1",
-    "uri": "https://example.com/",
-    "uuid": "6a1f7e52-7c1b-4a36-9d0e-3f1f0a5b8c2d",
-}
 REFUSED = ("not", "if", "dependentSchemas", "patternProperties", "contains")
 
 
@@ -154,7 +143,7 @@ class Filler:
             return text
         for candidate in (text, text.lower(), text.upper(), "a", "A", "1", "a1", "A-1"):
             fits = least <= len(candidate) <= most
-            if fits and _matches(schema["pattern"], candidate):
+            if fits and matches(schema["pattern"], candidate):
                 return candidate
         raise UnsupportedSchemaError("A `pattern` in the schema cannot be satisfied.")
 
@@ -188,7 +177,7 @@ class Filler:
             rest = {k: v for k, v in schema.items() if k not in ("$ref", "allOf")}
             parts = [self._pointed(schema["$ref"])] if "$ref" in schema else []
             for part in [*parts, *schema.get("allOf", ())]:
-                rest = _merged(part, rest)
+                rest = merged(part, rest)
             schema = rest
         return schema
 
@@ -202,24 +191,3 @@ class Filler:
         if not isinstance(found, Mapping):
             raise UnsupportedSchemaError("A `$ref` in the schema points nowhere.")
         return found
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    both = {**base, **over}
-    for name in ("properties", "$defs"):
-        if name in base and name in over:
-            both[name] = {**base[name], **over[name]}
-    if "required" in base and "required" in over:
-        both["required"] = [*base["required"], *over["required"]]
-    return both
-
-
-def _matches(pattern: str, text: str) -> bool:
-    """Whether `text` matches; a pattern is a caller's, so it must be a simple one."""
-    simple = re.fullmatch(r"[\^$\w\s\[\]{},.+*?\\:/@-]{1,100}", pattern)
-    if not simple or re.search(r"[+*}]\)?[+*{]", pattern):
-        return False
-    try:
-        return re.search(pattern, text) is not None
-    except re.error:
-        return False
