@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from examples.full_app.errors import RequestError
+from examples.s4_dependency_injection import RateLimiter
 from examples.s5_error_handling import RateLimitExceededError
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,8 @@ local function gcra(keys, args)
           redis.call('SET', key, string.format('%.0f', full_at), 'PX', ttl)
         else redis.call('DEL', key) end
       end
-      local left = math.max(0, math.floor(limit - (full_at - now) * limit / window))
-      reply[3 * i - 2] = left
+      local left = math.floor(limit - (full_at - now) * limit / window)
+      reply[3 * i - 2] = math.max(0, left)
       reply[3 * i - 1] = verdict == 0 and math.max(0, math.ceil(over / 1000)) or 0
       reply[3 * i] = math.ceil((full_at - now) / 1000)
     end
@@ -69,6 +70,10 @@ return {{verdict, unpack(finish(verdict == 1))}}
 """
 
 
+# For routes that manage things: section 4's token bucket, as it is taught.
+management_limit = RateLimiter(requests=6_000, window_seconds=60, name="management")
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """`limit` units every `window_seconds`; a burst may use them all at once."""
@@ -76,15 +81,6 @@ class Budget:
     name: str
     limit: int
     window_seconds: int = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What is left of one budget; `reset_ms` until it is full again."""
-
-    budget: Budget
-    remaining: int
-    reset_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +117,7 @@ class Limiter:
         keys, args = self.script_part(subject, (1, tokens))
         try:
             async with asyncio.timeout(self.timeout):
-                verdict, *numbers = await self._decide(keys=keys, args=args)
+                verdict, *numbers = await self._decide(keys, args)
         except (RedisError, TimeoutError) as error:
             log.warning("rate limit not checked", extra={"reason": repr(error)})
             return Lease(subject, 0, {})
@@ -131,22 +127,22 @@ class Limiter:
         """Give back what was reserved and not used, or take what was used beyond."""
         if used == lease.tokens:
             return
-        cost = (0, used - lease.tokens)
-        keys, args = self.script_part(lease.subject, cost, force=True)
+        costs = (0, used - lease.tokens)
+        keys, args = self.script_part(lease.subject, costs, force=True)
         try:
             async with asyncio.timeout(self.timeout):
-                await self._decide(keys=keys, args=args)
+                await self._decide(keys, args)
         except (RedisError, TimeoutError) as error:
             log.warning("rate limit not settled", extra={"reason": repr(error)})
 
     def script_part(
         self, subject: str, costs: tuple[int, int], *, force: bool = False
-    ) -> tuple[list[str], list[int]]:
+    ) -> tuple[list[str], list[str | int]]:
         """Keys and arguments of the script's `gcra`, for requests and tokens."""
-        budgets = (self.requests, self.tokens)
-        keys = [f"limit:{caller_tag(subject)}:{budget.name}" for budget in budgets]
-        args: list[int] = [int(force)]
-        for budget, cost in zip(budgets, costs, strict=True):
+        keys: list[str] = []
+        args: list[str | int] = [int(force)]
+        for budget, cost in zip((self.requests, self.tokens), costs, strict=True):
+            keys.append(f"limit:{caller_tag(subject)}:{budget.name}")
             args += [budget.limit, budget.window_seconds * 1000, cost]
         return keys, args
 
@@ -166,11 +162,7 @@ class Limiter:
 
     def headers(self, numbers: Sequence[int]) -> dict[str, str]:
         """The headers for the numbers that the script answered."""
-        standings = [
-            Standing(budget, numbers[3 * i], numbers[3 * i + 2])
-            for i, budget in enumerate((self.requests, self.tokens))
-        ]
-        return limit_headers(standings)
+        return limit_headers((self.requests, self.tokens), numbers)
 
 
 def caller_tag(subject: str) -> str:
@@ -192,22 +184,23 @@ class RequestTooExpensiveError(RequestError):
         )
 
 
-def limit_headers(standings: Sequence[Standing]) -> dict[str, str]:
-    """The headers of both dialects for these budgets."""
+def limit_headers(budgets: Sequence[Budget], numbers: Sequence[int]) -> dict[str, str]:
+    """The headers of both dialects; `numbers` are left, wait, reset of each budget."""
+    standings = list(zip(budgets, numbers[::3], numbers[2::3], strict=True))
     headers = {
         "RateLimit-Policy": ", ".join(
-            f'"{s.budget.name}";q={s.budget.limit};w={s.budget.window_seconds}'
-            for s in standings
+            f'"{budget.name}";q={budget.limit};w={budget.window_seconds}'
+            for budget in budgets
         ),
         "RateLimit": ", ".join(
-            f'"{s.budget.name}";r={s.remaining};t={math.ceil(s.reset_ms / 1000)}'
-            for s in standings
+            f'"{budget.name}";r={left};t={math.ceil(reset_ms / 1000)}'
+            for budget, left, reset_ms in standings
         ),
     }
-    for s in standings:
-        headers[f"x-ratelimit-limit-{s.budget.name}"] = str(s.budget.limit)
-        headers[f"x-ratelimit-remaining-{s.budget.name}"] = str(s.remaining)
-        headers[f"x-ratelimit-reset-{s.budget.name}"] = _duration(s.reset_ms)
+    for budget, left, reset_ms in standings:
+        headers[f"x-ratelimit-limit-{budget.name}"] = str(budget.limit)
+        headers[f"x-ratelimit-remaining-{budget.name}"] = str(left)
+        headers[f"x-ratelimit-reset-{budget.name}"] = _duration(reset_ms)
     return headers
 
 

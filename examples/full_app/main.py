@@ -14,6 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -96,10 +97,25 @@ def create_app(
         AuthenticationMiddleware, authenticator=Authenticator(settings.api_keys)
     )
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
+    document_keys(app)
     setup_error_handlers(app, render=render)
     app.add_exception_handler(RequestValidationError, refuse_invalid)
     app.add_exception_handler(RedisError, refuse_for_now)
     return app
+
+
+def document_keys(app: FastAPI) -> None:
+    """Say in the OpenAPI document how to authenticate: /docs then asks for the key."""
+    document = app.openapi
+
+    def with_keys() -> dict[str, Any]:
+        schema = document()
+        scheme = {"type": "http", "scheme": "bearer"}
+        schema["components"].setdefault("securitySchemes", {})["APIKey"] = scheme
+        schema["security"] = [{"APIKey": []}]
+        return schema
+
+    app.openapi = with_keys  # type: ignore[method-assign]  # FastAPI's documented way
 
 
 async def console() -> FileResponse:

@@ -39,6 +39,13 @@ def test_every_documented_route_needs_a_key_but_the_listed_ones(
     assert asked > 15
 
 
+def test_the_documentation_asks_for_the_key(app: FastAPI) -> None:
+    document = app.openapi()
+
+    assert document["security"] == [{"APIKey": []}]
+    assert document["components"]["securitySchemes"]["APIKey"]["scheme"] == "bearer"
+
+
 @pytest.mark.parametrize(
     "path", ["/v1/nowhere", "/v1", "/static", "/admin", "/healthz"]
 )

@@ -1,14 +1,21 @@
 """Limits that are exact, and headers that are true."""
 
 import asyncio
+import dataclasses
 import re
 from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
+from fastapi.testclient import TestClient
 from redis.asyncio import Redis
 
-from examples.full_app.limits import Budget, Limiter, RequestTooExpensiveError
+from examples.full_app.limits import (
+    Budget,
+    Limiter,
+    RequestTooExpensiveError,
+    management_limit,
+)
 from examples.full_app.main import create_app
 from examples.s4_dependency_injection import open_redis
 from examples.s5_error_handling import RateLimitExceededError
@@ -154,3 +161,19 @@ def test_the_headers_say_where_a_caller_stands(redis_url: str | None) -> None:
         r"(\d+m)?[\d.]+s|\d+ms", first.headers["x-ratelimit-reset-requests"]
     )
     assert elsewhere.status_code == 200
+
+
+async def test_managing_jobs_and_webhooks_has_a_limit_of_its_own(
+    redis_url: str | None,
+) -> None:
+    app = create_app(settings(redis_url=redis_url and f"{redis_url}/3"))
+    few = dataclasses.replace(management_limit, requests=2)
+    app.dependency_overrides[management_limit] = few
+    with TestClient(app, headers={"Authorization": f"Bearer {KEY}"}) as http:
+        answers = [http.get(path) for path in ("/v1/jobs", "/v1/webhooks", "/v1/jobs")]
+        chat = http.post("/v1/chat/completions", json=ASK)
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[2].json()["code"] == "rate_limit_exceeded"
+    assert int(answers[2].headers["retry-after"]) == 30
+    assert chat.status_code == 200

@@ -2,15 +2,21 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Query, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Response
 from fastapi.openapi.models import Example
 
 from examples.full_app.dependencies import IdentityDep, JobServiceDep
 from examples.full_app.json_body import JSONRoute
+from examples.full_app.limits import management_limit
 from examples.full_app.routes.documents import BODY, errors
 from examples.full_app.schemas.jobs import Job, JobList, JobRequest
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JSONRoute)
+router = APIRouter(
+    prefix="/v1/jobs",
+    tags=["jobs"],
+    route_class=JSONRoute,
+    dependencies=[Depends(management_limit)],
+)
 
 JobId = Annotated[str, Path(max_length=64, pattern="^job_[0-9a-f]+$")]
 POLL_SECONDS = "1"

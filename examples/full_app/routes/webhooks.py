@@ -6,11 +6,12 @@ the `standardwebhooks` libraries verify them.
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import Field, HttpUrl, StringConstraints
 
 from examples.full_app.dependencies import IdentityDep, JobServiceDep
 from examples.full_app.json_body import JSONRoute
+from examples.full_app.limits import management_limit
 from examples.full_app.routes.documents import BODY, errors
 from examples.full_app.schemas.base import Answer, Wire
 from examples.full_app.webhooks import (
@@ -21,7 +22,12 @@ from examples.full_app.webhooks import (
     event,
 )
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=JSONRoute)
+router = APIRouter(
+    prefix="/v1/webhooks",
+    tags=["webhooks"],
+    route_class=JSONRoute,
+    dependencies=[Depends(management_limit)],
+)
 
 EndpointId = Annotated[str, Path(max_length=64, pattern="^we_[0-9a-f]+$")]
 EventType = Annotated[str, StringConstraints(pattern=r"^[a-z_]+(\.[a-z_]+)*$")]
