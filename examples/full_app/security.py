@@ -8,7 +8,7 @@ Source: RFC 6750 (bearer tokens).
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -19,30 +19,46 @@ from examples.full_app.errors import (
     PermissionDeniedError,
     render,
 )
+from examples.full_app.settings import Grant, KeyScope
 from examples.s5_error_handling import AIError
 
 PUBLIC_PATHS = frozenset(
     {"/", "/docs", "/redoc", "/openapi.json", "/health/live", "/health/ready"}
 )
 PUBLIC_PREFIXES = ("/static-offline-docs/", "/console/")
+SCOPES: Mapping[str, KeyScope] = {  # of a path and what is below it
+    "/v1/chat": "chat",
+    "/v1/live": "chat",
+    "/v1/embeddings": "embeddings",
+    "/v1/jobs": "jobs",
+    "/v1/webhooks": "webhooks",
+    "/metrics": "metrics",
+}
 MAX_KEY_LENGTH = 512
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The caller: `subject` is what limits, budgets and jobs belong to."""
+    """The caller: `subject` is what limits, budgets and jobs belong to.
+
+    `scopes` is what its key may be used for; None: everything.
+    """
 
     subject: str
     key_name: str | None = None
+    scopes: Collection[KeyScope] | None = None
 
 
 class Authenticator:
     """Tells who a request comes from, or refuses it."""
 
-    def __init__(self, keys: Mapping[str, str]) -> None:
-        """`keys`: name to SHA-256 of the key, in hex."""
+    def __init__(
+        self, keys: Mapping[str, str], grants: Mapping[str, Grant] | None = None
+    ) -> None:
+        """`keys`: name to SHA-256 of the key, in hex; `grants` by the same names."""
         self._names = {digest: name for name, digest in keys.items()}
+        self._grants = grants or {}
 
     def identify(self, headers: Headers, peer: str | None) -> Identity:
         """The caller. Raises InvalidAPIKeyError or PermissionDeniedError."""
@@ -56,7 +72,8 @@ class Authenticator:
         name = self._names.get(digest)
         if name is None:
             raise InvalidAPIKeyError("The API key is not one this service knows.")
-        return Identity(f"key:{name}", name)
+        grant = self._grants.get(name)
+        return Identity(key_subject(name), name, grant.scopes if grant else None)
 
     def _local(self, headers: Headers, peer: str | None) -> Identity:
         """Without keys: only this machine, and no web page that was rebound to it."""
@@ -89,9 +106,10 @@ class AuthenticationMiddleware:
         state = scope.setdefault("state", {})
         client = scope.get("client")
         try:
-            state["identity"] = self.authenticator.identify(
+            state["identity"] = identity = self.authenticator.identify(
                 Headers(scope=scope), client[0] if client else None
             )
+            check_scope(identity, route_path(scope))
         except AIError as error:
             if not is_public(scope["path"]) or isinstance(error, PermissionDeniedError):
                 refusal = render(error, state["request_id"])
@@ -103,6 +121,32 @@ class AuthenticationMiddleware:
 def is_public(path: str) -> bool:
     """Whether `path` is answered without an API key."""
     return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES)
+
+
+def key_subject(name: str) -> str:
+    """What limits, budgets and jobs of the key with this name belong to."""
+    return f"key:{name}"
+
+
+def route_path(scope: Scope) -> str:
+    """The path that routes are compared with: without what a proxy put before it."""
+    root, path = scope.get("root_path", ""), str(scope["path"])
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+def needed_scope(path: str) -> KeyScope | None:
+    """The scope that `path` needs; None: any key will do."""
+    for prefix, scope in SCOPES.items():
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return scope
+    return None
+
+
+def check_scope(identity: Identity, path: str) -> None:
+    """Raise PermissionDeniedError where the caller's key lacks the scope of `path`."""
+    scope = needed_scope(path)
+    if scope and identity.scopes is not None and scope not in identity.scopes:
+        raise PermissionDeniedError(f"This needs an API key with the scope `{scope}`.")
 
 
 def _is_address(peer: str | None) -> bool:

@@ -6,12 +6,23 @@ tool around Redis calls it so.
 
 import hashlib
 import itertools
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Self
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    model_validator,
+)
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from examples import s4_dependency_injection as s4
@@ -22,7 +33,8 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 def parse_keys(value: object) -> object:
     """`key`, `name:key` or `name:sha256:<hex>`, comma-separated, as name to digest.
 
-    Only digests are kept. A JSON object of section 4's form is taken as it is.
+    Only digests are kept. A JSON object of section 4's form is taken as it is; a JSON
+    list was taken apart before, by `Settings.take_key_list_apart`.
     """
     if not isinstance(value, str) or value.lstrip().startswith("{"):
         return value
@@ -38,6 +50,59 @@ def parse_keys(value: object) -> object:
 
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+KeyScope = Literal["chat", "embeddings", "jobs", "webhooks", "metrics"]
+BudgetUSD = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=9)]
+
+
+class Grant(BaseModel):
+    """What a key may do, and spend in all; None: everything, without a limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    scopes: Annotated[frozenset[KeyScope], Field(min_length=1)] | None = None
+    budget_usd: BudgetUSD | None = None
+
+
+class KeyEntry(Grant):
+    """A key in the list form of `FULL_APP_API_KEYS`: in clear, or its SHA-256."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    key: Annotated[SecretStr, Field(min_length=1)] | None = None
+    sha256: Digest | None = None
+
+    @model_validator(mode="after")
+    def one_secret(self) -> Self:
+        """Two could differ, and without any nobody could use the key."""
+        if (self.key is None) == (self.sha256 is None):
+            raise ValueError("give `key` or `sha256`")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """What is kept of the key."""
+        if self.key is None:
+            return self.sha256 or ""
+        return hashlib.sha256(self.key.get_secret_value().encode("utf-8")).hexdigest()
+
+
+KEY_LIST = TypeAdapter(list[KeyEntry], config=ConfigDict(hide_input_in_errors=True))
+
+
+def parse_key_list(value: object) -> list[KeyEntry] | None:
+    """The entries of a JSON list of keys; None for the other forms."""
+    if isinstance(value, str):
+        if not value.lstrip().startswith("["):
+            return None
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError("not a JSON list of keys") from None  # it quotes no key
+    if not isinstance(value, list):
+        return None
+    entries = KEY_LIST.validate_python(value)
+    if len({entry.name for entry in entries}) != len(entries):
+        raise ValueError("two keys have the same name")
+    return entries
 
 
 class Settings(s4.Settings):
@@ -57,6 +122,10 @@ class Settings(s4.Settings):
     redis_timeout_seconds: float = Field(default=0.25, gt=0)
     api_keys: Annotated[dict[str, Digest], NoDecode, BeforeValidator(parse_keys)] = (
         Field(default_factory=dict)
+    )
+    key_grants: dict[str, Grant] = Field(
+        default_factory=dict,
+        description="By key name. The list form of `api_keys` brings its own.",
     )
     host: str = "127.0.0.1"
 
@@ -81,6 +150,33 @@ class Settings(s4.Settings):
         default=None,
         description="For development; by default on only without Redis and keys.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def take_key_list_apart(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Digests into `api_keys`, which section 4 knows; the rest into `key_grants`.
+
+        The list: `[{"name": "ops", "key": "sk-...", "scopes": ["chat"],
+        "budget_usd": "1.50"}]`, with `sha256` in place of `key` if you like.
+        """
+        entries = parse_key_list(values.get("api_keys"))
+        if entries is None:
+            return values
+        digests = {entry.name: entry.digest for entry in entries}
+        grants = {
+            entry.name: Grant(scopes=entry.scopes, budget_usd=entry.budget_usd)
+            for entry in entries
+        }
+        return {**values, "api_keys": digests, "key_grants": grants}
+
+    @model_validator(mode="after")
+    def grants_belong_to_keys(self) -> Self:
+        """A budget under a misspelt name would limit nobody."""
+        if not self.key_grants.keys() <= self.api_keys.keys():
+            raise ValueError("key_grants names a key that api_keys does not")
+        if len(set(self.api_keys.values())) != len(self.api_keys):
+            raise ValueError("two names share a key: whose scopes and budget count?")
+        return self
 
     @property
     def embedded(self) -> bool:

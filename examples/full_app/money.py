@@ -1,0 +1,44 @@
+"""Money as whole numbers: nano-USD, of which every price of a token is a multiple.
+
+Micro-USD are too coarse: a prompt token of gpt-4o costs 2.5 of them.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from examples.s2_models import price_usd
+
+NANO_DIGITS = 9
+
+
+def nano_usd(usd: Decimal) -> int:
+    """`usd` in nano-USD. Raises ValueError where that is not a whole number."""
+    amount = usd.scaleb(NANO_DIGITS)
+    if amount != int(amount):
+        raise ValueError(f"{usd} USD is not a whole number of nano-USD")
+    return int(amount)
+
+
+def as_usd(amount: int) -> str:
+    """An amount of nano-USD in USD, exact, without an exponent: "0.0015"."""
+    return f"{Decimal(amount).scaleb(-NANO_DIGITS).normalize():f}"
+
+
+def cost_of(model: str, prompt_tokens: int, completion_tokens: int) -> int | None:
+    """What a call costs in nano-USD; None for models without a price: nothing."""
+    price = price_usd(model, prompt_tokens, completion_tokens)
+    return None if price is None else nano_usd(price)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where a caller stands, in nano-USD; `left` is below zero when it owes."""
+
+    budget: int
+    spent: int
+    reserved: int
+
+    @property
+    def left(self) -> int:
+        """What the next call may reserve."""
+        return self.budget - self.spent - self.reserved
