@@ -67,7 +67,7 @@ def look() -> Iterator[Finding]:
     yield _writable()
     yield _disk()
     yield _venv()
-    yield _port(8000)
+    yield look_at_port(8000)
     for program in PACKAGES:
         yield _program(program)
 
@@ -117,7 +117,8 @@ def _venv() -> Finding:
     return Finding(".venv", True, f"made for {', '.join(sorted(state.groups))}")
 
 
-def _port(port: int) -> Finding:
+def look_at_port(port: int) -> Finding:
+    """Whether `port` is free. Taken is no failure: the next one is used."""
     listener = bind("127.0.0.1", port)
     if listener is not None:
         listener.close()

@@ -69,15 +69,20 @@ def ensure(group: str, arguments: list[str]) -> None:
     `arguments` are the words after `course` that the new process gets.
     Raises CourseError when the set-up fails.
     """
-    inside = Path(sys.prefix).resolve() == VENV.resolve()
     state = State.read()
-    if satisfied(group) and (not inside or state is None or state.offers(group)):
-        return
-    if inside or not (state.offers(group) if state else adoptable(group)):
-        prepare(group)
-    if not inside:
+    if inside():
+        if (state is not None and not state.offers(group)) or not satisfied(group):
+            prepare(group)
+            importlib.invalidate_caches()
+    elif not satisfied(group):
+        if not (state.offers(group) if state else adoptable(group)):
+            prepare(group)
         restart(arguments)
-    importlib.invalidate_caches()
+
+
+def inside() -> bool:
+    """Whether this Python lives in `.venv`."""
+    return Path(sys.prefix).resolve() == VENV.resolve()
 
 
 def prepare(group: str) -> None:
@@ -145,7 +150,7 @@ def clear(state: State | None) -> None:
     """Empty `.venv`, which is ours. Raises CourseError from inside of it."""
     if state is None:
         return
-    if Path(sys.prefix).resolve() == VENV.resolve():
+    if inside():
         raise CourseError(
             ".venv must be made anew, and this Python lives in it. Leave it with\n"
             "`deactivate`, then start again."

@@ -111,6 +111,34 @@ class Checkout:
                 self.release.touch()
 
 
+@contextmanager
+def running(
+    *words: str,
+) -> Iterator[tuple["subprocess.Popen[str]", str, list[str]]]:
+    """`course run <words>` in this checkout, on a free port.
+
+    Yields the process, its address, and the lines that it has said so far.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", "course", "run", *words, "--port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said: list[str] = []
+            while not said or not said[-1].startswith("Stop it"):
+                line = process.stdout.readline()
+                assert line, "\n".join(said)
+                said.append(line.rstrip())
+            [docs] = [line for line in said if "/docs" in line]
+            yield process, docs.split("/docs")[0].strip(), said
+        finally:
+            process.kill()
+
+
 def claim_installed(folder: Path) -> None:
     """Make `folder` look as if the test group were in it, with a pytest that is quick.
 

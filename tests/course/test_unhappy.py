@@ -7,8 +7,8 @@ import os
 import socket
 import subprocess
 import sys
+import sysconfig
 import zipfile
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -144,14 +144,11 @@ def tiny_wheel(folder: Path, link: Path) -> str:
 
 
 def with_pip(packages: Path) -> None:
-    """Unpack the pip that comes with Python; ensurepip takes five seconds for that."""
-    folders = (
-        resources.files("ensurepip") / "_bundled",
-        Path("/usr/share/python-wheels"),
-    )
-    wheels = [it for folder in folders if folder.is_dir() for it in folder.iterdir()]
-    [wheel] = [it for it in wheels if it.name.startswith("pip-")]
-    with wheel.open("rb") as file, zipfile.ZipFile(file) as archive:
+    """Unpack the pip that comes with Python; ensurepip takes five seconds for it."""
+    bundled = Path(sysconfig.get_paths()["stdlib"], "ensurepip", "_bundled")
+    debian = Path("/usr/share/python-wheels")
+    wheels = [*bundled.glob("pip-*.whl"), *debian.glob("pip-*.whl")]
+    with zipfile.ZipFile(wheels[0]) as archive:
         archive.extractall(packages)
 
 

@@ -1,0 +1,95 @@
+"""`course run`: what is served, what is said, and how it ends."""
+
+import re
+import signal
+
+import httpx2
+import pytest
+from fastapi import FastAPI, WebSocket
+from starlette.testclient import TestClient
+
+from course.manifest import Section, sections
+from course.offline_docs import PREFIX, with_offline_docs
+from course.serve import announcement, load
+from course.tryit import BASE, try_it
+from tests.course.checkout import running
+
+SECTIONS = [it for it in sections() if it.id != "full_app"]
+
+
+def test_a_section_is_served_until_ctrl_c_and_ends_quietly() -> None:
+    with running("4") as (process, address, said):
+        forged = {"X-Forwarded-For": "203.0.113.9"}
+        answer = httpx2.get(f"{address}/whoami", headers=forged, trust_env=False)
+        page = httpx2.get(f"{address}/docs", trust_env=False)
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=10)
+
+    assert f"    curl -si {address}/limits/default" in said
+    assert answer.status_code == 200
+    assert "203.0.113.9" not in answer.text  # nobody asked for proxies to be believed
+    assert f"{PREFIX}/swagger-ui-bundle.js" in page.text
+    assert '"GET /whoami HTTP/1.1" 200' in rest
+    assert process.returncode == 0
+    assert rest.splitlines()[-1] == "Stopped."
+    assert "Traceback" not in rest
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: str(section.id))
+def test_the_docs_of_a_section_load_nothing_from_elsewhere(section: Section) -> None:
+    with TestClient(load(section)) as client:
+        for page in ("/docs", "/redoc"):
+            html = client.get(page).text
+            assets = re.findall(r'(?:src|href)="([^"]+)"', html)
+            assert len(assets) >= 2
+            for asset in assets:
+                assert asset.startswith(f"{PREFIX}/"), asset
+                assert client.get(asset).status_code == 200
+            schema = re.search(r"(?:spec-url=\"|url: ')([^\"']+)", html)
+            assert schema is not None
+            assert client.get(schema[1]).json()["openapi"].startswith("3.")
+
+
+def test_everything_but_the_two_pages_is_the_sections_own() -> None:
+    app = FastAPI()
+
+    @app.get("/docs/of-mine")
+    def mine() -> str:
+        return "mine"
+
+    @app.websocket("/docs")
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text("mine, too")
+        await websocket.close()
+
+    with TestClient(with_offline_docs(app)) as client:
+        assert client.get("/docs/of-mine").json() == "mine"
+        with client.websocket_connect("/docs") as connection:
+            assert connection.receive_text() == "mine, too"
+
+
+def test_a_static_file_outside_the_folder_is_not_served() -> None:
+    with TestClient(with_offline_docs(FastAPI())) as client:
+        assert client.get(f"{PREFIX}/..%2fcore.py").status_code == 404
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: str(section.id))
+def test_every_section_announces_lines_to_try_at_its_own_address(
+    section: Section,
+) -> None:
+    lines = announcement(section, "http://127.0.0.1:8123")
+
+    tries = [line.strip() for line in lines if line.strip().startswith("curl ")]
+    assert tries
+    assert all("http://127.0.0.1:8123/" in line for line in tries)
+    assert BASE not in "\n".join(lines)
+
+
+def test_a_continued_line_is_joined_and_keeps_its_spaces() -> None:
+    text = f"curl {BASE}/a \\\n    -d '{{\"a\":    1}}'\nsomething else\n"
+
+    joined = "  curl http://x/a -d '{\"a\":    1}'"
+    assert try_it(text, "http://x")[1:] == [joined]
+    assert try_it("nothing to try", "http://x") == []
+    assert try_it(None, "http://x") == []
