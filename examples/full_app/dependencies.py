@@ -5,6 +5,7 @@ has the same keys. These are the ones full_app adds.
 """
 
 import asyncio
+import re
 import time
 from typing import Annotated, TypedDict
 
@@ -59,13 +60,33 @@ async def get_call_context(
     connection: HTTPConnection,
     settings: Annotated[Settings, Depends(get_app_settings)],
 ) -> CallContext:
-    """The facts of this call: its id, its deadline, its trace."""
+    """The facts of this call: its id, its deadline, its trace, its place in a row.
+
+    The official clients tell their patience and the number of their try; what is
+    malformed counts as not said.
+    """
     headers = connection.headers
+    patience = _patience(headers.get("x-stainless-read-timeout", ""))
     return CallContext(
         connection.state["request_id"],
-        deadline=time.monotonic() + settings.request_timeout_seconds,
+        deadline=time.monotonic() + min(patience, settings.request_timeout_seconds),
         traceparent=headers.get("traceparent"),
+        retry_count=_retry_count(headers.get("x-stainless-retry-count", "")),
     )
+
+
+def _patience(told: str) -> float:
+    """Seconds in which an answer still finds its reader; infinite if none are told.
+
+    A little is kept back: our 504 says whether to retry, the client's own does not.
+    """
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", told) or float(told) == 0:
+        return float("inf")
+    return float(told) - min(1.0, float(told) / 20)
+
+
+def _retry_count(told: str) -> int:
+    return int(told) if re.fullmatch("[0-9]{1,3}", told) else 0
 
 
 AppSettingsDep = Annotated[Settings, Depends(get_app_settings)]

@@ -131,6 +131,13 @@ class Settings(s4.Settings):
 
     upstream_base_url: str | None = None
     upstream_api_key: SecretStr | None = None
+    fallback_base_url: str | None = Field(
+        default=None, description="Asked when the upstream cannot begin an answer."
+    )
+    fallback_api_key: SecretStr | None = None
+    fallback_model: str | None = Field(
+        default=None, description="Asked there instead of the model that was named."
+    )
     offline_pace: float = Field(default=1.0, ge=0, description="0 turns pauses off.")
 
     requests_per_minute: int = Field(default=6_000, ge=1)
@@ -195,6 +202,13 @@ class Settings(s4.Settings):
         """Without keys anyone who reaches the service may use it: loopback only."""
         if not self.api_keys and self.host not in LOOPBACK:
             raise ValueError("set FULL_APP_API_KEYS to serve other machines")
+        return self
+
+    @model_validator(mode="after")
+    def upstream_before_fallback(self) -> Self:
+        """A fallback alone would never be asked."""
+        if self.fallback_base_url is not None and self.upstream_base_url is None:
+            raise ValueError("set FULL_APP_UPSTREAM_BASE_URL to use a fallback")
         return self
 
     @model_validator(mode="after")

@@ -91,6 +91,16 @@ class Metrics:
             ("model", "type"),
             registry=self.registry,
         )
+        self.abandoned = Counter(
+            "upstream_attempts_abandoned",
+            "Attempts at an upstream that gave no answer.",
+            ("provider", "reason"),
+            registry=self.registry,
+        )
+
+    def count_abandoned(self, provider: str, reason: str) -> None:
+        """Add one attempt; both labels are names of ours, never an upstream's words."""
+        self.abandoned.labels(provider, reason).inc()
 
     def count_tokens(self, model: str, usage: Usage) -> None:
         """Add one call's usage; `model` must be one the service lists."""

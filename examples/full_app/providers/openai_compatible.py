@@ -6,7 +6,9 @@ take half an answer for a whole one. Source: OpenAI API reference; WHATWG HTML (
 """
 
 import contextlib
+import email.utils
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
@@ -128,7 +130,11 @@ async def open_upstream(
     async with httpx2.AsyncClient(
         base_url=base_url.rstrip("/") + "/",
         headers=headers,
-        limits=httpx2.Limits(max_connections=MAX_CONNECTIONS),
+        transport=httpx2.AsyncHTTPTransport(
+            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS),
+            retries=0,  # whoever counts the calls must see each
+            trust_env=False,
+        ),
         follow_redirects=False,
         trust_env=False,
     ) as client:
@@ -157,7 +163,7 @@ def _translated(model: str) -> Iterator[None]:
     except httpx2.TimeoutException:
         raise ModelTimeoutError(f"The upstream of {model} did not answer.") from None
     except httpx2.ConnectError as error:
-        raise ModelOverloadedError(retry_after=5) from error
+        raise ModelOverloadedError(retry_after=1) from error
     except httpx2.HTTPError as error:
         raise UpstreamError(f"The upstream of {model} broke off.") from error
     except (ValidationError, ValueError) as error:
@@ -211,8 +217,15 @@ def _error(answer: httpx2.Response, error: Mapping[str, Any], model: str) -> AIE
 
 
 def _retry_after(answer: httpx2.Response) -> float:
+    """Seconds, from either form of Retry-After (RFC 9110, 10.2.3); 1 without any."""
     text = answer.headers.get("retry-after", "")
-    return float(text) if text.isdecimal() else 1.0
+    if re.fullmatch("[0-9]{1,9}", text):
+        return float(text)
+    try:
+        until = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return 1.0
+    return max(0.0, until.timestamp() - time.time())
 
 
 def _items(data: str) -> Iterator[Delta | Usage]:

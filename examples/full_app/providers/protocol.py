@@ -15,17 +15,31 @@ from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.s2_models import Usage
 
 
+@dataclass(slots=True)
+class Trail:
+    """What the provider reports of a call on the way, for the answer's headers."""
+
+    provider: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """`x-provider`, once an upstream has begun to answer."""
+        return {} if self.provider is None else {"x-provider": self.provider}
+
+
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """Facts of one call that travel to the provider.
+    """Facts of one call that travel to the provider, and the trail back.
 
     `deadline` is a time on `time.monotonic()`'s clock, in seconds; None: no deadline.
+    `retry_count` is how often the client's library has tried before.
     """
 
     request_id: str
     deadline: float | None = None
     traceparent: str | None = None
     retry_count: int = 0
+    trail: Trail = field(default_factory=Trail, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

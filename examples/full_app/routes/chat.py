@@ -87,7 +87,8 @@ async def create_chat_completion(
     answer = completion.model_dump_json().encode("utf-8")
     if fault is not None:
         return break_answer(answer, fault)
-    return Response(answer, 200, lease.headers, "application/json")
+    headers = {**lease.headers, **context.trail.headers}
+    return Response(answer, 200, headers, "application/json")
 
 
 def _stream(
@@ -100,7 +101,7 @@ def _stream(
         frames,
         heartbeat=settings.heartbeat_seconds,
         close=call.close,
-        headers=lease.headers,
+        headers={**lease.headers, **call.context.trail.headers},
     )
     if fault is not None and fault.kind == "wrong-content-type":
         answer.headers["content-type"] = "text/plain"

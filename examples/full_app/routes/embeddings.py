@@ -75,7 +75,8 @@ async def create_embeddings(
         ),
     )
     content = answer.model_dump_json().encode("utf-8")
-    return Response(content, 200, lease.headers, "application/json")
+    headers = {**lease.headers, **context.trail.headers}
+    return Response(content, 200, headers, "application/json")
 
 
 def _base64(vector: Sequence[float]) -> str:
