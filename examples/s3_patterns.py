@@ -34,7 +34,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field, PrivateAttr
 
-MAX_JOBS, RETRY_WAITS, RECEIVER = 100, (0.0, 0.5, 2.0), "/webhooks/receiver"
+SYNC_SECONDS, RETRY_WAITS, MAX_JOBS = 5, (0, 0.5, 2), 100  # waits in seconds
+RECEIVER = "/webhooks/receiver"
 HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 Events = AsyncIterator[ServerSentEvent]
 
@@ -57,7 +58,7 @@ def new_webhook_secret() -> str:
 
 
 def sign_webhook(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """Standard Webhooks 1.0: `v1,` + base64 HMAC-SHA256 of `id.timestamp.body`."""
+    """Standard Webhooks 1.0: `v1,` and base64 HMAC-SHA256 of `id.timestamp.body`."""
     key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     if secret[:6] != "whsec_" or not 24 <= len(key) <= 64 or "." in (message_id or "."):
         raise ValueError("not whsec_ and 24 to 64 bytes, or an id empty or with a dot")
@@ -66,17 +67,14 @@ def sign_webhook(secret: str, message_id: str, timestamp: int, body: bytes) -> s
 
 
 def verify_webhook(
-    secrets: Sequence[str],
+    secrets: Sequence[str],  # two while they are rotated
     headers: Mapping[str, str],
-    body: bytes,
+    body: bytes,  # as it came: JSON that was parsed and dumped has another signature
     *,
-    now: int | None = None,
-    tolerance: int = 300,
+    now: int | None = None,  # in Unix seconds; None: the clock's
+    tolerance: int = 300,  # seconds that the timestamp may be from now, either way
 ) -> str:
-    """The id of a webhook that one of `secrets` signed, `tolerance` seconds ago at most.
-
-    WebhookVerificationError for all that is missing, malformed, forged, late or early.
-    """
+    """The id of a webhook one of `secrets` signed; else WebhookVerificationError."""
     found = {name.lower(): value for name, value in headers.items()}
     message_id, sent_at, sent = (found.get(name, "") for name in HEADERS)
     try:
@@ -103,7 +101,7 @@ async def speak(prompt: Prompt) -> AsyncGenerator[str, None]:
 
 
 class Job(BaseModel):
-    id: str = Field(default_factory=lambda: f"job_{token_hex(12)}")
+    id: str
     status: JobStatus = JobStatus.QUEUED
     answer: str | None = None
     webhook: str | None = Field(None, description="pending, delivered or failed")
@@ -128,17 +126,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(title="Section 3: patterns", lifespan=lifespan, max_body_size=64 * 1024)
 
 
-@app.exception_handler(RequestValidationError)
+@app.exception_handler(RequestValidationError)  # the default's echo of a NaN is a 500
 async def invalid(_: Request, error: RequestValidationError) -> Response:
-    # FastAPI's own handler echoes the input: a NaN in it turned the 422 into a 500.
     detail = [{k: e[k] for k in ("loc", "msg", "type")} for e in error.errors()[:20]]
     return Response(json.dumps({"detail": detail}), 422, media_type="application/json")
 
 
-@app.post("/answers", tags=["synchronous"])
+@app.post("/answers", tags=["synchronous"], responses={504: {}})
 async def answer(prompt: Prompt) -> dict[str, str]:
     """For simple requests under 5 s. full_app also stops when the caller leaves."""
-    return {"answer": " ".join([word async for word in speak(prompt)])}
+    with anyio.move_on_after(SYNC_SECONDS):
+        return {"answer": " ".join([word async for word in speak(prompt)])}
+    raise HTTPException(504, "Too long to wait: stream it, or make it a job.")
 
 
 async def owned_words(prompt: Prompt) -> AsyncIterator[AsyncIterator[str]]:
@@ -176,12 +175,13 @@ async def run(job: Job, prompt: Prompt) -> None:
 @app.post("/jobs", status_code=202, tags=["job"], responses={503: {}})
 @app.post("/webhook-jobs", status_code=202, tags=["webhook"], responses={503: {}})
 async def create_job(prompt: Prompt, request: Request, response: Response) -> Job:
-    """For batches, or integrations that are called back. full_app: Redis and workers."""
+    """For batches, or for integrations to be called back. full_app: Redis, workers."""
     ended = (job.id for job in jobs.values() if job.status.is_terminal)
     if len(jobs) >= MAX_JOBS and not jobs.pop(next(ended, ""), None):
         raise HTTPException(503, "Too many jobs are running.", {"Retry-After": "1"})
     webhook = "pending" if request.url.path.endswith("/webhook-jobs") else None
-    job = jobs[job.id] = Job(webhook=webhook)
+    job = Job(id=f"job_{token_hex(12)}", webhook=webhook)
+    jobs[job.id] = job
     app.state.background.start_soon(run, job, prompt)
     response.headers.update({"Location": f"/jobs/{job.id}", "Retry-After": "1"})
     return job
@@ -218,10 +218,10 @@ async def deliver(job: Job) -> None:
             now = int(time.time())
             signature = sign_webhook(webhook_secrets[0], event_id, now, body)
             headers = dict(zip(HEADERS, (event_id, str(now), signature), strict=True))
-            answer = await client.post(RECEIVER, content=body, headers=headers)
-            if answer.is_success:
+            reply = await client.post(RECEIVER, content=body, headers=headers)
+            if reply.is_success:
                 break
-    job.webhook = "delivered" if answer.is_success else "failed"
+    job.webhook = "delivered" if reply.is_success else "failed"
 
 
 @app.post(RECEIVER, status_code=204, tags=["webhook"], responses={400: {}, 401: {}})
