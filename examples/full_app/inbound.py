@@ -106,7 +106,7 @@ def signing_headers(request: Request) -> dict[str, str]:
     """The three headers, each there exactly once: else a proxy and we might differ."""
     found = {name: request.headers.getlist(name) for name in HEADERS}
     for values in found.values():
-        if len(values) != 1 or not 0 < len(values[0]) <= MAX_HEADER_LENGTH:
+        if len(values) != 1 or len(values[0]) > MAX_HEADER_LENGTH:
             raise InvalidWebhookHeadersError("The webhook headers are not complete.")
     return {name: values[0] for name, values in found.items()}
 

@@ -5,8 +5,8 @@ RFC 9110, section 10.2.3 (Retry-After).
 """
 
 import re
+from calendar import timegm
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from examples.full_app.webhook_models import DeliveryAttempt, Outcome
@@ -58,7 +58,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     if re.fullmatch(r"[0-9]{1,9}", value):
         return float(value)
     try:
-        date: datetime = parsedate_to_datetime(value)
+        date = parsedate_to_datetime(value)
     except ValueError:
         return None
-    return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now)
+    return max(0.0, timegm(date.utctimetuple()) - now)

@@ -5,6 +5,7 @@ shows up in the record and reaches nobody.
 """
 
 import asyncio
+import ssl
 from collections.abc import Iterable
 from typing import Any
 
@@ -128,6 +129,9 @@ class Wire(httpcore2.AsyncNetworkStream):
         self.dialler.sent += buffer
 
     async def start_tls(self, *args: Any, **kwargs: Any) -> "Wire":
+        context: ssl.SSLContext = kwargs["ssl_context"]
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
         self.dialler.tls_names.append(kwargs["server_hostname"])
         return self
 
