@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
 import anyio
 
@@ -94,20 +94,17 @@ class Call:
                 self._first.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await self._first
-            if isinstance(self._deltas, AsyncGenerator):
-                await self._deltas.aclose()
-            await self._settle(self)
+            try:
+                if isinstance(self._deltas, AsyncGenerator):
+                    await self._deltas.aclose()
+            finally:
+                await self._settle(self)
 
     async def _items(self) -> AsyncIterator[Delta | Usage]:
         with contextlib.suppress(StopAsyncIteration):
             first = self._first or self._next()
             while True:
-                item = await first
-                if isinstance(item, Usage):
-                    self.usage = item
-                elif item.content:
-                    self.produced.append(item.content)
-                yield item
+                yield await first
                 first = self._next()
         if self.usage is None:  # some upstreams never say
             self.usage = self._estimate("".join(self.produced))
@@ -119,9 +116,14 @@ class Call:
             left = max(0.0, self.context.deadline - time.monotonic())
         try:
             async with asyncio.timeout(left):
-                return await anext(self._deltas)
+                item = await anext(self._deltas)
         except TimeoutError:
             raise ModelTimeoutError("The model did not answer in time.") from None
+        if isinstance(item, Usage):
+            self.usage = item
+        else:
+            self.produced += _texts(item)
+        return item
 
     def _error_frame(self, error: AIError) -> bytes:
         log.warning(
@@ -132,3 +134,11 @@ class Call:
 
     def _log_fields(self) -> dict[str, str]:
         return {"request_id": self.context.request_id, "model": self.request.model}
+
+
+def _texts(delta: Delta) -> Iterator[str]:
+    """What a delta adds, as far as it is counted in tokens: text, names, arguments."""
+    if delta.content:
+        yield delta.content
+    for piece in delta.tool_calls:
+        yield (piece.function.name or "") + (piece.function.arguments or "")

@@ -8,8 +8,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+import anyio
+
 from examples.full_app.calls import Call
-from examples.full_app.limits import Lease, Limiter
+from examples.full_app.ledger import Ledger
+from examples.full_app.limits import Lease
+from examples.full_app.money import cost_of
 from examples.full_app.providers.protocol import (
     CallContext,
     EmbeddingCall,
@@ -25,6 +29,8 @@ from examples.s5_error_handling import ContextLengthError
 
 log = logging.getLogger(__name__)
 
+GRACE_SECONDS = 60.0  # between a call's deadline and the end of what it has reserved
+
 
 class ChatService:
     """Routes each model to the provider that serves it and accounts for every call."""
@@ -34,20 +40,20 @@ class ChatService:
         providers: Sequence[Provider],
         choose: Callable[[str], Provider],
         *,
-        limiter: Limiter,
+        ledger: Ledger,
         tokenizer: Tokenizer,
         metrics: Metrics,
     ) -> None:
         self.providers = providers
         self.choose = choose
-        self.limiter = limiter
+        self.ledger = ledger
         self.tokenizer = tokenizer
         self.metrics = metrics
 
     async def open(
         self, request: ChatCompletionRequest, context: CallContext, subject: str
     ) -> tuple[Call, Lease]:
-        """Admit a call. Raises ContextLengthError or RateLimitExceededError.
+        """Admit a call. Raises ContextLengthError, and what `Ledger.reserve` raises.
 
         The caller closes what it gets.
         """
@@ -56,8 +62,13 @@ class ChatService:
         if most > CONTEXT_WINDOW:
             raise ContextLengthError(most, CONTEXT_WINDOW)
         provider = self.choose(request.model)
-        reserved = prompt_tokens + request.output_limit * request.n
-        lease = await self.limiter.reserve(subject, reserved)
+        most = request.output_limit * request.n
+        hold = await self.ledger.reserve(
+            subject,
+            prompt_tokens + most,
+            cost_of(request.model, prompt_tokens, most),
+            seconds=_seconds_left(context),
+        )
 
         def estimate(text: str) -> Usage:
             return Usage(
@@ -67,26 +78,40 @@ class ChatService:
 
         async def settle(call: Call) -> None:
             usage = call.usage or estimate("".join(call.produced))
+            cost = cost_of(request.model, usage.prompt_tokens, usage.completion_tokens)
+            await self.ledger.settle(hold, usage.total_tokens, cost)
             self.metrics.count_tokens(request.model, usage)
-            await self.limiter.settle(lease, usage.total_tokens)
 
-        return Call(request, context, provider, settle, estimate), lease
+        return Call(request, context, provider, settle, estimate), hold.lease
 
     async def embed(
         self, call: EmbeddingCall, context: CallContext, subject: str
     ) -> tuple[Embeddings, Lease]:
-        """Vectors for a batch of texts or token ids. Raises an AIError."""
+        """Vectors for a batch of texts or token ids. Raises an AIError.
+
+        Of a call that fails, or whose client leaves, nothing is charged.
+        """
         reserved = sum(
             self.tokenizer.count(item) if isinstance(item, str) else len(item)
             for item in call.inputs
         )
         provider = self.choose(call.model)
-        lease = await self.limiter.reserve(subject, reserved)
-        embeddings = await provider.embed(call, context)
-        usage = Usage(prompt_tokens=embeddings.prompt_tokens, completion_tokens=0)
+        hold = await self.ledger.reserve(
+            subject,
+            reserved,
+            cost_of(call.model, reserved, 0),
+            seconds=_seconds_left(context),
+        )
+        used = 0
+        try:
+            embeddings = await provider.embed(call, context)
+            used = embeddings.prompt_tokens
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.ledger.settle(hold, used, cost_of(call.model, used, 0))
+        usage = Usage(prompt_tokens=used, completion_tokens=0)
         self.metrics.count_tokens(call.model, usage)
-        await self.limiter.settle(lease, usage.prompt_tokens)
-        return embeddings, lease
+        return embeddings, hold.lease
 
     async def models(self) -> list[Model]:
         """Everything any provider answers for, the first provider of an id first."""
@@ -101,3 +126,10 @@ class ChatService:
     ) -> CallContext:
         """The facts of a call that begins now and may take `timeout` seconds."""
         return CallContext(request_id, time.monotonic() + timeout, traceparent)
+
+
+def _seconds_left(context: CallContext) -> float:
+    """How long a call may hold what it reserved; without a deadline, an hour."""
+    if context.deadline is None:
+        return 3600.0
+    return max(0.0, context.deadline - time.monotonic()) + GRACE_SECONDS

@@ -35,6 +35,7 @@ from examples.full_app.routes import (
     jobs,
     live,
     models,
+    usage,
     webhooks,
 )
 from examples.full_app.security import AuthenticationMiddleware, Authenticator
@@ -52,6 +53,7 @@ ROUTERS = (
     chat.router,
     embeddings.router,
     models.router,
+    usage.router,
     jobs.router,
     webhooks.router,
     live.router,
@@ -94,7 +96,8 @@ def create_app(
     app.add_api_route("/", console, include_in_schema=False)
     app.mount("/console", StaticFiles(directory=CONSOLE))
     app.add_middleware(
-        AuthenticationMiddleware, authenticator=Authenticator(settings.api_keys)
+        AuthenticationMiddleware,
+        authenticator=Authenticator(settings.api_keys, settings.key_grants),
     )
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     document_keys(app)

@@ -13,13 +13,16 @@ from examples.full_app.job_queue import Queue, open_queue, work
 from examples.full_app.job_runner import JobRunner
 from examples.full_app.job_service import JobService
 from examples.full_app.jobs import JobStore
+from examples.full_app.ledger import Ledger
 from examples.full_app.limits import Budget, Limiter
 from examples.full_app.llm import ChatService
+from examples.full_app.money import nano_usd
 from examples.full_app.providers.faults import FaultProvider
 from examples.full_app.providers.offline import OfflineProvider
 from examples.full_app.providers.openai_compatible import open_upstream
 from examples.full_app.providers.protocol import Provider
 from examples.full_app.providers.resilient import ResilientProvider, Upstream
+from examples.full_app.security import key_subject
 from examples.full_app.settings import Settings
 from examples.full_app.telemetry import Metrics
 from examples.full_app.tokens import EstimateTokenizer
@@ -104,14 +107,31 @@ async def _chat(
     return ChatService(
         providers,
         choose,
-        limiter=Limiter(
-            redis,
-            Budget("requests", settings.requests_per_minute),
-            Budget("tokens", settings.tokens_per_minute),
-        ),
+        ledger=_ledger(settings, redis, stack),
         tokenizer=tokenizer,
         metrics=metrics,
     )
+
+
+def _ledger(
+    settings: Settings, redis: Redis, stack: contextlib.AsyncExitStack
+) -> Ledger:
+    # Inside the process Redis cannot be away, only busy.
+    timeout = None if settings.embedded else settings.redis_timeout_seconds
+    limiter = Limiter(
+        redis,
+        Budget("requests", settings.requests_per_minute),
+        Budget("tokens", settings.tokens_per_minute),
+        timeout,
+    )
+    budgets = {
+        key_subject(name): nano_usd(grant.budget_usd)
+        for name, grant in settings.key_grants.items()
+        if grant.budget_usd is not None
+    }
+    ledger = Ledger(redis, limiter, budgets, timeout)
+    stack.push_async_callback(ledger.close)
+    return ledger
 
 
 async def _upstreams(
