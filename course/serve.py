@@ -23,19 +23,19 @@ ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, not boun
 
 def run(section: Section, host: str, port: int) -> int:
     """Serve until Ctrl-C; the exit status. Raises CourseError if it cannot start."""
-    listener = listen(host, port)
     os.environ["FULL_APP_HOST"] = host  # full_app refuses strangers without keys
-    config = uvicorn.Config(
-        load(section),
-        log_level="warning",
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    logging.getLogger("uvicorn.access").setLevel(logging.INFO)
-    try:
-        _Announcing(config, section, host).run(sockets=[listener])
-    except KeyboardInterrupt:
-        say("\nStopped.")
+    with listen(host, port) as listener:
+        config = uvicorn.Config(
+            load(section),
+            log_level="warning",
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        logging.getLogger("uvicorn.access").setLevel(logging.INFO)
+        try:
+            _Announcing(config, section, host).run(sockets=[listener])
+        except KeyboardInterrupt:
+            say("\nStopped.")
     return 0
 
 

@@ -34,9 +34,10 @@ SUBSTITUTES = {
         "python3 -m course test -p no:cacheprovider --collect-only -q"
         " tests/test_s2_models.py"
     ),
-    # uv would ask the package index: this is what it runs in the end
-    "uv run course run": "python3 -m course run",
-    "uv run pytest": f"python3 -m pytest -p no:cacheprovider {ONE_TEST}",
+    # uv would ask the package index; what it runs in the end is run above, so here
+    # only that it is there (and see the test of the script's name)
+    "uv run course run": "python3 -m course list",
+    "uv run pytest": "python3 -m pytest --version",
 }
 
 

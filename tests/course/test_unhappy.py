@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from course.places import site_packages
+from course import serve
+from course.manifest import find
+from course.places import CourseError, site_packages
 from tests.course.checkout import BARE, RUN_COURSE, Checkout
 from tests.servers import ROOT, free_port
 
@@ -196,7 +198,6 @@ def test_a_taken_port_is_left_alone_and_the_next_one_used() -> None:
     [
         (["run", "s9"], "There is no section 's9'"),
         (["run", "s1", "--host", "203.0.113.1"], "Cannot listen on 203.0.113.1"),
-        (["run", "full_app", "--host", "0.0.0.0"], "set FULL_APP_API_KEYS"),  # noqa: S104
     ],
 )
 def test_a_command_that_cannot_work_says_why(words: list[str], reason: str) -> None:
@@ -217,6 +218,17 @@ def test_a_command_that_cannot_work_says_why(words: list[str], reason: str) -> N
     assert done.returncode == 1
     assert reason in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_settings_that_do_not_fit_together_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("FULL_APP_API_KEYS", raising=False)
+    monkeypatch.setenv("FULL_APP_HOST", "to be set by the command")
+    monkeypatch.delitem(sys.modules, "examples.full_app.main", raising=False)
+
+    with pytest.raises(CourseError, match="set FULL_APP_API_KEYS to serve other"):
+        serve.run(find("full_app"), "0.0.0.0", 0)  # noqa: S104 - refused
 
 
 @pytest.mark.parametrize("port", ["65536", "-1", "http"])
