@@ -90,7 +90,7 @@ def verify_webhook(
 
 class Prompt(BaseModel, extra="forbid"):
     text: str = Field(min_length=1, max_length=2_000, pattern=r"\S", examples=["hello"])
-    delay_ms: int = Field(50, ge=0, le=2_500, strict=True, description="a word")
+    delay_ms: int = Field(default=50, ge=0, le=2_500, strict=True)  # before each word
 
 
 async def speak(prompt: Prompt) -> AsyncGenerator[str, None]:
@@ -104,7 +104,7 @@ class Job(BaseModel):
     id: str
     status: JobStatus = JobStatus.QUEUED
     answer: str | None = None
-    webhook: str | None = Field(None, description="pending, delivered or failed")
+    webhook: str | None = Field(default=None, description="pending, delivered, failed")
     _work: anyio.CancelScope = PrivateAttr(default_factory=anyio.CancelScope)
     _ended: anyio.Event = PrivateAttr(default_factory=anyio.Event)
 
