@@ -11,13 +11,17 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from docket import Docket, Worker
+from docket import Docket, ExponentialRetry, Worker
 
 REDELIVERY = timedelta(seconds=30)
 POLL = timedelta(milliseconds=50)
 KEEP = timedelta(hours=1)
 CONCURRENCY = 20
 MAX_CONNECTIONS = 100  # docket's pool raises when it is empty, so it must not be
+
+RETRY = ExponentialRetry(
+    attempts=8, minimum_delay=timedelta(seconds=1), maximum_delay=timedelta(minutes=5)
+)
 
 RunJob = Callable[[str], Awaitable[None]]
 Deliver = Callable[[str, str, int], Awaitable[float | None]]
@@ -33,7 +37,10 @@ class Queue:
         """Say what runs a job, and what delivers an event and says when to retry."""
 
         async def deliver_webhook(
-            endpoint_id: str, event_id: str, attempt: int
+            endpoint_id: str,
+            event_id: str,
+            attempt: int,
+            retry: ExponentialRetry = RETRY,  # of ours, when Redis fails meanwhile
         ) -> None:
             delay = await deliver(endpoint_id, event_id, attempt)
             if delay is not None:

@@ -35,6 +35,7 @@ from examples.full_app.settings import Settings
 from examples.full_app.validation import from_validation_error
 from examples.s5_error_handling import AIError
 
+DELTA = '{"type":"chat.delta"'
 UNSUPPORTED_DATA = 1003  # RFC 6455, section 7.4.1
 router = APIRouter(prefix="/v1", tags=["live"])
 
@@ -80,6 +81,7 @@ class LiveSession:
         self.subject = subject
         self.settings = settings
         self.answer: asyncio.Task[None] | None = None
+        self.ended = False
         self.count = 0
 
     async def run(self) -> None:
@@ -103,8 +105,7 @@ class LiveSession:
             if isinstance(event, ChatCancel):
                 await self._stop()
                 return
-            if self.answer is not None and not self.answer.done():
-                raise ConflictError("An answer is running; cancel it first.")
+            await self._free()
             context = CallContext(
                 request_id, time.monotonic() + self.settings.request_timeout_seconds
             )
@@ -112,7 +113,16 @@ class LiveSession:
         except AIError as error:
             await self._send_error(error, request_id)
             return
+        self.ended = False
         self.answer = asyncio.create_task(self._answer(call))
+
+    async def _free(self) -> None:
+        """Wait for an answer that has said its last word; another is in the way."""
+        if self.answer is None or self.answer.done():
+            return
+        if not self.ended:
+            raise ConflictError("An answer is running; cancel it first.")
+        await asyncio.wait({self.answer})
 
     def _parse(self, text: str) -> ChatCreate | ChatCancel:
         body = text.encode("utf-8", "surrogatepass")
@@ -128,7 +138,9 @@ class LiveSession:
         try:
             async for frame in frames:
                 for data in filter(None, frame.decode("utf-8").split("\n\n")):
-                    await self._send(_event(data.removeprefix("data: ")))
+                    event = _event(data.removeprefix("data: "))
+                    self.ended = not event.startswith(DELTA)
+                    await self._send(event)
         except asyncio.CancelledError:
             await self._send('{"type":"chat.cancelled"}')
         finally:
@@ -161,4 +173,4 @@ def _event(data: str) -> str:
         return '{"type":"chat.done"}'
     if data.startswith('{"error":'):
         return f'{{"type":"error",{data[1:]}'
-    return f'{{"type":"chat.delta","chunk":{data}}}'
+    return f'{DELTA},"chunk":{data}}}'
