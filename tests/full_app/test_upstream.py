@@ -1,10 +1,6 @@
 """`openai_compatible`: one full_app behind another, and upstreams that misbehave."""
 
-import contextlib
 import json
-import re
-import socket
-import threading
 from collections.abc import Iterator
 
 import httpx2
@@ -15,24 +11,18 @@ from examples.full_app.main import create_app
 from examples.full_app.providers.openai_compatible import MAX_ERROR_BYTES
 from tests.full_app.conftest import KEY, settings
 from tests.full_app.scripted import scripted
+from tests.full_app.upstreams import (
+    ASK,
+    FRAMES,
+    HELLO,
+    PATH,
+    SSE,
+    answering,
+    chunk,
+    head,
+    in_front_of,
+)
 from tests.servers import free_port, serve, wait_until
-
-HEADERS = {"Authorization": f"Bearer {KEY}"}
-PATH = "/v1/chat/completions"
-ASK = {"model": "any", "messages": [{"role": "user", "content": "Say it back."}]}
-
-
-@contextlib.contextmanager
-def in_front_of(upstream: str, **given: object) -> Iterator[httpx2.Client]:
-    """A full_app that asks `upstream`, and a client of it."""
-    app = create_app(
-        settings(upstream_base_url=upstream, upstream_api_key=KEY, **given)
-    )
-    with (
-        serve(app) as url,
-        httpx2.Client(base_url=url, headers=HEADERS, timeout=10) as http,
-    ):
-        yield http
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +72,11 @@ def test_the_request_id_and_the_trace_travel_and_the_callers_key_does_not() -> N
         in_front_of(url) as http,
     ):
         http.post(PATH, json=ASK, headers={"traceparent": trace, "X-Request-ID": "r-1"})
-    head = requests[0].lower()
+    sent = requests[0].lower()
 
-    assert "x-request-id: r-1" in head
-    assert f"traceparent: {trace}" in head
-    assert f"authorization: bearer {KEY}" in head
+    assert "x-request-id: r-1" in sent
+    assert f"traceparent: {trace}" in sent
+    assert f"authorization: bearer {KEY}" in sent
 
 
 def test_a_caller_that_leaves_closes_the_upstream() -> None:
@@ -116,69 +106,19 @@ def _code(answer: httpx2.Response) -> str:
     return str(answer.json()["code"])
 
 
-@contextlib.contextmanager
-def answering(reply: bytes) -> Iterator[tuple[str, list[str]]]:
-    """A server that answers every connection with these bytes and closes it."""
-    heads: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def run() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = server.accept()
-                    with connection:
-                        heads.append(_request(connection))
-                        connection.sendall(reply)
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1", heads
-        server.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
-
-
-def _request(connection: socket.socket) -> str:
-    """A whole request: closing with bytes unread would reset the connection."""
-    text = ""
-    while True:
-        head, found, body = text.partition("\r\n\r\n")
-        length = re.search(r"(?i)content-length: (\d+)", head)
-        if found and len(body) >= (int(length[1]) if length else 0):
-            return head
-        text += connection.recv(65_536).decode("latin-1")
-
-
-def _head(status: int, kind: str, *more: str) -> bytes:
-    lines = (
-        f"HTTP/1.1 {status} X",
-        f"content-type: {kind}",
-        *more,
-        "connection: close",
-    )
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-def _chunk(**choice: object) -> bytes:
-    chunk = {"id": "c", "created": 1, "model": "m", "choices": [{"index": 0, **choice}]}
-    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
-
-
-SSE = _head(200, "text/event-stream")
-HELLO = _chunk(delta={"content": "hello"})
-FRAMES = HELLO + _chunk(delta={}, finish_reason="stop") + b"data: [DONE]\n\n"
 MISBEHAVIOUR = {
-    "ends without [DONE]": (SSE + HELLO + _chunk(delta={}, finish_reason="stop"), 502),
+    "ends without [DONE]": (SSE + HELLO + chunk(delta={}, finish_reason="stop"), 502),
     "ends without finish_reason": (SSE + HELLO + b"data: [DONE]\n\n", 502),
     "half JSON": (SSE + b'data: {"id": "c", "cho\n\n', 502),
     "JSON that is no chunk": (SSE + b"data: [1, 2]\n\n", 502),
-    "another content type": (_head(200, "text/html") + b"<p>hello</p>", 502),
-    "HTML with a 502": (_head(502, "text/html") + b"<h1>Bad Gateway</h1>", 502),
+    "another content type": (head(200, "text/html") + b"<p>hello</p>", 502),
+    "HTML with a 502": (head(502, "text/html") + b"<h1>Bad Gateway</h1>", 502),
     "an error event": (SSE + b'data: {"error": {"message": "no"}}\n\n', 502),
-    "its 401 is not the caller's": (_head(401, "application/json") + b"{}", 502),
-    "503": (_head(503, "application/json", "retry-after: 7") + b"{}", 503),
-    "429": (_head(429, "application/json", "retry-after: 7") + b"{}", 429),
+    "its 401 is not the caller's": (head(401, "application/json") + b"{}", 502),
+    "503": (head(503, "application/json", "retry-after: 7") + b"{}", 503),
+    "429": (head(429, "application/json", "retry-after: 7") + b"{}", 429),
     "an error without end": (
-        _head(500, "text/plain") + b"x" * 4 * MAX_ERROR_BYTES,
+        head(500, "text/plain") + b"x" * 4 * MAX_ERROR_BYTES,
         502,
     ),
     "nothing": (b"", 502),

@@ -41,6 +41,7 @@ from examples.s5_error_handling import (
 Answer = TypeVar("Answer")
 Failures = list[tuple["Upstream", AIError]]
 
+TIMER_SECONDS = 0.01  # uvloop counts in milliseconds
 REASONS = {429: "rate_limited", 503: "unavailable", 504: "timeout"}
 
 
@@ -259,11 +260,14 @@ class ResilientProvider:
 
 
 def _left(call: CallContext) -> float:
-    return float("inf") if call.deadline is None else call.deadline - time.monotonic()
+    """Seconds worth using; timers may go off a little before the deadline."""
+    if call.deadline is None:
+        return float("inf")
+    return call.deadline - time.monotonic() - TIMER_SECONDS
 
 
 async def _in_time(asked: Awaitable[Answer], call: CallContext) -> Answer:
-    left = None if call.deadline is None else max(0.0, _left(call))
+    left = None if call.deadline is None else call.deadline - time.monotonic()
     try:
         async with asyncio.timeout(left):
             return await asked
