@@ -115,6 +115,7 @@ class LiveSession:
             return
         self.ended = False
         self.answer = asyncio.create_task(self._answer(call))
+        await asyncio.sleep(0)  # cancelled before it began, it would not close the call
 
     async def _free(self) -> None:
         """Wait for an answer that has said its last word; another is in the way."""
@@ -149,7 +150,8 @@ class LiveSession:
 
     async def _send(self, text: str) -> None:
         """Send to a client that may have left: then nobody misses it."""
-        if self.socket.client_state is WebSocketState.CONNECTED:
+        states = {self.socket.client_state, self.socket.application_state}
+        if states == {WebSocketState.CONNECTED}:  # a failed send changes the second
             with contextlib.suppress(WebSocketDisconnect):
                 await self.socket.send_text(text)
 
