@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import httpx2
 import openai
 import pytest
+from fastapi import FastAPI
 from pydantic import ValidationError
 
 from examples.full_app.main import create_app
@@ -30,7 +31,7 @@ from examples.s5_error_handling import (
     RateLimitExceededError,
 )
 from tests.full_app.conftest import KEY, settings
-from tests.full_app.scripted import Scripted, scripted
+from tests.full_app.scripted import Scripted
 from tests.full_app.upstreams import (
     ASK,
     FRAMES,
@@ -41,6 +42,7 @@ from tests.full_app.upstreams import (
     answering,
     head,
     in_front_of,
+    inside,
     refusal,
 )
 from tests.servers import free_port, serve, wait_until
@@ -59,9 +61,17 @@ def two(
     with (
         answering(first) as (url, asked_first),
         answering(second) as (other, asked_second),
-        in_front_of(url, fallback_base_url=other, **given) as http,
+        before(url, fallback_base_url=other, **given) as http,
     ):
         yield http, asked_first, asked_second
+
+
+def before(
+    upstream: str, **given: object
+) -> contextlib.AbstractContextManager[httpx2.Client]:
+    """A full_app that asks `upstream`, in this process, and a client of it."""
+    given = {"upstream_base_url": upstream, "upstream_api_key": KEY, **given}
+    return inside(create_app(settings(**given)))
 
 
 # --- the budget: at most three upstream calls for one user call
@@ -77,6 +87,7 @@ def two(
         (refusal(500), refusal(500), 2),
         (refusal(500), BUSY, 3),
     ],
+    ids=["503", "500", "429", "503 and 503", "500 and 500", "500 and 503"],
 )
 def test_70_client_and_service_together_make_at_most_three_upstream_calls(
     first: bytes, second: bytes | None, calls: int
@@ -125,7 +136,7 @@ def test_the_clients_own_retries_are_part_of_the_budget(told: str, calls: int) -
 
 
 def test_a_client_may_try_again_while_its_count_tells_all_calls() -> None:
-    with answering(refusal(500)) as (url, _), in_front_of(url) as http:
+    with answering(refusal(500)) as (url, _), before(url) as http:
         told = [
             http.post(PATH, json=ASK, headers={COUNT: str(tried)}).headers
             for tried in range(3)
@@ -210,9 +221,7 @@ def test_71_what_fails_before_the_first_byte_another_upstream_answers(
 def test_71_an_upstream_that_is_not_there_is_replaced_by_another() -> None:
     with (
         answering(FINE) as (other, _),
-        in_front_of(
-            f"http://127.0.0.1:{free_port()}/v1", fallback_base_url=other
-        ) as http,
+        before(f"http://127.0.0.1:{free_port()}/v1", fallback_base_url=other) as http,
     ):
         answer = http.post(PATH, json=ASK)
 
@@ -353,17 +362,16 @@ def test_a_fallback_without_an_upstream_is_refused_at_start() -> None:
 def test_the_deadline_is_the_clients_patience_or_the_setting(
     told: str, seconds: float
 ) -> None:
-    with (
-        scripted(request_timeout_seconds=120) as (url, provider),
-        httpx2.Client(base_url=url, headers=HEADERS) as http,
-    ):
-        before = time.monotonic()
+    provider = Scripted()
+    app = create_app(settings(request_timeout_seconds=120), provider=provider)
+    with inside(app) as http:
+        earliest = time.monotonic() + seconds
         http.post(PATH, json=ASK, headers={PATIENCE: told})
-        after = time.monotonic()
+        latest = time.monotonic() + seconds
     deadline = provider.contexts[0].deadline
 
     assert deadline is not None
-    assert before + seconds <= deadline <= after + seconds
+    assert earliest <= deadline <= latest
 
 
 @pytest.mark.parametrize("path", [PATH, "/v1/embeddings"])
@@ -381,6 +389,7 @@ def resilient(
     *providers: Provider,
     breaker: CircuitBreaker | None = None,
     policy: Policy | None = None,
+    served: bool = False,
 ) -> Iterator[tuple[httpx2.Client, list[float]]]:
     """A client of full_app before these providers, and the pauses it made."""
     pauses: list[float] = []
@@ -396,11 +405,18 @@ def resilient(
         settings(),
         provider=ResilientProvider(upstreams, policy=policy, sleep=sleep),
     )
+    with over_http(app) if served else inside(app) as http:
+        yield http, pauses
+
+
+@contextlib.contextmanager
+def over_http(app: FastAPI) -> Iterator[httpx2.Client]:
+    """A client of `app` under a real server, which notices clients that leave."""
     with (
         serve(app) as url,
         httpx2.Client(base_url=url, headers=HEADERS, timeout=10) as http,
     ):
-        yield http, pauses
+        yield http
 
 
 def failing(error: Exception) -> Scripted:
@@ -479,7 +495,7 @@ def test_of_two_busy_upstreams_the_one_free_sooner_is_asked_once_more() -> None:
 )
 def test_either_form_of_retry_after_passes_on(text: str, least: int, most: int) -> None:
     reply = refusal(429, f"retry-after: {text}")
-    with answering(reply) as (url, _), in_front_of(url) as http:
+    with answering(reply) as (url, _), before(url) as http:
         answer = http.post(PATH, json=ASK)
 
     assert answer.status_code == 429
@@ -501,13 +517,18 @@ class Clock:
 
 @contextlib.contextmanager
 def breaking(
-    error: AIError | None = None, policy: Policy | None = None
+    error: AIError | None = None,
+    policy: Policy | None = None,
+    served: bool = False,
 ) -> Iterator[tuple[httpx2.Client, Scripted, Clock]]:
     """A client, the provider behind a breaker, and the breaker's clock."""
     clock = Clock()
     provider = failing(error or ModelError("It broke."))
     breaker = CircuitBreaker(clock=clock)
-    with resilient(provider, breaker=breaker, policy=policy) as (http, _):
+    with resilient(provider, breaker=breaker, policy=policy, served=served) as (
+        http,
+        _,
+    ):
         yield http, provider, clock
 
 
@@ -570,7 +591,7 @@ def test_a_failed_probe_opens_the_breaker_for_another_pause() -> None:
 
 
 def test_half_open_lets_one_call_through_at_a_time() -> None:
-    with breaking() as (http, provider, clock):
+    with breaking(served=True) as (http, provider, clock):
         ask(http, 5)
         clock.now = 5.0
         provider.silent = True
@@ -582,7 +603,7 @@ def test_half_open_lets_one_call_through_at_a_time() -> None:
         after = ask(http, 1)
 
     assert (beside.status_code, beside.headers["retry-after"]) == (503, "1")
-    assert (probe, after) == ([502], [502]) or after == [200]
+    assert (probe, after, provider.started) == ([200], [200], 7)
 
 
 @contextlib.contextmanager
@@ -596,7 +617,7 @@ def in_background(http: httpx2.Client) -> Iterator[list[int]]:
 
 
 def test_a_client_that_leaves_is_no_failure_and_frees_the_probe() -> None:
-    with breaking() as (http, provider, clock):
+    with breaking(served=True) as (http, provider, clock):
         ask(http, 4)
         provider.silent = True
         _leave(http, provider)
@@ -619,7 +640,7 @@ def _leave(http: httpx2.Client, provider: Scripted) -> None:
 
 
 def test_a_client_that_leaves_in_mid_stream_is_no_failure() -> None:
-    with breaking() as (http, provider, _):
+    with breaking(served=True) as (http, provider, _):
         ask(http, 4)
         _mend(provider)
         provider.endless = True
@@ -679,7 +700,7 @@ def test_an_open_breaker_leaves_the_budget_to_the_fallback() -> None:
 
     provider = ResilientProvider(upstreams, abandoned=abandoned)
     app = create_app(settings(), provider=provider)
-    with serve(app) as url, httpx2.Client(base_url=url, headers=HEADERS) as http:
+    with inside(app) as http:
         statuses = ask(http, 2, x_stainless_retry_count="1")
 
     assert statuses == [200, 200]

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 
 import httpx2
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from examples.full_app.main import create_app
 from tests.full_app.conftest import KEY, settings
@@ -28,6 +30,13 @@ def in_front_of(upstream: str, **given: object) -> Iterator[httpx2.Client]:
         serve(app) as url,
         httpx2.Client(base_url=url, headers=HEADERS, timeout=10) as http,
     ):
+        yield http
+
+
+@contextlib.contextmanager
+def inside(app: FastAPI) -> Iterator[httpx2.Client]:
+    """A client of `app` in this process: where sockets and leaving do not matter."""
+    with TestClient(app, headers=HEADERS, raise_server_exceptions=False) as http:
         yield http
 
 
