@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def wait_until(
-    happened: Callable[[], bool], *, seconds: float = 10.0, what: str = "it"
+    happened: Callable[[], bool], *, seconds: float = 20.0, what: str = "it"
 ) -> None:
     """Poll `happened()` until it is true; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
@@ -88,7 +88,7 @@ def process(
             started.stdout.close()
 
 
-def wait_for_http(url: str, *, seconds: float = 15.0) -> None:
+def wait_for_http(url: str, *, seconds: float = 40.0) -> None:
     """Poll `url` until something answers there."""
 
     def answers() -> bool:

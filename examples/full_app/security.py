@@ -19,7 +19,7 @@ from examples.full_app.errors import (
     PermissionDeniedError,
     render,
 )
-from examples.full_app.settings import Grant, KeyScope
+from examples.full_app.keys import Grant, KeyScope
 from examples.s5_error_handling import AIError
 
 PUBLIC_PATHS = frozenset(

@@ -21,7 +21,8 @@ from examples.full_app.providers.faults import FaultProvider
 from examples.full_app.providers.offline import OfflineProvider
 from examples.full_app.providers.openai_compatible import open_upstream
 from examples.full_app.providers.protocol import Provider
-from examples.full_app.providers.resilient import ResilientProvider, Upstream
+from examples.full_app.providers.resilient import ResilientProvider
+from examples.full_app.providers.upstreams import Upstream
 from examples.full_app.security import key_subject
 from examples.full_app.settings import Settings
 from examples.full_app.telemetry import Metrics

@@ -17,11 +17,8 @@ from examples.full_app.main import create_app
 from examples.full_app.providers.breaker import CircuitBreaker, CircuitOpenError
 from examples.full_app.providers.openai_compatible import open_upstream
 from examples.full_app.providers.protocol import CallContext, Provider
-from examples.full_app.providers.resilient import (
-    Policy,
-    ResilientProvider,
-    Upstream,
-)
+from examples.full_app.providers.resilient import ResilientProvider
+from examples.full_app.providers.upstreams import Policy, Upstream
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.s5_error_handling import (
     AIError,

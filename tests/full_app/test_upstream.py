@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from examples.full_app.main import create_app
-from examples.full_app.providers.openai_compatible import MAX_ERROR_BYTES
+from examples.full_app.providers.upstream_errors import MAX_ERROR_BYTES
 from tests.full_app.conftest import KEY, settings
 from tests.full_app.scripted import scripted
 from tests.full_app.upstreams import (

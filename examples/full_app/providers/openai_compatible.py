@@ -6,46 +6,32 @@ take half an answer for a whole one. Source: OpenAI API reference; WHATWG HTML (
 """
 
 import contextlib
-import email.utils
 import json
-import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import httpx2
 from pydantic import ValidationError
 
-from examples.full_app.errors import ModelNotFoundError, RequestError
 from examples.full_app.providers.protocol import (
     CallContext,
     Delta,
     EmbeddingCall,
     Embeddings,
 )
+from examples.full_app.providers.upstream_errors import (
+    UpstreamError,
+    check_status,
+    translated,
+)
 from examples.full_app.schemas.answers import ChatCompletionChunk
 from examples.full_app.schemas.catalogue import EmbeddingResponse, Model, ModelList
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.s2_models import Usage
-from examples.s5_error_handling import (
-    AIError,
-    CodedError,
-    ModelOverloadedError,
-    ModelTimeoutError,
-    RateLimitExceededError,
-)
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 MAX_CONNECTIONS = 200
-MAX_ERROR_BYTES = 64 * 1024
-
-
-class UpstreamError(CodedError):
-    """The upstream refused, broke off or sent what is not an answer."""
-
-    code, status_code, retryable = "upstream_error", 502, True
-    recovery = "Retry with growing, random pauses; then use another model."
 
 
 class OpenAICompatibleProvider:
@@ -80,9 +66,9 @@ class OpenAICompatibleProvider:
             headers=_headers(call),
             timeout=_timeout(call),
         )
-        with _translated(request.model):
+        with translated(request.model):
             async with asked as source:
-                await _check_status(source.response, request.model)
+                await check_status(source.response, request.model)
                 ended = False
                 async for event in source:
                     if event.data == "[DONE]":
@@ -102,14 +88,14 @@ class OpenAICompatibleProvider:
             "dimensions": request.dimensions,
             "user": request.user,
         }
-        with _translated(request.model):
+        with translated(request.model):
             answer = await self.client.post(
                 "embeddings",
                 json={name: value for name, value in body.items() if value is not None},
                 headers=_headers(call),
                 timeout=_timeout(call),
             )
-            await _check_status(answer, request.model)
+            await check_status(answer, request.model)
             found = EmbeddingResponse.model_validate_json(answer.content)
         ordered = sorted(found.data, key=lambda item: item.index)
         vectors = [item.embedding for item in ordered]
@@ -153,79 +139,6 @@ def _timeout(call: CallContext) -> httpx2.Timeout:
     if call.deadline is not None:
         left = min(left, max(0.001, call.deadline - time.monotonic()))
     return httpx2.Timeout(left, connect=min(CONNECT_SECONDS, left))
-
-
-@contextlib.contextmanager
-def _translated(model: str) -> Iterator[None]:
-    """Failures of the way there and of what came back, as errors of ours."""
-    try:
-        yield
-    except httpx2.TimeoutException:
-        raise ModelTimeoutError(f"The upstream of {model} did not answer.") from None
-    except httpx2.ConnectError as error:
-        raise ModelOverloadedError(retry_after=1) from error
-    except httpx2.HTTPError as error:
-        raise UpstreamError(f"The upstream of {model} broke off.") from error
-    except (ValidationError, ValueError) as error:
-        raise UpstreamError(f"The upstream of {model} sent no answer.") from error
-
-
-async def _check_status(answer: httpx2.Response, model: str) -> None:
-    if answer.is_success:
-        return
-    raw = bytearray()
-    async for chunk in answer.aiter_bytes():
-        raw += chunk
-        if len(raw) > MAX_ERROR_BYTES:
-            break
-    raise _error(answer, _error_object(bytes(raw)), model)
-
-
-def _error_object(raw: bytes) -> Mapping[str, Any]:
-    try:
-        body = json.loads(raw)
-    except ValueError:
-        return {}
-    error = body.get("error") if isinstance(body, dict) else None
-    return error if isinstance(error, dict) else {}
-
-
-def _error(answer: httpx2.Response, error: Mapping[str, Any], model: str) -> AIError:
-    """The upstream's refusal in our words; its keys and its fault are not the caller's.
-
-    What the caller can mend (400, 404, 413, 422) passes with its message and code.
-    """
-    status = answer.status_code
-    message = str(error.get("message") or "The upstream refused the request.")[:500]
-    match status:
-        case 404:
-            return ModelNotFoundError(message)
-        case 400 | 413 | 422:
-            code, param = error.get("code"), error.get("param")
-            return RequestError(
-                message,
-                code=code if isinstance(code, str) else None,
-                param=param if isinstance(param, str) else None,
-            )
-        case 429:
-            return RateLimitExceededError(_retry_after(answer))
-        case 503:
-            return ModelOverloadedError(_retry_after(answer))
-        case 408 | 504:
-            return ModelTimeoutError("The upstream did not answer in time.")
-    return UpstreamError(f"The upstream of {model} answered {status}.")
-
-
-def _retry_after(answer: httpx2.Response) -> float:
-    """Seconds, from either form of Retry-After (RFC 9110, 10.2.3); 1 without any."""
-    text = answer.headers.get("retry-after", "")
-    if re.fullmatch("[0-9]{1,9}", text):
-        return float(text)
-    try:
-        until = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return 1.0
-    return max(0.0, until.timestamp() - time.time())
 
 
 def _items(data: str) -> Iterator[Delta | Usage]:

@@ -9,23 +9,26 @@ their tries (`x-stainless-retry-count`) and obey `x-should-retry`.
 import asyncio
 import random
 import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Sequence,
-)
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
 
-from examples.full_app.providers.breaker import CircuitBreaker, CircuitOpenError
 from examples.full_app.providers.protocol import (
     CallContext,
     Delta,
     EmbeddingCall,
     Embeddings,
-    Provider,
+)
+from examples.full_app.providers.upstreams import (
+    Answer,
+    BudgetSpentError,
+    Deltas,
+    Failures,
+    Policy,
+    Upstream,
+    close,
+    falls_back,
+    in_time,
+    left,
+    reason,
 )
 from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
@@ -37,44 +40,6 @@ from examples.s5_error_handling import (
     ModelTimeoutError,
     RateLimitExceededError,
 )
-
-Answer = TypeVar("Answer")
-Failures = list[tuple["Upstream", AIError]]
-
-TIMER_SECONDS = 0.01  # uvloop counts in milliseconds
-REASONS = {429: "rate_limited", 503: "unavailable", 504: "timeout"}
-
-
-class BudgetSpentError(AIError):
-    """The last failure of a user call whose upstream calls are used up.
-
-    It reads like that failure; but clients are told not to try again by themselves.
-    """
-
-    recovery = "Wait, then send the request as a new one."
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How far one user call goes; times in seconds."""
-
-    calls: int = 3
-    pause: float = 0.25
-    longest_pause: float = 2.0  # asked to wait longer, the caller waits, not we
-    hung_after: float = 10.0  # less patience than this proves nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """A provider with a bounded name, for headers and metrics, and its breaker.
-
-    `model`, if given, is asked in place of the model the caller names.
-    """
-
-    name: str
-    provider: Provider
-    model: str | None = None
-    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
 
 
 class ResilientProvider:
@@ -106,14 +71,10 @@ class ResilientProvider:
                 return found
         return []
 
-    async def stream(
-        self, request: ChatCompletionRequest, call: CallContext
-    ) -> AsyncIterator[Delta | Usage]:
+    async def stream(self, request: ChatCompletionRequest, call: CallContext) -> Deltas:
         """The deltas of the first upstream that sends one. Raises an AIError."""
 
-        async def ask(
-            upstream: Upstream,
-        ) -> tuple[AsyncIterator[Delta | Usage], Delta | Usage]:
+        async def ask(upstream: Upstream) -> tuple[Deltas, Delta | Usage]:
             asked = request
             if upstream.model is not None:
                 asked = request.model_copy(update={"model": upstream.model})
@@ -123,7 +84,7 @@ class ResilientProvider:
             except StopAsyncIteration:
                 raise ModelError("The model sent no answer.") from None
             except BaseException:
-                await _close(deltas)
+                await close(deltas)
                 raise
 
         upstream, (deltas, first) = await self._first(self.upstreams, call, ask)
@@ -138,14 +99,14 @@ class ResilientProvider:
             raise
         finally:
             upstream.breaker.record(healthy)
-            await _close(deltas)
+            await close(deltas)
 
     async def embed(self, request: EmbeddingCall, call: CallContext) -> Embeddings:
         """Vectors of the first upstream that answers. Raises an AIError.
 
         An upstream with another model is left out: its vectors mean something else.
         """
-        same = [upstream for upstream in self.upstreams if upstream.model is None]
+        same = [one for one in self.upstreams if one.model is None]
         upstream, found = await self._first(
             same, call, lambda upstream: upstream.provider.embed(request, call)
         )
@@ -161,7 +122,7 @@ class ResilientProvider:
         """The first answer and who gave it: each upstream once, then one once more."""
         budget = max(1, self.policy.calls - call.retry_count)
         waiting, failures, made, retried = list(upstreams), Failures(), 0, False
-        while waiting and made < budget and _left(call) > 0:
+        while waiting and made < budget and left(call) > 0:
             upstream = waiting.pop(0)
             try:
                 probe = upstream.breaker.admit()
@@ -169,9 +130,9 @@ class ResilientProvider:
                 answer = await self._attempt(upstream, call, ask, probe)
             except AIError as error:
                 lacks_model = error.status_code == 404 and failures
-                if not _falls_back(error) and not lacks_model:
+                if not falls_back(error) and not lacks_model:
                     raise
-                self._abandoned(upstream.name, _reason(error))
+                self._abandoned(upstream.name, reason(error))
                 if not lacks_model:  # the caller's model exists, where it failed
                     failures.append((upstream, error))
             else:
@@ -191,7 +152,7 @@ class ResilientProvider:
     ) -> Answer:
         began, healthy = time.monotonic(), None
         try:
-            answer = await _in_time(ask(upstream), call)
+            answer = await in_time(ask(upstream), call)
             healthy = True if probe else None  # others count when they have ended
             return answer
         except (AIError, asyncio.CancelledError) as error:
@@ -215,7 +176,7 @@ class ResilientProvider:
         asked, upstream = min(able, key=lambda item: item[0])
         jitter = 0.5 + random.random()  # noqa: S311  # spreads load, hides nothing
         pause = asked + self.policy.pause * jitter
-        if pause > self.policy.longest_pause or pause >= _left(call):
+        if pause > self.policy.longest_pause or pause >= left(call):
             return []
         await self._sleep(pause)
         return [upstream]
@@ -229,9 +190,8 @@ class ResilientProvider:
         if not failures:
             return ModelTimeoutError("The model did not answer in time.")
         timed = [e for _, e in failures if e.retry_after is not None]
-        error = failures[-1][1]
-        if timed:
-            error = min(timed, key=lambda e: e.retry_after or 0.0)
+        last = failures[-1][1]
+        error = min(timed, key=lambda e: e.retry_after or 0.0, default=last)
         if made <= 1 and retry_count + made < self.policy.calls:
             return error
         return BudgetSpentError(
@@ -250,42 +210,10 @@ class ResilientProvider:
 
         A caller with little patience, or one that leaves, proves nothing.
         """
-        late = _left(call) <= 0
+        late = left(call) <= 0
         if late and isinstance(error, ModelTimeoutError | asyncio.CancelledError):
             hung = time.monotonic() - began >= self.policy.hung_after
             return False if hung else None
         if isinstance(error, AIError) and not isinstance(error, RateLimitExceededError):
             return error.status_code < 500
         return None
-
-
-def _left(call: CallContext) -> float:
-    """Seconds worth using; timers may go off a little before the deadline."""
-    if call.deadline is None:
-        return float("inf")
-    return call.deadline - time.monotonic() - TIMER_SECONDS
-
-
-async def _in_time(asked: Awaitable[Answer], call: CallContext) -> Answer:
-    left = None if call.deadline is None else call.deadline - time.monotonic()
-    try:
-        async with asyncio.timeout(left):
-            return await asked
-    except TimeoutError:
-        raise ModelTimeoutError("The model did not answer in time.") from None
-
-
-async def _close(deltas: AsyncIterator[Delta | Usage]) -> None:
-    if isinstance(deltas, AsyncGenerator):
-        await deltas.aclose()
-
-
-def _falls_back(error: AIError) -> bool:
-    """Whether another upstream may do better: not if the caller must mend it."""
-    return error.status_code >= 500 or isinstance(error, RateLimitExceededError)
-
-
-def _reason(error: AIError) -> str:
-    if isinstance(error, CircuitOpenError):
-        return "circuit_open"
-    return REASONS.get(error.status_code, "error")

@@ -13,7 +13,7 @@ from examples.full_app.schemas.base import Answer
 router = APIRouter(prefix="/v1", tags=["usage"])
 
 
-class Usage(Answer):
+class Spending(Answer):
     """Amounts in USD, exact, as strings; null for a key without a budget.
 
     `spent_usd + reserved_usd + left_usd` is `budget_usd`. Running calls have reserved
@@ -28,12 +28,12 @@ class Usage(Answer):
 
 
 @router.get("/usage", summary="Read your budget", responses=errors(503))
-async def read_usage(service: ChatServiceDep, identity: IdentityDep) -> Usage:
+async def read_usage(service: ChatServiceDep, identity: IdentityDep) -> Spending:
     """What your key has spent and may still spend."""
     account = await service.ledger.account(identity.subject)
     if account is None:
-        return Usage()
-    return Usage(
+        return Spending()
+    return Spending(
         budget_usd=as_usd(account.budget),
         spent_usd=as_usd(account.spent),
         reserved_usd=as_usd(account.reserved),
