@@ -155,6 +155,22 @@ def claim_installed(folder: Path) -> None:
     (folder / "pytest.py").write_text(stub, encoding="utf-8")
 
 
+def refusing_mkdir(code: int) -> str:
+    """Python that makes `os.mkdir` fail for `.venv`, as the system would.
+
+    Real file permissions would not bind root, whom CI often is.
+    """
+    return f"""
+import os
+real = os.mkdir
+def mkdir(path, *rest, **named):
+    if os.fspath(path).endswith(".venv"):
+        raise OSError({code}, os.strerror({code}), path)
+    return real(path, *rest, **named)
+os.mkdir = mkdir
+"""
+
+
 class Done:
     """The end of a command."""
 

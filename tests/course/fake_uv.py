@@ -6,6 +6,7 @@ fails; those texts are what uv 0.13 printed when it really met the fault.
 """
 
 import os
+import signal
 import sys
 import time
 import venv
@@ -41,7 +42,14 @@ def main(words: list[str]) -> int:
     if words[1] == "compile" and mode not in FAILURES:
         sys.stdout.write(f"demo==1.0 \\\n    --hash=sha256:{'0' * 64}\n")
         return 0
+
+    def stop(*_: object) -> None:
+        with Path(os.environ["FAKE_UV_CALLS"]).open("a", encoding="utf-8") as calls:
+            calls.write("stopped\n")
+        sys.exit(1)
+
     if mode == f"hangs-at-{step}":
+        signal.signal(signal.SIGTERM, stop)
         hang(Path(os.environ["FAKE_UV_RELEASE"]))
     if words[0] == "venv":
         folder = Path(words[-1])

@@ -1,5 +1,6 @@
 """The set-up: made once, used again, repaired, and never somebody else's to delete."""
 
+import errno
 import json
 import shutil
 import signal
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from course.places import site_packages
-from tests.course.checkout import BARE, Checkout
+from tests.course.checkout import BARE, Checkout, refusing_mkdir
+from tests.servers import wait_until
 
 VERSION = ("test", "--version")
 
@@ -98,11 +100,12 @@ def test_a_killed_set_up_is_repaired_at_the_next_start(
     assert not (checkout.venv / "half-a-package").exists()
 
 
-def test_ctrl_c_in_the_set_up_is_quiet(checkout: Checkout) -> None:
+def test_ctrl_c_in_the_set_up_is_quiet_and_stops_uv(checkout: Checkout) -> None:
     with checkout.at_work("test.txt") as running:
         running.send_signal(signal.SIGINT)
         output, _ = running.communicate(timeout=10)
 
+    wait_until(lambda: "stopped" in checkout.uv_calls(), what="the end of uv")
     assert running.returncode == 130
     assert output.splitlines()[-1] == "Stopped."
     assert "Traceback" not in output
@@ -181,7 +184,7 @@ def test_a_students_own_environment_that_has_everything_is_used(
         shutil.copytree(note, site_packages(checkout.venv)[0] / note.name)
     checkout.calls.unlink()
 
-    done = checkout.course(*VERSION)
+    done = checkout.course(*VERSION, before=refusing_mkdir(errno.EROFS))
 
     assert done.passed(), done
     assert len(done.output.splitlines()) == 1

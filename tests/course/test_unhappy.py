@@ -16,23 +16,10 @@ import pytest
 from course import serve
 from course.manifest import find
 from course.places import CourseError, site_packages
-from tests.course.checkout import BARE, RUN_COURSE, Checkout
+from tests.course.checkout import BARE, RUN_COURSE, Checkout, refusing_mkdir
 from tests.servers import ROOT, free_port
 
 VERSION = ("test", "--version")
-
-
-def failing(call: str, code: int) -> str:
-    """Python that makes `os.<call>` fail for `.venv`, as the system would."""
-    return f"""
-import os
-real = os.{call}
-def fail(path, *rest, **named):
-    if os.fspath(path).endswith(".venv"):
-        raise OSError({code}, os.strerror({code}), path)
-    return real(path, *rest, **named)
-os.{call} = fail
-"""
 
 
 NO_ENSUREPIP = """
@@ -88,13 +75,13 @@ def test_without_ensurepip_uv_is_enough(checkout: Checkout) -> None:
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.EPERM])
 def test_a_read_only_checkout_is_said_to_be_one(checkout: Checkout, code: int) -> None:
-    done = checkout.course(*VERSION, before=failing("mkdir", code))
+    done = checkout.course(*VERSION, before=refusing_mkdir(code))
 
     assert done.refused("Cannot write in", "Kurs für alle", os.strerror(code)), done
 
 
 def test_a_full_disk_is_said_to_be_full(checkout: Checkout) -> None:
-    done = checkout.course(*VERSION, before=failing("mkdir", errno.ENOSPC))
+    done = checkout.course(*VERSION, before=refusing_mkdir(errno.ENOSPC))
 
     assert done.refused("The disk is full", "Free some space"), done
 
@@ -224,7 +211,7 @@ def test_settings_that_do_not_fit_together_are_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("FULL_APP_API_KEYS", raising=False)
-    monkeypatch.setenv("FULL_APP_HOST", "to be set by the command")
+    monkeypatch.setenv("FULL_APP_HOST", "127.0.0.1")  # the command knows better
     monkeypatch.delitem(sys.modules, "examples.full_app.main", raising=False)
 
     with pytest.raises(CourseError, match="set FULL_APP_API_KEYS to serve other"):
