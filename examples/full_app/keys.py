@@ -26,8 +26,13 @@ def parse_keys(value: object) -> object:
     Only digests are kept. A JSON object of section 4's form is taken as it is; a JSON
     list was taken apart before, by `Settings.take_key_list_apart`.
     """
-    if not isinstance(value, str) or value.lstrip().startswith("{"):
+    if not isinstance(value, str):
         return value
+    if value.lstrip().startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("not a JSON object of digests") from None
     keys = {}
     for position, entry in enumerate(filter(None, map(str.strip, value.split(","))), 1):
         name, _, secret = entry.rpartition(":")
