@@ -100,7 +100,7 @@ def test_garbage_is_half_a_json_object(http: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_wrong_content_type_and_a_proxys_page(
+def test_the_wrong_content_type_and_a_gateway_page(
     http: httpx2.Client, stream: bool
 ) -> None:
     plain = http.post(PATH, json=body("fault-wrong-content-type", stream=stream))
