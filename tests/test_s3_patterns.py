@@ -19,7 +19,7 @@ import pytest
 import standardwebhooks
 from fastapi import Request, Response
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples import s3_patterns as s3
@@ -633,12 +633,12 @@ def test_a_signed_body_need_not_be_text(client: TestClient) -> None:
 
 
 def test_what_the_receiver_remembers_is_bounded(client: TestClient) -> None:
-    for number in range(120):
+    for number in range(101):
         receive(client, signed(message_id=f"evt_{number}"))
 
     assert len(client.get("/webhooks/inbox").json()) == 100
     assert receive(client, signed(message_id="evt_0")) == 204
-    assert len(s3.seen) == 120
+    assert len(s3.seen) == 101
     assert s3.seen.maxlen == 1_000
 
 
@@ -656,6 +656,7 @@ def test_old_and_new_secret_are_both_accepted_while_they_are_rotated(
 # --- Signatures ----------------------------------------------------------------------
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+OTHER_SECRET = "whsec_" + "b3RoZXIh" * 6
 BODY = '{"object": "event", "note": "héllo ✓"}'.encode()
 
 
@@ -775,7 +776,7 @@ def test_one_good_signature_among_several_is_enough() -> None:
         sign_webhook(SECRET, "msg_1", NOW + 1, BODY),
         sign_webhook(SECRET, "msg_2", NOW, BODY),
         sign_webhook(SECRET, "msg_1", NOW, BODY + b" "),
-        sign_webhook(new_webhook_secret(), "msg_1", NOW, BODY),
+        sign_webhook(OTHER_SECRET, "msg_1", NOW, BODY),
         "v1," + "A" * 5_000,
     ],
 )
@@ -850,6 +851,7 @@ def test_signatures_are_compared_in_constant_time(
     assert [theirs for _, theirs in compared] == ["v1,one", "v1,two"]
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*s3.HEADERS, "Webhook-Id"]), st.text()),
     st.binary(),
@@ -861,6 +863,7 @@ def test_whatever_comes_in_only_the_promised_error_comes_out(
         verified({**headers_with(), **headers}, body)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.from_regex("[^.]+", fullmatch=True), st.integers(0, 2**40), st.binary())
 def test_whatever_is_signed_verifies(message_id: str, at: int, body: bytes) -> None:
     try:
