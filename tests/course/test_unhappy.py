@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from course import serve
 from course.manifest import find
@@ -213,6 +214,7 @@ def test_settings_that_do_not_fit_together_are_named(
     monkeypatch.delenv("FULL_APP_API_KEYS", raising=False)
     monkeypatch.setenv("FULL_APP_HOST", "127.0.0.1")  # the command knows better
     monkeypatch.delitem(sys.modules, "examples.full_app.main", raising=False)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
 
     with pytest.raises(CourseError, match="set FULL_APP_API_KEYS to serve other"):
         serve.run(find("full_app"), "0.0.0.0", 0)  # noqa: S104 - refused
