@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI, HTTPException, WebSocket
 from fastapi.testclient import TestClient
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -53,11 +53,16 @@ class Dog(BaseModel):
     kind: Literal["dog"]
 
 
+def complain(_: str) -> str:
+    raise ValueError("w" * 10_000)
+
+
 class Wide(BaseModel):
     """Accepts so much that one body can hold 100,000 errors."""
 
     model_config = {"extra": "forbid"}
     numbers: list[int] = []
+    wordy: Annotated[str, AfterValidator(complain)] = ""
     pet: Annotated[Cat | Dog, Field(discriminator="kind")] | None = None
 
 
@@ -75,7 +80,9 @@ def build(**options: Any) -> FastAPI:
 
     @app.get("/detail")
     async def detail() -> None:
-        raise HTTPException(409, {"field": [float("nan"), "\ud800"], 3: object})
+        raise HTTPException(
+            409, {"field": [float("nan"), "\ud800"], 3: object, "\udfff": 1}
+        )
 
     @app.get("/huge")
     async def huge() -> None:
@@ -150,7 +157,7 @@ def told(response: httpx2.Response, status: int, code: str) -> s5.ErrorResponse:
     assert len(response.content) <= 8 * 1024
     assert response.content.isascii()
     assert response.headers["Content-Type"] == "application/json"
-    body = s5.ErrorResponse.model_validate_json(response.content, extra="forbid")
+    body = s5.ErrorResponse.model_validate(response.json(), extra="forbid")
     assert set(response.json()) == {"error", "code", "request_id", "details"}
     assert body.code == code
     assert body.request_id
@@ -227,7 +234,7 @@ def test_the_catalogue_is_read_off_the_classes(section: TestClient) -> None:
     rows = section.get("/errors").json()
     assert rows == [
         {
-            "class": cls.__name__,
+            "name": cls.__name__,
             "code": code,
             "status_code": status,
             "retryable": retryable,
@@ -259,8 +266,7 @@ def test_a_wrong_method_still_names_the_right_ones(client: TestClient) -> None:
         (400, "validation_error"),
         (401, "http_error"),
         (409, "http_error"),
-        (413, "validation_error"),
-        (415, "validation_error"),
+        (413, "http_error"),
         (422, "validation_error"),
         (429, "rate_limit_exceeded"),
         (499, "http_error"),
@@ -300,11 +306,13 @@ def test_a_structured_detail_becomes_details_that_any_parser_reads(
     client: TestClient,
 ) -> None:
     body = told(client.get("/detail"), 409, "http_error")
-    assert body.details == {"detail": {"field": ["NaN", "?"], "3": str(object)}}
+    assert body.details == {
+        "detail": {"field": ["NaN", "\ud800"], "3": str(object), "\udfff": 1}
+    }
 
 
 def test_details_that_are_too_large_are_left_out(client: TestClient) -> None:
-    assert told(client.get("/huge"), 409, "http_error").details == {"omitted": "size"}
+    assert told(client.get("/huge"), 409, "http_error").details is None
 
 
 def test_a_long_message_is_cut(client: TestClient) -> None:
@@ -315,19 +323,8 @@ def test_lone_surrogates_in_an_error_do_not_break_its_answer(
     client: TestClient,
 ) -> None:
     body = told(client.get("/surrogate"), 400, "content_filtered")
-    assert (body.error, body.details) == ("?", {"said": "?", "?": 1})
-
-
-def test_details_that_are_no_json_are_left_out() -> None:
-    circle: dict[str, Any] = {}
-    circle["again"] = circle
-    deep: Any = 1
-    for _ in range(100_000):
-        deep = [deep]
-    unsendable: list[Any] = [circle, {"deep": deep}, {("a", "b"): 1}]
-    for details in unsendable:
-        error = s5.AIError("text", "code", details=details)
-        assert error.details == {"omitted": "not JSON"}
+    assert body.error == "\ud800"
+    assert body.details == {"said": "\udfff", "\ud800": 1}
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.2, "1"), (7, "7"), (-3, "0")])
@@ -351,7 +348,7 @@ def test_a_bug_tells_its_id_and_nothing_else(client: TestClient) -> None:
     answer = client.get("/bug", headers={"X-Request-ID": "mine"})
     body = told(answer, 500, "internal_error")
     assert (body.request_id, body.details) == ("mine", None)
-    assert body.error == "An unexpected error occurred."
+    assert body.error == "An unexpected error."
 
 
 def test_after_a_bug_the_server_hangs_up_and_says_so(live: httpx2.Client) -> None:
@@ -431,22 +428,6 @@ def test_any_other_id_is_replaced(client: TestClient, given: bytes) -> None:
     answer = client.get("/id", headers={b"X-Request-ID": given})
     assert answer.headers["X-Request-ID"].startswith("req_")
     assert answer.json() == answer.headers["X-Request-ID"]
-
-
-async def test_the_id_for_logs_is_gone_after_the_request() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        assert s5.request_id_var.get() == scope["state"]["request_id"] == "kept"
-        await send({"type": "http.response.start", "status": 200})
-
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "headers": [(b"x-request-id", b"kept")]}
-    await s5.RequestIDMiddleware(app)(scope, None, send)  # type: ignore[arg-type]  # unread
-    assert s5.request_id_var.get() is None
-    assert sent[0]["headers"] == [(b"x-request-id", b"kept")]
 
 
 def test_a_websocket_has_an_id_whether_accepted_or_denied(client: TestClient) -> None:
@@ -545,8 +526,6 @@ HOSTILE: dict[str, str | bytes] = {
     "1e999": f'{{"text": "{MARK}", "metadata": {{"a": -1e999}}}}',
     "surrogate refused": f'{{"text": "x", "count": "{MARK}\\ud800"}}',
     "surrogate in text": f'{{"text": "{MARK}\\ud800"}}',
-    "surrogate in free form": f'{{"text": "{MARK}", "metadata": {{"a": "\\udfff"}}}}',
-    "surrogate in its key": f'{{"text": "{MARK}", "metadata": {{"\\ud800": 1}}}}',
     "surrogate in unknown key": f'{{"text": "{MARK}", "\\ud800": 1}}',
     "5,000 deep": nested(5_000),
     "5,000 deep in a field": f'{{"text": {nested(5_000)}}}',
@@ -584,9 +563,23 @@ def test_hostile_json_is_a_small_4xx_that_echoes_nothing(
         assert len(body.details["errors"]) <= 20
 
 
-def test_a_good_body_comes_back_as_it_was(section: TestClient) -> None:
-    sent = {"text": "😀 é", "count": 2, "metadata": {"größe": [1.5, None, {"a": True}]}}
-    assert section.post("/echo", json=sent).json() == sent
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"größe": [1.5, None, {"a": True}], "big": 10**4_000},
+        {"a": "\udfff", "b": ["\ud800"], "\ud800": {"\ud800": 1}},
+    ],
+    ids=["plain", "lone surrogates"],
+)
+@pytest.mark.parametrize("server", ["section", "live"])
+def test_a_valid_body_comes_back_as_it_was(
+    server: str, metadata: Any, request: pytest.FixtureRequest
+) -> None:
+    client: httpx2.Client = request.getfixturevalue(server)
+    sent = {"text": "😀 é", "count": 2, "metadata": metadata}
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/echo", content=json.dumps(sent), headers=headers)
+    assert (answer.status_code, answer.json()) == (200, sent)
 
 
 def test_a_wrong_field_is_named_with_type_and_message(section: TestClient) -> None:
@@ -612,16 +605,28 @@ def test_of_100_000_errors_20_are_told_and_all_are_counted(client: TestClient) -
     assert details["error_count"] == 100_000
 
 
-@pytest.mark.parametrize("letter", ["k", "😀", "\x01"])
-def test_the_callers_own_keys_are_cut_and_the_body_stays_small(
+def test_the_callers_own_keys_are_cut(client: TestClient) -> None:
+    keys = {f"{number:02}" + "k" * 1_000: 1 for number in range(30)}
+    details = told(client.post("/wide", json=keys), 422, "validation_error").details
+    assert details is not None
+    assert (len(details["errors"]), details["error_count"]) == (20, 30)
+    assert details["errors"][0]["loc"] == ["body", "00" + "k" * 38]
+
+
+@pytest.mark.parametrize("letter", ["😀", "\x01"])
+def test_keys_that_would_swell_the_body_cost_it_its_details(
     client: TestClient, letter: str
 ) -> None:
     keys = {f"{number:02}" + letter * 1_000: 1 for number in range(30)}
-    details = told(client.post("/wide", json=keys), 422, "validation_error").details
+    answer = client.post("/wide", json=keys)
+    assert told(answer, 422, "validation_error").details is None
+
+
+def test_a_validators_long_message_is_cut(client: TestClient) -> None:
+    answer = client.post("/wide", json={"wordy": "x"})
+    details = told(answer, 422, "validation_error").details
     assert details is not None
-    assert 0 < len(details["errors"]) <= 20
-    assert details["error_count"] == 30
-    assert details["errors"][0]["loc"] == ["body", "00" + letter * 38]
+    assert details["errors"][0]["msg"] == "Value error, " + "w" * 187
 
 
 def test_a_path_into_the_body_is_cut_after_eight_parts(section: TestClient) -> None:
@@ -662,13 +667,11 @@ def test_openapi_documents_the_error_body_on_every_route(section: TestClient) ->
 
 def test_the_try_it_lines_show_what_they_promise(live: httpx2.Client) -> None:
     answers = [line.send(live) for line in try_lines(s5.__doc__)]
-    assert [answer.status_code for answer in answers] == [200, 429, 500, 405, 200, 422]
-    listed, limited, bug, wrong_method, echoed, refused = answers
+    assert [answer.status_code for answer in answers] == [200, 429, 500, 422]
+    listed, limited, bug, refused = answers
     assert len(listed.json()) == 8
     assert limited.headers["Retry-After"] == "30"
     assert bug.headers["X-Request-ID"] == "lesson-5"
-    assert wrong_method.headers["Allow"] == "GET"
-    assert echoed.json()["metadata"] == {"a": 1}
     details = told(refused, 422, "validation_error").details
     assert details is not None
     assert details["errors"][0]["loc"] == ["body", "count"]
