@@ -666,6 +666,26 @@ def test_an_upstream_that_says_no_is_alive(error: AIError, status: int) -> None:
         assert ask(http, 6) == [status] * 6
 
 
+def test_a_429_is_neither_a_failure_nor_a_success() -> None:
+    with breaking() as (http, provider, _):
+        ask(http, 4)
+        provider.failure = RateLimitExceededError(30)
+        ask(http, 1)
+        provider.failure = ModelError("It broke.")
+
+        assert ask(http, 2) == [502, 503]
+
+
+def test_embeddings_count_for_the_breaker_as_well() -> None:
+    with breaking() as (http, provider, _):
+        ask(http, 4)
+        assert http.post("/v1/embeddings", json=EMBED).status_code == 200
+
+        assert ask(http, 6) == [502] * 5 + [503]
+        assert http.post("/v1/embeddings", json=EMBED).status_code == 503
+        assert provider.started == 10
+
+
 def test_a_bug_of_ours_is_not_the_upstreams_failure() -> None:
     with breaking() as (http, provider, _):
         provider.failure = ZeroDivisionError()
@@ -713,6 +733,17 @@ def test_a_call_from_before_does_not_close_an_open_breaker() -> None:
 
     with pytest.raises(CircuitOpenError):
         breaker.admit()
+
+
+def test_calls_from_before_that_fail_late_do_not_lengthen_the_pause() -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(threshold=1, clock=clock)
+    breaker.record(False)
+    clock.now = 3.0
+    breaker.record(False)
+    clock.now = 5.0
+
+    assert breaker.admit()
 
 
 async def test_without_a_deadline_nothing_is_cut() -> None:
