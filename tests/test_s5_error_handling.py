@@ -292,14 +292,14 @@ def test_an_http_exception_becomes_the_class_of_its_code() -> None:
     assert (type(other), other.retryable) == (s5.AIError, False)
 
 
-@pytest.mark.parametrize("status", [204, 304])
-def test_a_status_without_a_body_gets_none(status: int) -> None:
+def test_a_status_without_a_body_gets_none() -> None:
     with serve(build()) as url, httpx2.Client(base_url=url, trust_env=False) as client:
-        answer = client.get(f"/http/{status}")
-        assert (answer.status_code, answer.content) == (status, b"")
-        assert answer.headers["X-Request-ID"].startswith("req_")
-        assert answer.headers["Retry-After"] == "7"
-        told(client.get("/nowhere"), 404, "http_error")
+        for status in (204, 205, 304):
+            answer = client.get(f"/http/{status}")
+            assert (answer.status_code, answer.content) == (status, b"")
+            assert answer.headers["X-Request-ID"].startswith("req_")
+            assert answer.headers["Retry-After"] == "7"
+            told(client.get("/nowhere"), 404, "http_error")
 
 
 def test_a_structured_detail_becomes_details_that_any_parser_reads(
@@ -580,6 +580,14 @@ def test_a_valid_body_comes_back_as_it_was(
     headers = {"Content-Type": "application/json"}
     answer = client.post("/echo", content=json.dumps(sent), headers=headers)
     assert (answer.status_code, answer.json()) == (200, sent)
+
+
+@pytest.mark.parametrize("count", [0, 101, "12", True, 1.0, None])
+def test_a_count_is_a_whole_number_from_1_to_100(
+    section: TestClient, count: object
+) -> None:
+    answer = section.post("/echo", json={"text": "x", "count": count})
+    told(answer, 422, "validation_error")
 
 
 def test_a_wrong_field_is_named_with_type_and_message(section: TestClient) -> None:
