@@ -3,7 +3,10 @@
 import ast
 import errno
 import hashlib
+import importlib.util
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,9 +17,10 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from course import serve
+from course import ports, serve
 from course.manifest import find
 from course.places import CourseError, site_packages
+from course.ports import listen
 from tests.course.checkout import BARE, RUN_COURSE, Checkout, refusing_mkdir
 from tests.servers import ROOT, free_port
 
@@ -134,7 +138,11 @@ def tiny_wheel(folder: Path, link: Path) -> str:
 
 
 def with_pip(packages: Path) -> None:
-    """Unpack the pip that comes with Python; ensurepip takes five seconds for it."""
+    """Give an environment this Python's pip; ensurepip takes five seconds for it."""
+    found = importlib.util.find_spec("pip")
+    if found is not None and found.origin is not None:
+        shutil.copytree(Path(found.origin).parent, packages / "pip")
+        return
     bundled = Path(sysconfig.get_paths()["stdlib"], "ensurepip", "_bundled")
     debian = Path("/usr/share/python-wheels")
     wheels = [*bundled.glob("pip-*.whl"), *debian.glob("pip-*.whl")]
@@ -164,48 +172,44 @@ def test_without_uv_pip_installs_and_an_index_out_of_reach_changes_nothing(
     assert checkout.uv_calls() == ["venv", "test.txt"]  # made once, by uv
 
 
-def test_a_taken_port_is_left_alone_and_the_next_one_used() -> None:
+def test_a_taken_port_is_left_alone_and_the_next_one_used(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with subprocess.Popen(
-            [sys.executable, "-m", "course", "run", "s5", "--port", str(port)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        ) as running:
-            assert running.stdout is not None
-            said = running.stdout.readline()
-            running.kill()
+        with listen("127.0.0.1", port) as listener:
+            chosen = listener.getsockname()[1]
 
-    assert said.startswith(f"Port {port} is taken: using ")
-    assert int(said.split()[-1]) > port
+    assert chosen > port
+    assert capsys.readouterr().out == f"Port {port} is taken: using {chosen}\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("host", "reason"),
     [
-        (["run", "s9"], "There is no section 's9'"),
-        (["run", "s1", "--host", "203.0.113.1"], "Cannot listen on 203.0.113.1"),
+        ("203.0.113.1", "Cannot listen on 203.0.113.1:8123: "),
+        ("256.1.1.1", "'256.1.1.1' is not an address: "),
     ],
 )
-def test_a_command_that_cannot_work_says_why(words: list[str], reason: str) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "course",
-            *words,
-            *["--port", "0"][: 2 * len(words[2:])],
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
+def test_a_host_that_is_not_this_machine_is_refused(host: str, reason: str) -> None:
+    with pytest.raises(CourseError, match=re.escape(reason)):
+        listen(host, 8123)
 
-    assert done.returncode == 1
-    assert reason in done.stderr
-    assert "Traceback" not in done.stderr
+
+def test_ports_that_are_all_taken_are_said_to_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ports, "bind", lambda *_: None)
+
+    with pytest.raises(CourseError, match="Ports 65500 to 65535 are all taken"):
+        listen("127.0.0.1", 65500)
+
+
+def test_a_section_that_does_not_exist_is_refused_before_any_set_up(
+    checkout: Checkout,
+) -> None:
+    assert checkout.course("run", "s9").refused("There is no section 's9'")
+    assert not checkout.venv.exists()
 
 
 def test_settings_that_do_not_fit_together_are_named(
