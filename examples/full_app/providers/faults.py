@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from examples.full_app.errors import ModelNotFoundError
-from examples.full_app.providers.offline import CREATED, DEFAULT_MODEL
+from examples.full_app.providers.offline_models import CREATED, DEFAULT_MODEL
 from examples.full_app.providers.protocol import (
     CallContext,
     Delta,

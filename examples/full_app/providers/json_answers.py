@@ -1,193 +1,195 @@
 """JSON that satisfies a given JSON Schema, filled with words and numbers of the prompt.
 
-Covers what OpenAI's structured outputs allow and what Pydantic writes: types, enum,
-const, bounds, formats, arrays, objects, `$ref`, `anyOf`/`oneOf`, `allOf` of objects.
-A schema it cannot satisfy (an open `pattern`, `not`) is refused, never guessed at.
-Source: JSON Schema 2020-12.
+A value is made by reading the schema from the top, with each union's first option that
+works out, and checked as a whole before it is used. What cannot be satisfied, or not in
+so many steps, is refused: 400, `unsupported_schema`. Source: JSON Schema 2020-12.
 """
 
 import math
 import random
-import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from examples.full_app.errors import RequestError
-from examples.full_app.providers.json_schema import FORMATS, matches, merged
-from examples.full_app.providers.prose import keywords
+from examples.full_app.providers.json_check import Checker
+from examples.full_app.providers.json_keywords import (
+    Schema,
+    Steps,
+    UnsupportedSchemaError,
+)
+from examples.full_app.providers.json_scalars import (
+    Words,
+    number_candidates,
+    string_candidates,
+)
+from examples.full_app.providers.json_schema import Document, same
 
-MAX_DEPTH = 12
-MAX_VALUES = 2_000
-REFUSED = ("not", "if", "dependentSchemas", "patternProperties", "contains")
+MAX_STEPS = 60_000  # some 50 ms
+MAX_VALUES = 1_000
+MAX_DEPTH = 32
+DEEP = 6  # from here on arrays are as short as they may be
+USUAL_ITEMS = 2
+_KINDS = {
+    "object": {"properties", "required", "additionalProperties", "minProperties"},
+    "array": {"items", "prefixItems", "minItems"},
+    "number": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
+}
 
 
-class UnsupportedSchemaError(RequestError):
-    """The offline provider cannot make a value for this schema."""
-
-    code = "unsupported_schema"
-    recovery = "Use types, enums, bounds and formats; avoid `not` and open patterns."
-
-
-class _Endless(UnsupportedSchemaError):
-    """A value would nest deeper than MAX_DEPTH, or have more than MAX_VALUES parts."""
-
-    def __init__(self) -> None:
-        super().__init__("The schema asks for a value without end.")
+def json_answer(schema: dict[str, Any], prompt: str, dice: random.Random) -> Any:
+    """A value for `schema`. Raises UnsupportedSchemaError (400) if none was found."""
+    filler = _Filler(Document(schema, Steps(MAX_STEPS)), Words(prompt, dice))
+    value = filler.fill(schema)
+    if not filler.checker.valid(value, schema):
+        raise UnsupportedSchemaError("No value was found that satisfies the schema.")
+    return value
 
 
-class Filler:
-    """Makes values for schemas, in one pass, from the words of one prompt."""
+class _Filler:
+    """Makes values for the parts of one document."""
 
-    def __init__(
-        self, root: Mapping[str, Any], prompt: str, dice: random.Random
-    ) -> None:
-        self.root = root
-        self.dice = dice
-        self.numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", prompt)[:50]]
-        quoted = re.findall(r'"([^"]{1,80})"', prompt)
-        words = keywords(prompt)
-        names = [word for word in words[1:] if word[0].isupper()]
-        self.words: list[str] = [*quoted, *names, *words] or ["example"]
-        self._next = 0
-        self._made = 0
+    def __init__(self, document: Document, words: Words) -> None:
+        self.document = document
+        self.words = words
+        self.checker = Checker(document)
+        self._values = Steps(MAX_VALUES)
+        self._open: Counter[str] = Counter()
+        self._depth = 0
 
-    def fill(self, schema: Any, depth: int = 0) -> Any:
-        """A value that satisfies `schema`. Raises UnsupportedSchemaError (400)."""
-        self._made += 1
-        if depth > MAX_DEPTH or self._made > MAX_VALUES:
-            raise _Endless
-        if schema is True or schema == {}:
-            return self._word()
-        if not isinstance(schema, Mapping):
-            raise UnsupportedSchemaError("A schema is not an object.")
-        schema = self._resolved(schema)
-        if used := [word for word in REFUSED if word in schema]:
-            raise UnsupportedSchemaError(f"`{used[0]}` in a schema is not supported.")
+    def fill(self, schema: Schema) -> Any:
+        """A value that satisfies `schema`, as far as one pass can tell."""
+        self._values.take()
+        flat, refs = self.document.flattened(schema)
+        self._open.update(refs)
+        self._depth += 1
+        try:
+            # Twice inside itself shows a recursive schema; more is never necessary.
+            if self._depth > MAX_DEPTH or any(self._open[ref] > 2 for ref in refs):
+                raise UnsupportedSchemaError("The schema asks for a value without end.")
+            return self._value(flat)
+        finally:
+            self._open.subtract(refs)
+            self._depth -= 1
+
+    def _value(self, schema: dict[str, Any]) -> Any:
+        if schema.get("not") in (True, {}):
+            raise UnsupportedSchemaError("A part of the schema admits no value.")
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
-            return self.dice.choice(schema["enum"])
+            rest = {name: schema[name] for name in schema if name != "enum"}
+            return self._fitting(self.words.shuffled(schema["enum"]), rest)
         for union in ("anyOf", "oneOf"):
             if union in schema:
-                return self._first_that_fits(schema[union], depth)
-        return self._typed(schema, depth)
-
-    def _typed(self, schema: Mapping[str, Any], depth: int) -> Any:
-        kind = schema.get("type", "object" if "properties" in schema else "string")
+                rest = {name: schema[name] for name in schema if name != union}
+                options = sorted(schema[union], key=lambda o: o == {"type": "null"})
+                wholes = ({"allOf": [option, rest]} for option in options)
+                return self._fitting(self._made(wholes), schema)
+        kind = schema.get("type", _kind(schema))
         if isinstance(kind, list):
-            options = [{**schema, "type": one} for one in kind]
-            return self._first_that_fits(options, depth)
+            kinds = sorted(kind, key=lambda k: k == "null")
+            typed = ({**schema, "type": one} for one in kinds)
+            return self._fitting(self._made(typed), schema)
+        return self._typed(kind, schema)
+
+    def _typed(self, kind: str, schema: dict[str, Any]) -> Any:
         match kind:
             case "object":
-                return self._object(schema, depth)
+                return self._object(schema)
             case "array":
-                return self._array(schema, depth)
+                return self._array(schema)
             case "string":
-                return self._string(schema)
+                texts = string_candidates(schema, self.words, self.document.steps)
+                return self._fitting(texts, schema)
             case "integer" | "number":
-                return self._number(schema, whole=kind == "integer")
+                whole = kind == "integer"
+                numbers = number_candidates(schema, self.words, whole=whole)
+                found = self._fitting(numbers, schema)
+                self.words.use(found)
+                return found
             case "boolean":
-                return self.dice.random() < 0.5
+                return self.words.dice.random() < 0.5
             case "null":
                 return None
         raise UnsupportedSchemaError("A schema has a type that JSON has not.")
 
-    def _first_that_fits(self, options: Sequence[Any], depth: int) -> Any:
-        """The first option that ends; `null` and recursion come last that way."""
-        failure = UnsupportedSchemaError("A union has no options.")
-        for option in sorted(options, key=lambda o: o == {"type": "null"}):
-            try:
-                return self.fill(option, depth + 1)
-            except UnsupportedSchemaError as error:
-                failure = error
-        raise failure
+    def _fitting(self, values: Iterable[Any], schema: dict[str, Any]) -> Any:
+        """The first of `values` that satisfies `schema`."""
+        for value in values:
+            if self.checker.valid(value, schema):
+                return value
+        raise UnsupportedSchemaError("A part of the schema cannot be satisfied.")
 
-    def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
-        required = set(schema.get("required", ()))
-        made: dict[str, Any] = {}
-        for name, part in schema.get("properties", {}).items():
+    def _made(self, schemas: Iterable[Schema]) -> Iterator[Any]:
+        """A value for each of the schemas for which one is found."""
+        for schema in schemas:
             try:
-                made[name] = self.fill(part, depth + 1)
-            except _Endless:
-                if name in required:
-                    raise
-        for name in required - made.keys():
-            made[name] = self._word()
+                value = self.fill(schema)
+                found = self.checker.valid(value, schema)
+            except UnsupportedSchemaError:
+                continue
+            if found:
+                yield value
+
+    def _object(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        parts, rest = schema.get("properties", {}), schema.get("additionalProperties")
+        required = dict.fromkeys(schema.get("required", []))
+        room = schema.get("maxProperties", math.inf) - len(required)
+        made: dict[str, Any] = {}
+        for name in [*parts, *(name for name in required if name not in parts)]:
+            part = parts.get(name, True if rest is None else rest)
+            if name in required:
+                made[name] = self.fill(part)
+            elif room > 0:
+                for made[name] in self._made([part]):
+                    room -= 1
+        size = schema.get("minProperties", 0)
+        if isinstance(rest, dict) and not made:
+            size = max(size, min(USUAL_ITEMS, room))  # a mapping looks better filled
+        return self._extended(made, size, schema)
+
+    def _extended(
+        self, made: dict[str, Any], size: int, schema: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """`made`, and further entries until there are `size`, if that works out."""
+        names = {"allOf": [{"type": "string"}, schema.get("propertyNames", True)]}
+        values = schema.get("additionalProperties", True)
+        tries = size * 4
+        while len(made) < size and tries:
+            tries -= 1
+            match list(self._made([names, values])):
+                case [str(name), value]:
+                    made.setdefault(name, value)
+                case _:
+                    break
         return made
 
-    def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
-        fixed = [self.fill(part, depth + 1) for part in schema.get("prefixItems", ())]
+    def _array(self, schema: Mapping[str, Any]) -> list[Any]:
+        fixed, rest = schema.get("prefixItems", []), schema.get("items")
         least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
-        wanted = int(min(max(least, 2), most))
-        items: list[Any] = fixed[:wanted]
-        while len(items) < wanted:
-            try:
-                value = self.fill(schema.get("items", {}), depth + 1)
-            except _Endless:
-                if len(items) < least:
-                    raise
+        usual = len(fixed) if rest is None and fixed else max(len(fixed), USUAL_ITEMS)
+        size = least if self._depth > DEEP else max(least, min(usual, most))
+        unique = schema.get("uniqueItems", False)
+        made: list[Any] = []
+        tries = 20  # in a row that repeat an item, where none may be
+        while len(made) < size and tries:
+            at = len(made)
+            part = fixed[at] if at < len(fixed) else True if rest is None else rest
+            if at < least:
+                value = self.fill(part)
+            elif found := list(self._made([part])):
+                (value,) = found
+            else:
                 break
-            if schema.get("uniqueItems") and value in items:
-                if len(items) < least:
-                    raise UnsupportedSchemaError("`uniqueItems` cannot be satisfied.")
-                break
-            items.append(value)
-        return items
+            if not (unique and any(same(value, item) for item in made)):
+                made.append(value)
+            tries = 20 if len(made) > at else tries - 1
+        return made
 
-    def _string(self, schema: Mapping[str, Any]) -> str:
-        if "format" in schema and schema["format"] in FORMATS:
-            return FORMATS[str(schema["format"])]
-        least, most = schema.get("minLength", 0), schema.get("maxLength", 10_000)
-        text = self._word()[:most].ljust(min(least, 10_000), "x")
-        if "pattern" not in schema:
-            return text
-        for candidate in (text, text.lower(), text.upper(), "a", "A", "1", "a1", "A-1"):
-            fits = least <= len(candidate) <= most
-            if fits and matches(schema["pattern"], candidate):
-                return candidate
-        raise UnsupportedSchemaError("A `pattern` in the schema cannot be satisfied.")
 
-    def _number(self, schema: Mapping[str, Any], *, whole: bool) -> int | float:
-        step = schema.get("multipleOf", 1 if whole else 0)
-        low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
-        above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-        nudge = step or 1e-6
-        low = max(low, -math.inf if above is None else above + nudge)
-        high = min(high, math.inf if below is None else below - nudge)
-        wish = self.numbers.pop(0) if self.numbers else float(self.dice.randint(1, 9))
-        value = min(max(wish, low), high)
-        if step:
-            value = math.floor(value / step) * step
-            value += step if value < low else 0
-        if not low <= value <= high:
-            raise UnsupportedSchemaError("The bounds of a number exclude each other.")
-        return int(value) if whole else float(value)
-
-    def _word(self) -> str:
-        self._next += 1
-        return self.words[(self._next - 1) % len(self.words)]
-
-    def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`schema` with its `$ref` followed and its `allOf` merged."""
-        seen = 0
-        while "$ref" in schema or "allOf" in schema:
-            seen += 1
-            if seen > MAX_DEPTH:
-                raise _Endless
-            rest = {k: v for k, v in schema.items() if k not in ("$ref", "allOf")}
-            parts = [self._pointed(schema["$ref"])] if "$ref" in schema else []
-            for part in [*parts, *schema.get("allOf", ())]:
-                rest = merged(part, rest)
-            schema = rest
-        return schema
-
-    def _pointed(self, pointer: str) -> Mapping[str, Any]:
-        found: Any = self.root
-        for step in pointer.removeprefix("#").strip("/").split("/"):
-            name = step.replace("~1", "/").replace("~0", "~")
-            found = found.get(name) if isinstance(found, Mapping) else None
-            if name == "":
-                found = self.root
-        if not isinstance(found, Mapping):
-            raise UnsupportedSchemaError("A `$ref` in the schema points nowhere.")
-        return found
+def _kind(schema: Mapping[str, Any]) -> str:
+    """The type that the keywords of a schema without one are about."""
+    for kind, about in _KINDS.items():
+        if not about.isdisjoint(schema):
+            return kind
+    return "string"

@@ -1,6 +1,7 @@
 """What the offline provider says: readable, about the question, and always the same."""
 
 import hashlib
+import itertools
 import random
 import re
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.schemas.messages import ChatMessage, ToolMessage, UserMessage
 
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
+_TOKEN = re.compile(r"[^\W\d_][\w'-]*|[^\w\s]")
 _COMMON = frozenset(
     word
     for line in (
@@ -61,21 +63,39 @@ def keywords(text: str) -> list[str]:
     return list(dict.fromkeys(w for w in words if w.lower() not in _COMMON))
 
 
+def names(text: str) -> list[str]:
+    """Capitalised words that do not open a sentence, neighbours together."""
+    found: list[str] = []
+    before = "."
+    for token in _TOKEN.findall(text[:4000]):
+        if len(token) > 1 and token[0].isupper() and before not in ".?!":
+            if found and found[-1].split()[-1] == before:
+                token = f"{found.pop()} {token}"
+            found.append(token)
+        before = token.split()[-1]
+    return list(dict.fromkeys(found))
+
+
 def compose(messages: Sequence[ChatMessage], dice: random.Random) -> str:
     """A few sentences about the words of the conversation's last question."""
-    last = messages[-1]
-    if isinstance(last, ToolMessage):
-        return f"The tool answered: {last.content} That settles it."
     question = last_question(messages)
+    shown = " ".join(question.split())
+    quote = shown if len(shown) <= 80 else f"{shown[:80].rsplit(' ', 1)[0]} ..."
+    if results := _results(messages):
+        return f'You asked: "{quote}" The tool says: {results}'
     words = keywords(question) or ["it"]
     first = dice.choice(words)
     second = dice.choice([word for word in words if word != first] or ["the rest"])
-    shown = " ".join(question.split())
-    quote = shown if len(shown) <= 80 else f"{shown[:80].rsplit(' ', 1)[0]} ..."
-    sentences = [f'You asked: "{quote}"']
-    sentences += [
+    sentences = [
         dice.choice(_OPENINGS),
         *dice.sample(_MIDDLES, 2),
         dice.choice(_ENDINGS),
     ]
-    return " ".join(sentences).replace("{first}", first).replace("{second}", second)
+    answer = " ".join(sentences).format(first=first, second=second)
+    return f'You asked: "{quote}" {answer}'
+
+
+def _results(messages: Sequence[ChatMessage]) -> str:
+    """What the tools answered, if that is what came last."""
+    last = itertools.takewhile(lambda m: isinstance(m, ToolMessage), messages[::-1])
+    return " ".join([message.content or "" for message in last][::-1])

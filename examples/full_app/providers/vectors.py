@@ -6,19 +6,17 @@ hashing", Weinberger et al. 2009), and the vector is scaled to length 1.
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 WORD_WEIGHT = 2.0
 
 
-def embed(features: Iterator[tuple[str, float]], dimensions: int) -> list[float]:
-    """The vector of weighted features, of length 1."""
-    vector = [0.0] * dimensions
+def add_features(vector: list[float], features: Iterable[tuple[str, float]]) -> None:
+    """Add weighted features to `vector`, each at the place its hash says."""
     for feature, weight in features:
         code = zlib.crc32(feature.encode("utf-8"))
         sign = 1.0 if code & 0x8000_0000 else -1.0
-        vector[code % dimensions] += sign * weight
-    return normalised(vector)
+        vector[code % len(vector)] += sign * weight
 
 
 def features_of(item: str | Sequence[int]) -> Iterator[tuple[str, float]]:
