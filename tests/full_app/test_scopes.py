@@ -13,9 +13,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 
+from examples.full_app.errors import PermissionDeniedError
 from examples.full_app.keys import KeyScope
 from examples.full_app.main import create_app
-from examples.full_app.security import needed_scope
+from examples.full_app.security import Identity, check_scope, needed_scope
 from examples.full_app.settings import Settings
 from tests.full_app.conftest import settings
 
@@ -132,6 +133,13 @@ def test_a_scope_is_for_a_path_and_what_is_below_it(
     path: str, scope: str | None
 ) -> None:
     assert needed_scope(path) == scope
+
+
+def test_no_scopes_at_all_open_nothing_that_has_one() -> None:
+    nobody = Identity("key:nobody", "nobody", frozenset())
+    check_scope(nobody, "/v1/models")
+    with pytest.raises(PermissionDeniedError):
+        check_scope(nobody, "/v1/jobs")
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,36 @@
 """What calls cost their caller, however they end; nothing stays reserved."""
 
 import asyncio
+import gc
 import json
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import openai
 import pytest
+import redis
 from websockets.sync.client import connect
 
 from examples.full_app.calls import Call
+from examples.full_app.ledger import Ledger
+from examples.full_app.limits import Budget, Limiter
+from examples.full_app.llm import ChatService
 from examples.full_app.main import create_app
-from examples.full_app.money import as_usd, cost_of
-from examples.full_app.providers.protocol import CallContext, Delta
+from examples.full_app.money import Account, as_usd, cost_of
+from examples.full_app.providers.protocol import CallContext, Delta, EmbeddingCall
 from examples.full_app.schemas.answers import FunctionDelta, ToolCallDelta
 from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.telemetry import Metrics
 from examples.full_app.tokens import EstimateTokenizer, count_messages
 from examples.s2_models import Usage
+from examples.s4_dependency_injection import open_redis
 from examples.s5_error_handling import ContentFilteredError
 from tests.conftest import running_redis
 from tests.full_app.conftest import KEY, OTHER_KEY, settings
@@ -85,8 +95,6 @@ def paid(
 def flush(url: str | None) -> None:
     """Forget what other tests have spent."""
     if url is not None:
-        import redis
-
         with redis.Redis.from_url(url) as client:
             client.flushdb()
 
@@ -260,7 +268,7 @@ def test_models_without_a_price_cost_nothing(
 
 
 def test_a_websocket_pays_and_closed_at_once_leaves_nothing_reserved(
-    http: httpx2.Client, provider: Toolish
+    http: httpx2.Client, provider: Toolish, caplog: pytest.LogCaptureFixture
 ) -> None:
     meter = Meter(http)
     url = f"{http.base_url}".replace("http", "ws", 1).rstrip("/") + "/v1/live"
@@ -277,6 +285,8 @@ def test_a_websocket_pays_and_closed_at_once_leaves_nothing_reserved(
                 live.send('{"type": "chat.cancel"}')
 
     assert meter.settled() > 0
+    gc.collect()
+    assert "never retrieved" not in caplog.text  # of tasks that failed unseen
 
 
 def outcome_of_a_job(http: httpx2.Client) -> dict[str, Any]:
@@ -327,6 +337,12 @@ def test_over_budget_is_a_429_that_the_official_client_does_not_retry(
     assert provider.started == 0
 
 
+def test_a_budget_of_nothing_is_not_a_budget_without_end() -> None:
+    with paid(None, "0") as (http, _):
+        assert http.post(PATH, json=ASK).json()["code"] == "budget_exceeded"
+        assert http.post(PATH, json={**ASK, "model": "llama-3"}).status_code == 200
+
+
 def test_a_key_without_a_budget_has_none_to_read(http: httpx2.Client) -> None:
     answer = http.get("/v1/usage", headers=OTHER)
 
@@ -365,6 +381,41 @@ def test_without_redis_only_calls_that_cost_a_budget_are_refused(
     assert all(a.headers["x-should-retry"] == "true" for a in refused)
     assert [a.status_code for a in answered] == [200] * 3
     assert provider.started == 2
+
+
+def test_a_redis_that_hangs_is_waited_for_briefly_and_told_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`/health/ready` gives it a second; what ended meanwhile is told on the way out.
+
+    The stream begins before Redis hangs, and ends while it does.
+    """
+    provider = Toolish()
+    provider.pieces, provider.silent = ["Once"], True
+    with running_redis(tmp_path) as (redis_url, server):
+        given = {"api_keys": keys("1"), "redis_url": redis_url, "job_worker": False}
+        with (
+            serve(create_app(settings(**given), provider=provider)) as url,
+            httpx2.Client(base_url=url, headers=HEADERS, timeout=10) as http,
+            ThreadPoolExecutor() as threads,
+            http.stream("POST", PATH, json=STREAM) as stream,
+        ):
+            lines = stream.iter_lines()
+            next(lines)
+            server.send_signal(signal.SIGSTOP)
+            ready = threads.submit(http.get, "/health/ready")
+            refused = http.post(PATH, json=ASK)
+            assert not ready.done()
+            provider.silent = False
+            assert "data: [DONE]" in list(lines)
+            wait_until(lambda: "money not settled yet" in caplog.text)
+            server.send_signal(signal.SIGCONT)
+        with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+            (account,) = client.keys("ledger:*}")
+            sums = client.hgetall(account)
+
+    assert refused.status_code == 503
+    assert sums == {"spent": str(price(1, 3)), "reserved": "0"}
 
 
 class Settled:
@@ -415,3 +466,56 @@ async def test_a_provider_that_fails_to_stop_is_settled_all_the_same() -> None:
         await call.close()
 
     assert settled.produced == [["a"]]
+
+
+class Waiting(Scripted):
+    """Says when it was reached, and never answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces, self.reached = [], asyncio.Event()
+
+    async def _silence(self) -> None:
+        self.reached.set()
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("way", ["chat", "embeddings"])
+async def test_who_is_cancelled_tells_redis_before_leaving(way: str) -> None:
+    provider, budgets = Waiting(), {"ada": 10**9}
+    context, scope = CallContext("req_1"), anyio.CancelScope()
+    async with open_redis(settings()) as client:
+        limits = Budget("requests", 10**6), Budget("tokens", 10**6)
+        here, elsewhere = (
+            Ledger(client, Limiter(client, *limits), budgets) for _ in range(2)
+        )
+        service = ChatService(
+            [provider],
+            lambda _: provider,
+            ledger=here,
+            tokenizer=EstimateTokenizer(),
+            metrics=Metrics(),
+        )
+
+        async def ask() -> None:
+            with scope:
+                if way == "embeddings":
+                    asked = EmbeddingCall(MODEL, ["one", "two"])
+                    await service.embed(asked, context, "ada")
+                body = ChatCompletionRequest.model_validate(ASK)
+                call, _ = await service.open(body, context, "ada")
+                try:
+                    await call.collect()
+                finally:
+                    await call.close()
+
+        asking = asyncio.create_task(ask())
+        await provider.reached.wait()
+        before = await elsewhere.account("ada")
+        scope.cancel()
+        await asking
+        after = await elsewhere.account("ada")
+
+    assert before is not None
+    assert before.reserved > 0
+    assert after == Account(10**9, 0, 0)
