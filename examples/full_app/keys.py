@@ -51,7 +51,7 @@ BudgetUSD = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=9)]
 class Grant(BaseModel):
     """What a key may do, and spend in all; None: everything, without a limit."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     scopes: Annotated[frozenset[KeyScope], Field(min_length=1)] | None = None
     budget_usd: BudgetUSD | None = None

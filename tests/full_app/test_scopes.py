@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 
 from examples.full_app.errors import PermissionDeniedError
-from examples.full_app.keys import KeyScope
+from examples.full_app.keys import KeyScope, parse_key_list
 from examples.full_app.main import create_app
 from examples.full_app.security import Identity, check_scope, needed_scope
 from examples.full_app.settings import Settings
@@ -221,6 +221,9 @@ def test_a_mistake_in_a_key_is_named_without_the_key(
     for form in (entries, json.dumps(entries)):
         with pytest.raises(ValueError, match=re.escape(complaint)) as caught:
             settings(api_keys=form)
+        assert SECRET not in str(caught.value)
+        with pytest.raises(ValueError, match=re.escape(complaint)) as caught:
+            parse_key_list(form)
         assert SECRET not in str(caught.value)
 
 
