@@ -40,6 +40,7 @@ NO_VENV = (
     "  or install uv, which does not need it:   pipx install uv\n"
     "Then start again."
 )
+NEARLY_NOTHING = 5_000_000  # bytes
 _SIGNS = {
     "disk": ("no space left on device", "os error 28", "not enough space on the disk"),
     "hash": ("do not match the hashes", "hash mismatch"),
@@ -150,7 +151,8 @@ def _explain(words: list[str]) -> None:
         if any(sign in text.lower() for sign in signs)
     }
     tool = "pip" if "-m" in words else "uv"
-    if "disk" in meaning:
+    # on a full disk the log is empty, too
+    if "disk" in meaning or shutil.disk_usage(VENV).free < NEARLY_NOTHING:
         raise CourseError(NO_SPACE.format(root=ROOT))
     if "hash" in meaning:
         raise CourseError(WRONG_HASH)

@@ -91,6 +91,17 @@ def test_a_full_disk_is_said_to_be_full(checkout: Checkout) -> None:
     assert done.refused("The disk is full", "Free some space"), done
 
 
+def test_a_disk_too_full_for_the_complaint_is_said_to_be_full(
+    checkout: Checkout,
+) -> None:
+    before = "import shutil; full = shutil.disk_usage('.')._replace(free=4096)\n"
+    before += "shutil.disk_usage = lambda _: full"
+
+    done = checkout.course(*VERSION, uv="is-broken", before=before)
+
+    assert done.refused("The disk is full"), done
+
+
 @pytest.mark.parametrize(
     ("uv", "reason"),
     [
