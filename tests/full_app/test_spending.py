@@ -481,10 +481,14 @@ class Waiting(Scripted):
 
 
 @pytest.mark.parametrize("way", ["chat", "embeddings"])
-async def test_who_is_cancelled_tells_redis_before_leaving(way: str) -> None:
+async def test_who_is_cancelled_tells_redis_before_leaving(
+    redis_url: str | None, way: str
+) -> None:
     provider, budgets = Waiting(), {"ada": 10**9}
+    apart = redis_url and f"{redis_url}/6"
+    flush(apart)
     context, scope = CallContext("req_1"), anyio.CancelScope()
-    async with open_redis(settings()) as client:
+    async with open_redis(settings(redis_url=apart)) as client:
         limits = Budget("requests", 10**6), Budget("tokens", 10**6)
         here, elsewhere = (
             Ledger(client, Limiter(client, *limits), budgets) for _ in range(2)
@@ -512,6 +516,7 @@ async def test_who_is_cancelled_tells_redis_before_leaving(way: str) -> None:
         asking = asyncio.create_task(ask())
         await provider.reached.wait()
         before = await elsewhere.account("ada")
+        await client.script_flush()  # now a settlement is more than one message
         scope.cancel()
         await asking
         after = await elsewhere.account("ada")
