@@ -2,24 +2,22 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
 import httpx2
 import openai
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from examples.full_app.providers.json_answers import json_answer
-from examples.full_app.providers.json_keywords import UnsupportedSchemaError
 from examples.full_app.providers.offline import OfflineProvider
 from examples.full_app.providers.offline_models import DEFAULT_MODEL
-from examples.full_app.providers.prose import seeded
-from examples.full_app.providers.protocol import CallContext, Delta
+from examples.full_app.providers.protocol import CallContext, Delta, EmbeddingCall
+from examples.full_app.providers.tools import text_of
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.tokens import EstimateTokenizer, count_messages
 from examples.s2_models import Usage
@@ -29,18 +27,29 @@ PATH = "/v1/chat/completions"
 QUESTION = "Why does a token bucket let bursts through?"
 
 
+BODY: dict[str, Any] = {
+    "model": DEFAULT_MODEL,
+    "messages": [{"role": "user", "content": QUESTION}],
+}
+CALL = CallContext("req")
+
+
 def request(**given: Any) -> ChatCompletionRequest:
-    body = {
-        "model": DEFAULT_MODEL,
-        "messages": [{"role": "user", "content": QUESTION}],
-        **given,
-    }
-    return ChatCompletionRequest.model_validate(body)
+    return ChatCompletionRequest.model_validate({**BODY, **given})
 
 
-async def run(asked: ChatCompletionRequest) -> list[Delta | Usage]:
-    stream = OfflineProvider(pace=0).stream(asked, CallContext("req"))
-    return [item async for item in stream]
+async def run(
+    asked: ChatCompletionRequest, provider: OfflineProvider | None = None
+) -> list[Delta | Usage]:
+    provider = provider or OfflineProvider(pace=0)
+    return [item async for item in provider.stream(asked, CALL)]
+
+
+async def embedded(
+    inputs: Sequence[str] | Sequence[Sequence[int]], dimensions: int | None = None
+) -> Sequence[Sequence[float]]:
+    call = EmbeddingCall("text-embedding-3-small", inputs, dimensions)
+    return (await OfflineProvider(pace=0).embed(call, CALL)).vectors
 
 
 def texts(items: list[Delta | Usage], choices: int = 1) -> list[str]:
@@ -61,18 +70,38 @@ async def test_the_same_question_gets_the_same_answer_and_a_seed_another() -> No
     assert QUESTION in first[0]
 
 
-def test_another_process_says_the_same() -> None:
+ELSEWHERE = """
+import asyncio, sys
+from examples.full_app.providers.offline import OfflineProvider
+from examples.full_app.providers.protocol import CallContext, EmbeddingCall
+from examples.full_app.schemas.chat import ChatCompletionRequest
+
+async def main(asked):
+    offline, call = OfflineProvider(pace=0), CallContext("req")
+    print([repr(item) async for item in offline.stream(asked, call)])
+    embedding = EmbeddingCall("text-embedding-3-small", ["a b"], 4)
+    print((await offline.embed(embedding, call)).vectors)
+
+asyncio.run(main(ChatCompletionRequest.model_validate_json(sys.argv[1])))
+"""
+
+
+def test_another_process_says_and_embeds_the_same() -> None:
     """Nothing rests on Python's own hash, which differs in every process."""
-    code = (
-        "import asyncio; from tests.full_app.test_offline_provider import *; "
-        "print(texts(asyncio.run(run(request(seed=3))))[0])"
-    )
+    anything = {"type": "object", "required": ["a", "b", "c", "d"]}
+    tool = {"type": "function", "function": {"name": "f", "parameters": anything}}
+    body = {**BODY, "seed": 3, "n": 2, "tools": [tool], "tool_choice": "required"}
     said = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True
+        [sys.executable, "-c", ELSEWHERE, json.dumps(body)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        check=True,
     )
 
-    here = texts(asyncio.run(run(request(seed=3))))[0]
-    assert said.stdout.decode("utf-8").strip() == here
+    here = [repr(item) for item in asyncio.run(run(request(**body)))]
+    vectors = asyncio.run(embedded(["a b"], dimensions=4))
+    assert said.stdout.decode("utf-8").splitlines() == [str(here), str(vectors)]
 
 
 async def test_it_streams_in_words_that_join_to_the_text() -> None:
@@ -83,22 +112,42 @@ async def test_it_streams_in_words_that_join_to_the_text() -> None:
     assert all(len(piece.split()) == 1 for piece in pieces)
 
 
-async def test_pauses_are_scaled_by_the_pace_and_gone_at_zero() -> None:
-    async def slept(pace: float) -> float:
-        total = 0.0
+async def slept(asked: ChatCompletionRequest, pace: float) -> list[float]:
+    """The pauses of an answer, in seconds."""
+    pauses: list[float] = []
 
-        async def sleep(seconds: float) -> None:
-            nonlocal total
-            total += seconds
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
 
-        provider = OfflineProvider(pace=pace, sleep=sleep)
-        async for _ in provider.stream(request(), CallContext("req")):
-            pass
-        return total
+    await run(asked, OfflineProvider(pace=pace, sleep=sleep))
+    return pauses
 
-    assert await slept(0) == 0
-    assert await slept(1) > 0.5
-    assert await slept(2) == pytest.approx(2 * await slept(1))
+
+async def test_pauses_are_like_a_models_and_scaled_by_the_pace() -> None:
+    first, *others = await slept(request(), 1)
+
+    assert first == 0.2
+    assert all(0.015 <= pause <= 0.045 for pause in others)
+    assert await slept(request(), 2) == [2 * pause for pause in (first, *others)]
+
+
+async def test_without_pauses_others_still_have_their_turn() -> None:
+    pauses = await slept(request(), 0)
+
+    assert set(pauses) == {0}
+    assert len(pauses) >= 3
+
+
+async def test_an_answer_does_not_depend_on_the_pace() -> None:
+    async def sleep(seconds: float) -> None:
+        """As long as it takes to notice."""
+
+    paced = OfflineProvider(pace=1, sleep=sleep)
+    for asked in (
+        request(n=2, logprobs=True, top_logprobs=2),
+        request(tools=[WEATHER, NEWS], messages=asking("Weather and news?")),
+    ):
+        assert await run(asked, paced) == await run(asked)
 
 
 async def test_n_choices_differ_and_come_in_order() -> None:
@@ -169,6 +218,7 @@ WEATHER: Any = {
         },
     },
 }
+NAME = "read_news"
 NEWS: Any = {"type": "function", "function": {"name": "read_news"}}
 
 
@@ -226,17 +276,65 @@ async def test_two_tools_are_called_side_by_side_unless_forbidden(
     assert len(calls) == count
 
 
-async def test_a_result_ends_the_calling() -> None:
-    call = {"id": "c", "type": "function", "function": {"name": "get_weather"}}
+async def test_a_call_comes_in_pieces_the_first_of_which_says_what_it_is() -> None:
+    asked = request(tools=[NEWS, WEATHER], tool_choice="required", n=2)
+    items = [item for item in await run(asked) if isinstance(item, Delta)]
+
+    for choice in (0, 1):
+        first, *others = [
+            piece for i in items if i.index == choice for piece in i.tool_calls
+        ]
+        assert (first.index, first.type, first.function.name) == (0, "function", NAME)
+        assert (first.id or "").startswith("call_")
+        assert first.function.arguments == ""
+        assert others
+        assert {(o.id, o.type, o.function.name) for o in others} == {(None, None, None)}
+    assert [i.finish_reason for i in items if i.finish_reason] == ["tool_calls"] * 2
+    assert len({p.id for i in items for p in i.tool_calls if p.id}) == 2
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 8, 13, 21, 34])
+async def test_calls_too_are_cut_at_the_limit(limit: int) -> None:
+    tools = [WEATHER, NEWS]
+    asked = request(
+        messages=asking("The weather, and the news, of Lisbon?"),
+        tools=tools,
+        max_tokens=limit,
+    )
+    *deltas, last, usage = await run(asked)
+    pieces = [p for d in deltas if isinstance(d, Delta) for p in d.tool_calls]
+    whole = await run(request(**asked.model_dump(exclude={"max_tokens"})))
+    names = {p.function.name for p in pieces if p.function.name}
+    said = "".join(map(text_of, pieces))
+
+    assert isinstance(usage, Usage)
+    assert usage.completion_tokens == EstimateTokenizer().count(said) <= limit
+    assert names <= {"get_weather", "read_news"}
+    assert isinstance(last, Delta)
+    full = "".join(
+        text_of(p) for d in whole if isinstance(d, Delta) for p in d.tool_calls
+    )
+    assert full.startswith(said)
+    assert last.finish_reason == ("tool_calls" if said == full else "length")
+
+
+async def test_results_end_the_calling_and_are_told() -> None:
+    calls = [
+        {"id": str(n), "type": "function", "function": {"name": "get_weather"}}
+        for n in range(2)
+    ]
     messages: list[Any] = [
         *asking("The weather?"),
-        {"role": "assistant", "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "c", "content": "sunny"},
+        {"role": "assistant", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "0", "content": "sunny"},
+        {"role": "tool", "tool_call_id": "1", "content": "then {rain}"},
     ]
-    asked = request(messages=messages, tools=[WEATHER])
 
     assert await called(messages=messages, tools=[WEATHER]) == []
-    assert "sunny" in texts(await run(asked))[0]
+    assert (
+        "sunny then {rain}"
+        in texts(await run(request(messages=messages, tools=[WEATHER])))[0]
+    )
 
 
 # --- JSON -------------------------------------------------------------------
@@ -299,62 +397,6 @@ def test_a_cut_answer_raises_what_the_client_documents(client: openai.OpenAI) ->
         )
 
 
-def fill(schema: Any, prompt: str = "the question") -> Any:
-    return json_answer(schema, prompt, seeded(request(), 0))
-
-
-@pytest.mark.parametrize(
-    ("schema", "good"),
-    [
-        ({"type": "string", "pattern": "^[A-Z]+$"}, lambda v: v.isupper()),
-        ({"type": "string", "minLength": 30}, lambda v: len(v) >= 30),
-        ({"type": "string", "maxLength": 2}, lambda v: len(v) <= 2),
-        ({"type": "string", "format": "uuid"}, lambda v: v.count("-") == 4),
-        ({"type": "integer", "multipleOf": 7, "minimum": 50}, lambda v: v % 7 == 0),
-        ({"type": "number", "exclusiveMaximum": -5}, lambda v: v < -5),
-        ({"type": "boolean"}, lambda v: isinstance(v, bool)),
-        ({"type": "null"}, lambda v: v is None),
-        ({"type": ["null", "integer"]}, lambda v: v is None or isinstance(v, int)),
-        ({"const": 5}, lambda v: v == 5),
-        ({}, lambda v: isinstance(v, str)),
-        ({"type": "array", "minItems": 4}, lambda v: len(v) == 4),
-        ({"type": "array", "maxItems": 0}, lambda v: v == []),
-        ({"type": "object", "required": ["a"]}, lambda v: list(v) == ["a"]),
-        (
-            {"allOf": [{"properties": {"a": {"const": 1}}}, {"required": ["a"]}]},
-            lambda v: v == {"a": 1},
-        ),
-        ({"oneOf": [{"type": "null"}, {"const": 2}]}, lambda v: v == 2),
-        (
-            {"type": "array", "uniqueItems": True, "items": {"enum": ["x"]}},
-            lambda v: v == ["x"],
-        ),
-    ],
-)
-def test_a_value_satisfies_its_schema(schema: Any, good: Any) -> None:
-    assert good(fill(schema))
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"not": {"type": "string"}},
-        {"type": "string", "pattern": "(?=a)"},
-        {"type": "string", "pattern": "^abc$", "maxLength": 2},
-        {"type": "string", "pattern": "["},
-        {"type": "integer", "minimum": 5, "maximum": 4},
-        {"type": "date"},
-        {"$ref": "#/$defs/nowhere"},
-        {"anyOf": []},
-        {"properties": {"a": 5}},
-        {"type": "array", "minItems": 2, "uniqueItems": True, "items": {"const": 1}},
-    ],
-)
-def test_a_schema_that_cannot_be_satisfied_is_refused(schema: Any) -> None:
-    with pytest.raises(UnsupportedSchemaError):
-        fill(schema)
-
-
 def test_a_schema_without_end_is_a_400_and_not_a_500(http: httpx2.Client) -> None:
     endless = {
         "type": "object",
@@ -374,59 +416,6 @@ def test_a_schema_without_end_is_a_400_and_not_a_500(http: httpx2.Client) -> Non
             400,
             "unsupported_schema",
         )
-
-
-def test_a_schema_that_branches_for_ever_is_cut_short() -> None:
-    parts = {str(n): {"anyOf": [{"$ref": "#"}, True]} for n in range(30)}
-    value = fill({"type": "object", "properties": parts})
-
-    assert len(json.dumps(value)) < 200_000
-
-
-SCALARS = st.sampled_from(
-    [{"type": "string"}, {"type": "integer"}, {"type": "boolean"}, {"enum": [1, "a"]}]
-)
-SCHEMAS = st.recursive(
-    SCALARS,
-    lambda inner: st.one_of(
-        st.builds(lambda items: {"type": "array", "items": items}, inner),
-        st.builds(
-            lambda parts: {
-                "type": "object",
-                "properties": parts,
-                "required": list(parts),
-            },
-            st.dictionaries(st.text("abc", min_size=1, max_size=3), inner, max_size=3),
-        ),
-    ),
-    max_leaves=8,
-)
-
-
-@given(schema=SCHEMAS, prompt=st.text(max_size=40))
-def test_values_of_any_nesting_have_the_types_asked_for(
-    schema: Any, prompt: str
-) -> None:
-    assert satisfies(fill(schema, prompt), schema)
-
-
-def satisfies(value: Any, schema: Any) -> bool:
-    """Whether `value` is what these generated schemas ask for."""
-    if "enum" in schema:
-        return value in schema["enum"]
-    match schema["type"]:
-        case "string":
-            return isinstance(value, str)
-        case "integer":
-            return isinstance(value, int)
-        case "boolean":
-            return isinstance(value, bool)
-        case "array":
-            return all(satisfies(item, schema["items"]) for item in value)
-    parts = schema["properties"]
-    return value.keys() == parts.keys() and all(
-        satisfies(value[name], part) for name, part in parts.items()
-    )
 
 
 # --- the rest ---------------------------------------------------------------
@@ -489,14 +478,51 @@ def test_vectors_have_length_one_also_when_shortened(http: httpx2.Client) -> Non
         assert sum(x * x for x in item["embedding"]) == pytest.approx(1)
 
 
-@given(st.text(max_size=200), st.text(max_size=200))
-def test_the_estimate_never_shrinks_when_text_is_added(one: str, two: str) -> None:
-    count = EstimateTokenizer().count
+async def test_similar_texts_are_nearer_than_different_ones() -> None:
+    texts = [
+        "How do I cancel my subscription?",
+        "cancelling a subscription, how does that work?",
+        "The volcano erupted at dawn.",
+    ]
+    question, similar, different = await embedded(texts)
 
-    assert count(one) <= count(one + two) <= count(one) + count(two)
-    assert (count(one) == 0) == (one == "")
+    def product(one: Sequence[float], other: Sequence[float]) -> float:
+        return sum(a * b for a, b in zip(one, other, strict=True))
+
+    assert product(question, similar) > 0.3 > product(question, different)
+    assert product(question, question) == pytest.approx(1)
 
 
-def test_other_scripts_are_not_counted_as_if_they_were_english() -> None:
-    assert EstimateTokenizer().count("\u6f22" * 100) == 100
-    assert EstimateTokenizer().count("a" * 100) == 25
+async def test_token_ids_are_embedded_as_well_and_their_order_counts() -> None:
+    one, same, turned, shared = await embedded([[1, 2, 3], [1, 2, 3], [3, 2, 1], [1]])
+
+    assert one == same != turned
+    assert shared != one
+    assert len(one) == 1536
+
+
+async def test_a_long_text_is_embedded_in_turns() -> None:
+    turns = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal turns
+        turns += 1
+
+    call = EmbeddingCall("text-embedding-3-small", ["word " * 4_000])
+    embeddings = await OfflineProvider(sleep=sleep).embed(call, CALL)
+
+    assert turns >= 4
+    assert embeddings.prompt_tokens == 5_000
+
+
+def test_an_unknown_model_is_named_in_the_404(http: httpx2.Client) -> None:
+    answer = http.post(PATH, json={**BODY, "model": "gpt-40"})
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "model_not_found")
+    assert "'gpt-40'" in answer.json()["error"]["message"]
+    assert "GET /v1/models" in answer.json()["error"]["message"]
+
+
+async def test_every_model_is_described() -> None:
+    for model in await OfflineProvider().models():
+        assert model.description

@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import httpx2
 import openai
@@ -761,6 +761,27 @@ def test_calls_from_before_that_fail_late_do_not_lengthen_the_pause() -> None:
     assert breaker.admit()
 
 
+async def test_closing_the_stream_closes_the_upstream_before_it_returns() -> None:
+    upstream = Scripted()
+    stream = ResilientProvider([Upstream("p0", upstream)]).stream(
+        request(), CallContext("r")
+    )
+    await anext(stream)
+    assert isinstance(stream, AsyncGenerator)
+    await stream.aclose()
+
+    assert upstream.closed == 1
+
+
+def test_embeddings_end_in_time_whatever_the_provider_does() -> None:
+    provider = Scripted()
+    provider.silent = True
+    with resilient(provider) as (http, _):
+        answer = http.post("/v1/embeddings", json=EMBED, headers={PATIENCE: "0.2"})
+
+    assert (answer.status_code, provider.closed) == (504, 1)
+
+
 async def test_without_a_deadline_nothing_is_cut() -> None:
     provider = ResilientProvider([Upstream("p0", Scripted())])
     items = [item async for item in provider.stream(request(), CallContext("r"))]
@@ -768,7 +789,7 @@ async def test_without_a_deadline_nothing_is_cut() -> None:
     assert len(items) == 5
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0])
+@pytest.mark.parametrize("seconds", [0.005, 0.0, -1.0])
 async def test_past_the_deadline_nobody_is_asked(seconds: float) -> None:
     upstream = Scripted()
     provider = ResilientProvider([Upstream("p0", upstream)])

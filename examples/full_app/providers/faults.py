@@ -1,20 +1,31 @@
-"""Fault models: every failure on demand, by the model's name, from any client.
+"""Plays the fault models: fails as a model's name says; see `fault_models.py`.
 
-No header and no key is needed: ask `fault-429` and see what your client does with a
-429. Some faults are a provider's (an error, silence); others break the wire of this
-service after a fine answer (`WireFault`; `faulty_wire.py` obeys it).
+Some faults are a provider's (an error, silence) and happen here. Others break the wire
+of this service after a good answer: for those this provider just gives the answer.
 """
 
 import asyncio
 import hashlib
-import re
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+import time
+from collections import Counter, OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
 
-from examples.full_app.errors import ModelNotFoundError
-from examples.full_app.providers.offline_models import CREATED, DEFAULT_MODEL
+from examples.full_app.errors import RequestError
+from examples.full_app.providers.fault_models import (
+    FAULT_MODELS,
+    MAX_SECONDS,
+    PREFIX,
+    FaultModel,
+    WireFault,
+    find_fault,
+    wire_fault,
+)
+from examples.full_app.providers.offline_models import (
+    CREATED,
+    DEFAULT_MODEL,
+    model_not_found,
+)
 from examples.full_app.providers.protocol import (
     CallContext,
     Delta,
@@ -22,125 +33,53 @@ from examples.full_app.providers.protocol import (
     Embeddings,
     Provider,
 )
+from examples.full_app.providers.upstreams import close
 from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.s2_models import Usage
-from examples.s5_error_handling import (
-    ContentFilteredError,
-    ContextLengthError,
-    InternalError,
-    ModelOverloadedError,
-    ModelTimeoutError,
-    RateLimitExceededError,
-)
+from examples.s5_error_handling import ModelOverloadedError, RateLimitExceededError
 
-PREFIX = "fault-"
-MAX_SILENCE = 120
-SLOW_SECONDS = 0.5
-FLAKY_FAILURES = 2
-REMEMBERED = 1_000
-
-WireKind = Literal[
-    "reset",
-    "truncated",
-    "garbage",
-    "wrong-content-type",
-    "html-502",
-    "duplicate-done",
+__all__ = [
+    "FAULT_MODELS",
+    "PREFIX",
+    "FaultModel",
+    "FaultProvider",
+    "WireFault",
+    "find_fault",
+    "wire_fault",
 ]
 
+SLOW_SECONDS = 0.5
+FLAKY_FAILURES = 2
+UNFILTERED = 2  # pieces of a choice before the filter
+REMEMBERED = 1_000  # questions, the oldest is forgotten first
 
-@dataclass(frozen=True, slots=True)
-class WireFault:
-    """How this service's own answer is broken, after how many frames of a stream."""
-
-    kind: WireKind
-    after: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class FaultModel:
-    """A fault: its `name` as listed, the `pattern` of names for it, what is seen."""
-
-    name: str
-    description: str
-    pattern: str = ""
-    wire: WireKind | None = None
-
-    def match(self, model: str) -> re.Match[str] | None:
-        """The match when `model` names this fault, with its number in group 1."""
-        return re.fullmatch(self.pattern or re.escape(self.name), model)
-
-
-FAULT_MODELS: tuple[FaultModel, ...] = (
-    FaultModel("fault-429", "429 with Retry-After: 1, every time."),
-    FaultModel("fault-500", "500 internal_error, as a bug answers."),
-    FaultModel("fault-503", "503 service_unavailable with Retry-After: 1."),
-    FaultModel("fault-timeout", "504 timeout, at once."),
-    FaultModel("fault-slow", "A good answer, one word every half second."),
-    FaultModel(
-        "fault-silent-5",
-        "Five seconds of silence, then a good answer; any number up to 120.",
-        r"fault-silent(?:-(\d{1,3}))?",
-    ),
-    FaultModel(
-        "fault-reset-after-3",
-        "The connection is cut after three frames; any number.",
-        r"fault-reset-after-(\d{1,4})",
-        "reset",
-    ),
-    FaultModel("fault-truncated", "A stream ends cleanly, too soon.", "", "truncated"),
-    FaultModel("fault-garbage", "Half a JSON object in the answer.", "", "garbage"),
-    FaultModel(
-        "fault-wrong-content-type",
-        "The answer as text/plain.",
-        "",
-        "wrong-content-type",
-    ),
-    FaultModel("fault-html-502", "A proxy's HTML page with a 502.", "", "html-502"),
-    FaultModel("fault-duplicate-done", "[DONE] comes twice.", "", "duplicate-done"),
-    FaultModel("fault-missing-usage", "A good answer; the model reports no usage."),
-    FaultModel("fault-content-filter", "400 content_filtered."),
-    FaultModel("fault-content-filter-late", "Finishes with content_filter, half way."),
-    FaultModel("fault-context-length", "400 context_length_exceeded."),
-    FaultModel("fault-flaky", "503 twice for the same messages, then a good answer."),
-)
-
-
-def find_fault(model: str) -> tuple[FaultModel, int] | None:
-    """The fault that `model` names, and the number in the name (0 without one)."""
-    for fault in FAULT_MODELS:
-        if (found := fault.match(model)) is not None:
-            number = found[1] if found.lastindex else None
-            return fault, int(number or 0)
-    return None
-
-
-def wire_fault(model: str) -> WireFault | None:
-    """How the wire is to be broken for `model`; None for nearly all models."""
-    if not model.startswith(PREFIX):
-        return None
-    found = find_fault(model)
-    if found is None or found[0].wire is None:
-        return None
-    fault, number = found
-    return WireFault(found[0].wire, number if fault.wire == "reset" else 3)
+Items = AsyncIterator[Delta | Usage]
+Value = TypeVar("Value")
 
 
 class FaultProvider:
-    """Fails as the model's name says; what is no failure `inner` answers."""
+    """Fails as the model's name says; what is no failure `inner` answers.
+
+    What it remembers of earlier tries is this process's, and about the same messages.
+    """
 
     name = "faults"
 
     def __init__(
-        self, inner: Provider, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        inner: Provider,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.inner = inner
         self._sleep = sleep
-        self._failures: OrderedDict[str, int] = OrderedDict()
+        self._clock = clock
+        self._failures: Memory[int] = Memory()
+        self._limits: Memory[float] = Memory()
 
     async def models(self) -> Sequence[Model]:
-        """Every fault, with what a client sees of it."""
+        """Every fault, with what is sent for it."""
         return [
             Model(
                 id=fault.name,
@@ -153,60 +92,120 @@ class FaultProvider:
 
     async def stream(
         self, request: ChatCompletionRequest, call: CallContext
-    ) -> AsyncIterator[Delta | Usage]:
+    ) -> AsyncGenerator[Delta | Usage, None]:
         """The failure, or the answer of `inner` with the fault in it."""
         found = find_fault(request.model)
         if found is None:
-            raise ModelNotFoundError(
-                "There is no such fault; GET /v1/models lists them.", param="model"
-            )
+            raise model_not_found(request.model)
         fault, number = found
-        self._fail(fault.name, request)
-        if fault.name.startswith("fault-silent"):
-            await self._sleep(min(number or 5, MAX_SILENCE))
+        await self._fail(fault, number, request)
         sane = request.model_copy(update={"model": DEFAULT_MODEL})
-        said = 0
-        async for item in self.inner.stream(sane, call):
-            if isinstance(item, Usage) and fault.name == "fault-missing-usage":
-                continue
-            if fault.name == "fault-slow" and isinstance(item, Delta):
-                await self._sleep(SLOW_SECONDS)
-            if fault.name == "fault-content-filter-late" and isinstance(item, Delta):
-                said += 1
-                if said > 2:
-                    for index in range(request.n):
-                        yield Delta(index, finish_reason="content_filter")
-                    return
-            yield item
+        items = self.inner.stream(sane, call)
+        try:
+            async for item in self._affected(items, fault, request.n):
+                yield item
+        finally:
+            await close(items)
 
     async def embed(self, request: EmbeddingCall, call: CallContext) -> Embeddings:
-        """Faults are chat models."""
-        raise ModelNotFoundError("Fault models chat, they do not embed.", param="model")
+        """Raises an AIError: faults are chat models."""
+        if find_fault(request.model) is None:
+            raise model_not_found(request.model)
+        raise RequestError(
+            f"{request.model} is a chat model; it does not embed.", param="model"
+        )
 
-    def _fail(self, name: str, request: ChatCompletionRequest) -> None:
-        match name:
-            case "fault-429":
-                raise RateLimitExceededError(retry_after=1)
-            case "fault-500":
-                raise InternalError("An unexpected error occurred.")
-            case "fault-503":
-                raise ModelOverloadedError(retry_after=1)
-            case "fault-timeout":
-                raise ModelTimeoutError("The model did not answer in time.")
-            case "fault-content-filter":
-                raise ContentFilteredError("The prompt was refused by a filter.")
-            case "fault-context-length":
-                raise ContextLengthError(130_000, 128_000)
-            case "fault-flaky":
-                self._fail_twice(request)
+    async def _fail(
+        self, fault: FaultModel, number: int, request: ChatCompletionRequest
+    ) -> None:
+        """What happens before the first word."""
+        if fault.error is not None:
+            raise fault.error()
+        seconds = min(number, MAX_SECONDS)
+        match fault.effect:
+            case "limited":
+                self._refuse_for(seconds, _key(request))
+            case "flaky":
+                self._refuse_twice(_key(request))
+            case "silent":
+                await self._sleep(seconds)
 
-    def _fail_twice(self, request: ChatCompletionRequest) -> None:
-        text = "\0".join(m.model_dump_json() for m in request.messages)
-        key = hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
+    def _refuse_for(self, seconds: float, key: str) -> None:
+        now = self._clock()
+        until = self._limits.pop(key, now + seconds)
+        if now < until:
+            self._limits.keep(key, until)
+            raise RateLimitExceededError(retry_after=until - now)
+
+    def _refuse_twice(self, key: str) -> None:
         failed = self._failures.pop(key, 0)
-        if failed >= FLAKY_FAILURES:
+        if failed < FLAKY_FAILURES:
+            self._failures.keep(key, failed + 1)
+            raise ModelOverloadedError(retry_after=0.1)
+
+    def _affected(self, items: Items, fault: FaultModel, choices: int) -> Items:
+        match fault.effect:
+            case "slow":
+                return self._slowed(items)
+            case "filtered":
+                return _filtered(items, choices)
+            case "no-usage":
+                return _without_usage(items)
+        return items
+
+    async def _slowed(self, items: Items) -> Items:
+        left: float = MAX_SECONDS
+        async for item in items:
+            if left > 0 and isinstance(item, Delta):
+                left -= SLOW_SECONDS
+                await self._sleep(SLOW_SECONDS)
+            yield item
+
+
+async def _filtered(items: Items, choices: int) -> Items:
+    """Each choice ends early; what was said until then is left to be counted."""
+    said: Counter[int] = Counter()
+    finished: set[int] = set()
+    async for item in items:
+        if isinstance(item, Usage) or item.index in finished:
+            continue
+        said[item.index] += 1
+        if item.finish_reason is None and said[item.index] <= UNFILTERED:
+            yield item
+            continue
+        finished.add(item.index)
+        yield Delta(item.index, finish_reason="content_filter")
+        if len(finished) == choices:
             return
-        self._failures[key] = failed + 1
-        while len(self._failures) > REMEMBERED:
-            self._failures.popitem(last=False)
-        raise ModelOverloadedError(retry_after=0.1)
+
+
+async def _without_usage(items: Items) -> Items:
+    async for item in items:
+        if isinstance(item, Delta):
+            yield item
+
+
+class Memory(Generic[Value]):
+    """The newest values by key, at most `REMEMBERED`."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[str, Value] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def pop(self, key: str, default: Value) -> Value:
+        """The value of `key`, forgotten with this; else `default`."""
+        return self._values.pop(key, default)
+
+    def keep(self, key: str, value: Value) -> None:
+        """Remember `value`, and forget the oldest if there are too many."""
+        self._values[key] = value
+        if len(self._values) > REMEMBERED:
+            self._values.popitem(last=False)
+
+
+def _key(request: ChatCompletionRequest) -> str:
+    """The same for the same messages to the same model, and short."""
+    facts = [request.model, *(m.model_dump_json() for m in request.messages)]
+    return hashlib.blake2b("\0".join(facts).encode("utf-8")).hexdigest()

@@ -83,13 +83,15 @@ class _Filler:
             if union in schema:
                 rest = {name: schema[name] for name in schema if name != union}
                 options = sorted(schema[union], key=lambda o: o == {"type": "null"})
-                wholes = ({"allOf": [option, rest]} for option in options)
-                return self._fitting(self._made(wholes), schema)
+                return self._one_of([[option, rest] for option in options], schema)
+        if "if" in schema:
+            rest = {n: schema[n] for n in schema if n not in ("if", "then", "else")}
+            then, other = schema.get("then", True), schema.get("else", True)
+            return self._one_of([[schema["if"], then, rest], [other, rest]], schema)
         kind = schema.get("type", _kind(schema))
         if isinstance(kind, list):
             kinds = sorted(kind, key=lambda k: k == "null")
-            typed = ({**schema, "type": one} for one in kinds)
-            return self._fitting(self._made(typed), schema)
+            return self._one_of([[{**schema, "type": one}] for one in kinds], schema)
         return self._typed(kind, schema)
 
     def _typed(self, kind: str, schema: dict[str, Any]) -> Any:
@@ -112,6 +114,10 @@ class _Filler:
             case "null":
                 return None
         raise UnsupportedSchemaError("A schema has a type that JSON has not.")
+
+    def _one_of(self, options: list[list[Schema]], schema: dict[str, Any]) -> Any:
+        """A value of the first option, each all of some schemas, that works out."""
+        return self._fitting(self._made({"allOf": every} for every in options), schema)
 
     def _fitting(self, values: Iterable[Any], schema: dict[str, Any]) -> Any:
         """The first of `values` that satisfies `schema`."""
@@ -140,9 +146,9 @@ class _Filler:
             part = parts.get(name, True if rest is None else rest)
             if name in required:
                 made[name] = self.fill(part)
-            elif room > 0:
-                for made[name] in self._made([part]):
-                    room -= 1
+            elif room > 0 and (found := list(self._made([part]))):
+                (made[name],) = found
+                room -= 1
         size = schema.get("minProperties", 0)
         if isinstance(rest, dict) and not made:
             size = max(size, min(USUAL_ITEMS, room))  # a mapping looks better filled
@@ -154,14 +160,11 @@ class _Filler:
         """`made`, and further entries until there are `size`, if that works out."""
         names = {"allOf": [{"type": "string"}, schema.get("propertyNames", True)]}
         values = schema.get("additionalProperties", True)
-        tries = size * 4
-        while len(made) < size and tries:
-            tries -= 1
-            match list(self._made([names, values])):
-                case [str(name), value]:
-                    made.setdefault(name, value)
-                case _:
-                    break
+        for _ in range(size * 4):
+            found = list(self._made([names, values])) if len(made) < size else []
+            if len(found) < 2:
+                break
+            made.setdefault(*found)
         return made
 
     def _array(self, schema: Mapping[str, Any]) -> list[Any]:

@@ -83,9 +83,6 @@ class ResilientProvider:
                 return deltas, await anext(deltas)
             except StopAsyncIteration:
                 raise ModelError("The model sent no answer.") from None
-            except BaseException:
-                await close(deltas)
-                raise
 
         upstream, (deltas, first) = await self._first(self.upstreams, call, ask)
         began, healthy = time.monotonic(), None
