@@ -47,6 +47,7 @@ class Call:
         self._deltas = provider.stream(request, context)
         self._first: asyncio.Future[Delta | Usage] | None = None
         self._closed = False
+        self._deadline = context.deadline
 
     async def begin(self, patience: float) -> None:
         """Wait up to `patience` seconds for the first delta.
@@ -58,6 +59,7 @@ class Call:
         await asyncio.wait({self._first}, timeout=patience)
         if self._first.done():
             self._first.result()
+        self._deadline = self.context.stream_deadline or self._deadline
 
     async def collect(self) -> ChatCompletion:
         """The whole answer. Raises an AIError."""
@@ -112,8 +114,8 @@ class Call:
 
     async def _next(self) -> Delta | Usage:
         left = None
-        if self.context.deadline is not None:
-            left = max(0.0, self.context.deadline - time.monotonic())
+        if self._deadline is not None:
+            left = max(0.0, self._deadline - time.monotonic())
         try:
             async with asyncio.timeout(left):
                 item = await anext(self._deltas)

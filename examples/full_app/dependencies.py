@@ -67,9 +67,11 @@ async def get_call_context(
     """
     headers = connection.headers
     patience = _patience(headers.get("x-stainless-read-timeout", ""))
+    now, longest = time.monotonic(), settings.request_timeout_seconds
     return CallContext(
         connection.state["request_id"],
-        deadline=time.monotonic() + min(patience, settings.request_timeout_seconds),
+        deadline=now + min(patience, longest),
+        stream_deadline=now + longest,
         traceparent=headers.get("traceparent"),
         retry_count=_retry_count(headers.get("x-stainless-retry-count", "")),
     )

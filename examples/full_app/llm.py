@@ -121,15 +121,10 @@ class ChatService:
                 found.setdefault(model.id, model)
         return list(found.values())
 
-    def context(
-        self, request_id: str, *, timeout: float, traceparent: str | None = None
-    ) -> CallContext:
-        """The facts of a call that begins now and may take `timeout` seconds."""
-        return CallContext(request_id, time.monotonic() + timeout, traceparent)
-
 
 def _seconds_left(context: CallContext) -> float:
     """How long a call may hold what it reserved; without a deadline, an hour."""
-    if context.deadline is None:
+    ends = context.stream_deadline or context.deadline
+    if ends is None:
         return 3600.0
-    return max(0.0, context.deadline - time.monotonic()) + GRACE_SECONDS
+    return max(0.0, ends - time.monotonic()) + GRACE_SECONDS

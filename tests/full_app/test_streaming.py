@@ -119,6 +119,23 @@ def test_a_failure_after_the_first_byte_is_one_error_event_and_no_done(
     assert "secret" not in answer.text
 
 
+def test_a_stream_may_last_longer_than_its_reader_waits_for_a_byte(
+    http: httpx2.Client, provider: Scripted
+) -> None:
+    provider.silent = True
+    pings, lines = 0, []
+    patience = {"x-stainless-read-timeout": "0.5"}
+    with http.stream("POST", PATH, json=STREAM, headers=patience) as answer:
+        for line in answer.iter_lines():
+            lines.append(line)
+            pings += line == ": ping"
+            if pings == 5:  # one every 0.2 s: twice the patience is over
+                provider.silent = False
+
+    assert pings >= 5
+    assert "data: [DONE]" in lines
+
+
 def test_the_official_client_raises_on_an_error_in_a_stream(
     http: httpx2.Client, provider: Scripted
 ) -> None:

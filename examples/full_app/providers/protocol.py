@@ -32,11 +32,14 @@ class CallContext:
     """Facts of one call that travel to the provider, and the trail back.
 
     `deadline` is a time on `time.monotonic()`'s clock, in seconds; None: no deadline.
+    A stream that has begun has until `stream_deadline`: its reader's patience starts
+    anew with every byte.
     `retry_count` is how often the client's library has tried before.
     """
 
     request_id: str
     deadline: float | None = None
+    stream_deadline: float | None = None
     traceparent: str | None = None
     retry_count: int = 0
     trail: Trail = field(default_factory=Trail, compare=False)
