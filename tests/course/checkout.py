@@ -144,7 +144,8 @@ def claim_installed(folder: Path) -> None:
         note.mkdir(parents=True)
         text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         (note / "METADATA").write_text(text, encoding="utf-8")
-    stub = "def main(words):\n    print('pytest got', *words)\n    return 0\n"
+    stub = "def main(words):\n    print('pytest got', *words)\n"
+    stub += "    return 3 if 'fail' in words else 0\n"
     (folder / "pytest.py").write_text(stub, encoding="utf-8")
 
 

@@ -40,6 +40,18 @@ def test_the_second_start_uses_what_is_there(checkout: Checkout) -> None:
     assert checkout.state.read_bytes() == state
 
 
+def test_words_after_test_are_pytests_and_so_is_the_exit_status(
+    checkout: Checkout,
+) -> None:
+    failed = checkout.course("test", "-k", "fail", "fail")
+    whole = checkout.course("test")
+
+    assert failed.status == 3
+    assert failed.output.endswith("pytest got -k fail fail\n")
+    assert whole.status == 0
+    assert "pytest got -n auto" in whole.output
+
+
 def test_the_tests_group_holds_what_run_needs(checkout: Checkout) -> None:
     assert checkout.course(*VERSION).passed()
 

@@ -351,7 +351,7 @@ def test_a_fault_of_the_wire_is_told_to_who_writes_it() -> None:
         "fault-429",
         "fault-nonsense",
         "fault-reset-after-",
-        "fault-silent-\u0665",
+        "fault-reset-after-\u0665",
     ],
 )
 def test_no_other_model_breaks_the_wire(model: str) -> None:

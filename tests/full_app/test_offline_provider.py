@@ -305,11 +305,13 @@ async def test_calls_too_are_cut_at_the_limit(limit: int) -> None:
     pieces = [p for d in deltas if isinstance(d, Delta) for p in d.tool_calls]
     whole = await run(request(**asked.model_dump(exclude={"max_tokens"})))
     names = {p.function.name for p in pieces if p.function.name}
+    named = {p.index for p in pieces if p.function.name}
     said = "".join(map(text_of, pieces))
 
     assert isinstance(usage, Usage)
     assert usage.completion_tokens == EstimateTokenizer().count(said) <= limit
     assert names <= {"get_weather", "read_news"}
+    assert named == {p.index for p in pieces}
     assert isinstance(last, Delta)
     full = "".join(
         text_of(p) for d in whole if isinstance(d, Delta) for p in d.tool_calls

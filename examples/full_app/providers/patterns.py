@@ -42,7 +42,7 @@ def samples(pattern: str, dice: random.Random, steps: Steps) -> Iterator[str]:
     They match but for an anchor out of place. Raises as `matches` does.
     """
     node = parse(pattern)
-    for extra in (2, 2, 4, 8, 16, 40, 100, 300, 0):
+    for extra in (2, 2, 4, 4, 8, 8, 16, 16, 40, 100, 300, 0):
         made: list[str] = []
         _say(node, dice, extra, made, steps)
         if len(made) <= MAX_TEXT:
@@ -53,10 +53,9 @@ def _ends(
     node: Node, text: str, starts: frozenset[int], steps: Steps
 ) -> frozenset[int]:
     """Where a node that begins at one of `starts` can end."""
-    steps.take(1 + len(starts))
     match node:
         case Chars(ranges):
-            steps.take(len(starts) * len(ranges))
+            steps.take(1 + len(starts) * len(ranges))
             there = (at for at in starts if at < len(text))
             return frozenset(at + 1 for at in there if text[at] in node)
         case Edge(end):
