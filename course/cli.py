@@ -6,7 +6,7 @@ import os
 import sys
 
 from course import environment, manifest
-from course.groups import APP
+from course.groups import APP, GROUPS
 from course.installers import NO_SPACE
 from course.places import ROOT, VENV, CourseError, complain
 
@@ -64,6 +64,9 @@ def dispatch(arguments: list[str]) -> int:
     match options.command:
         case "run":
             return _run(options, arguments)
+        case "setup":
+            for group in options.group:
+                environment.ensure(group, arguments)
         case "list":
             return manifest.show()
         case "doctor":
@@ -105,6 +108,8 @@ def parser() -> argparse.ArgumentParser:
         "--port", type=_port, default=DEFAULT_PORT, help="taken: the next free one"
     )
     commands.add_parser("test", help="run the tests; further words go to pytest")
+    setup = commands.add_parser("setup", help="install package groups, start nothing")
+    setup.add_argument("group", nargs="+", choices=GROUPS)
     commands.add_parser("list", help="the sections, with minutes and objectives")
     commands.add_parser("doctor", help="what this machine lacks, and how to mend it")
     commands.add_parser("lock", help="renew the pinned versions (needs uv)")

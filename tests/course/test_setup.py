@@ -229,3 +229,12 @@ def test_the_commands_before_the_set_up_need_no_packages(checkout: Checkout) -> 
         assert done.status == 0, done
     assert not checkout.venv.exists()
     assert BARE.exists()
+
+
+def test_setup_installs_the_groups_that_are_named_and_starts_nothing(
+    checkout: Checkout,
+) -> None:
+    done = checkout.course("setup", "app", "test")
+
+    assert done.passed(), done
+    assert checkout.uv_calls() == ["venv", "app.txt", "test.txt"]
