@@ -25,6 +25,7 @@ from examples.full_app.egress_rules import (
     is_loopback,
     is_public,
 )
+from examples.full_app.tls import trusted
 
 __all__ = [
     "EgressPolicy",
@@ -145,7 +146,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     def __init__(self, policy: EgressPolicy, backend: GuardedBackend) -> None:
         self._policy = policy
         self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=httpx2.create_ssl_context(trust_env=False),
+            ssl_context=trusted(),
             max_connections=100,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,

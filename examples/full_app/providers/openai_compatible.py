@@ -27,6 +27,7 @@ from examples.full_app.providers.upstream_errors import (
 from examples.full_app.schemas.answers import ChatCompletionChunk
 from examples.full_app.schemas.catalogue import EmbeddingResponse, Model, ModelList
 from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.tls import trusted
 from examples.s2_models import Usage
 
 CONNECT_SECONDS = 5.0
@@ -118,6 +119,7 @@ async def open_upstream(
         headers=headers,
         transport=httpx2.AsyncHTTPTransport(
             limits=httpx2.Limits(max_connections=MAX_CONNECTIONS),
+            verify=trusted(),
             retries=0,  # whoever counts the calls must see each
             trust_env=False,
         ),
