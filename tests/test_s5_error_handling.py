@@ -58,7 +58,7 @@ def complain(_: str) -> str:
 
 
 class Wide(BaseModel):
-    """Accepts so much that one body can hold 100,000 errors."""
+    """Accepts so much that one body can hold 50,000 errors."""
 
     model_config = {"extra": "forbid"}
     numbers: list[int] = []
@@ -538,7 +538,7 @@ HOSTILE: dict[str, str | bytes] = {
     "a 10 MB field": f'{{"text": "{MARK * 1_700_000}"}}',
     "a 10 MB unknown field": f'{{"text": "x", "more": "{MARK * 1_700_000}"}}',
     "a 10 MB key": f'{{"text": "x", "{"k" * 10_000_000}": "{MARK}"}}',
-    "100,000 unknown fields": json.dumps(dict.fromkeys(map(str, range(100_000)), MARK)),
+    "20,000 unknown fields": json.dumps(dict.fromkeys(map(str, range(20_000)), MARK)),
     "not an object": f'["{MARK}"]',
     "cut off": f'{{"text": "{MARK}',
     "nothing": "",
@@ -604,13 +604,13 @@ def test_a_wrong_field_is_named_with_type_and_message(section: TestClient) -> No
     }
 
 
-def test_of_100_000_errors_20_are_told_and_all_are_counted(client: TestClient) -> None:
-    answer = client.post("/wide", json={"numbers": ["x"] * 100_000})
+def test_of_50_000_errors_20_are_told_and_all_are_counted(client: TestClient) -> None:
+    answer = client.post("/wide", json={"numbers": ["x"] * 50_000})
     details = told(answer, 422, "validation_error").details
     assert details is not None
     assert len(details["errors"]) == 20
     assert details["errors"][3]["loc"] == ["body", "numbers", 3]
-    assert details["error_count"] == 100_000
+    assert details["error_count"] == 50_000
 
 
 def test_the_callers_own_keys_are_cut(client: TestClient) -> None:

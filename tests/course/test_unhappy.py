@@ -161,6 +161,7 @@ def with_pip(packages: Path) -> None:
         archive.extractall(packages)
 
 
+@pytest.mark.deep
 def test_without_uv_pip_installs_and_an_index_out_of_reach_changes_nothing(
     checkout: Checkout,
 ) -> None:
