@@ -41,7 +41,7 @@ def running_redis(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"
             wait_until(lambda: _answers(client), what="Redis")
         yield f"redis://127.0.0.1:{port}", server
     finally:
-        server.terminate()
+        server.kill()  # nothing in it is kept, and one that hangs would not hear more
         server.wait(10)
 
 

@@ -24,6 +24,7 @@ def settings(**given: object) -> Settings:
         "api_keys": KEYS,
         "offline_pace": 0,
         "allow_loopback_webhooks": True,
+        "redis_timeout_seconds": 5,  # a busy machine is no outage
     }
     return Settings.model_validate({**defaults, **given})
 
