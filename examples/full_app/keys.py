@@ -1,10 +1,13 @@
 """API keys as they are configured: short forms, or a list with scopes and budgets.
 
-Only digests are kept: no setting, log or error holds a key.
+Only digests are kept: no setting, log or error holds a key. Keys are visible ASCII:
+RFC 6750 (section 2.1) knows no other, and RFC 9110 (section 5.5) gives other bytes of
+a header no meaning, so each client would send them in an encoding of its own.
 """
 
 import hashlib
 import json
+import re
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
@@ -18,6 +21,13 @@ from pydantic import (
 )
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def digest_of(key: str) -> str:
+    """What is kept of a key. Raises ValueError for one that no header could carry."""
+    if not re.fullmatch("[!-~]+", key):
+        raise ValueError("a key must be visible ASCII characters, without spaces")
+    return hashlib.sha256(key.encode("ascii")).hexdigest()
 
 
 def parse_keys(value: object) -> object:
@@ -39,8 +49,7 @@ def parse_keys(value: object) -> object:
         if name.endswith(":sha256"):
             keys[name.removesuffix(":sha256")] = secret.lower()
         else:
-            digest = hashlib.sha256(secret.encode("utf-8")).hexdigest()
-            keys[name or f"key{position}"] = digest
+            keys[name or f"key{position}"] = digest_of(secret)
     return keys
 
 
@@ -69,6 +78,8 @@ class KeyEntry(Grant):
         """Two could differ, and without any nobody could use the key."""
         if (self.key is None) == (self.sha256 is None):
             raise ValueError("give `key` or `sha256`")
+        if self.key is not None:
+            digest_of(self.key.get_secret_value())
         return self
 
     @property
@@ -76,7 +87,7 @@ class KeyEntry(Grant):
         """What is kept of the key."""
         if self.key is None:
             return self.sha256 or ""
-        return hashlib.sha256(self.key.get_secret_value().encode("utf-8")).hexdigest()
+        return digest_of(self.key.get_secret_value())
 
 
 KEY_LIST = TypeAdapter(list[KeyEntry], config=ConfigDict(hide_input_in_errors=True))

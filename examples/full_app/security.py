@@ -65,7 +65,7 @@ class Authenticator:
         if not self._names:
             return self._local(headers, peer)
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        token = token.strip()
+        token = token.strip(" \t")  # what else looks like a space here is a byte of it
         if scheme.lower() != "bearer" or not 0 < len(token) <= MAX_KEY_LENGTH:
             raise InvalidAPIKeyError("Send an API key: `Authorization: Bearer <key>`.")
         digest = hashlib.sha256(token.encode("latin-1")).hexdigest()

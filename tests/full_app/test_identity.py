@@ -71,9 +71,10 @@ def test_the_public_paths_answer_without_a_key(stranger: TestClient) -> None:
         b"Bearer " + KEY.encode() + b"x",
         b"Bearer " + b"x" * 10_000,
         b"Bearer \xff\xfe",
+        "Bearer schlüssel".encode(),
     ],
 )
-def test_a_request_without_a_good_key_is_401_and_says_how(
+def test_13_a_request_without_a_good_key_is_401_and_says_how(
     base_url: str, header: bytes | None
 ) -> None:
     headers = [] if header is None else [(b"Authorization", header)]
@@ -101,6 +102,27 @@ def test_a_digest_can_be_configured_in_place_of_a_key() -> None:
         answer = client.get("/v1/models", headers={"Authorization": "Bearer secret"})
 
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "sk-à", "sk 1", "sk\x7f", "日本"])
+@pytest.mark.parametrize("form", ["{}", "ops:{}", '[{{"name": "ops", "key": "{}"}}]'])
+def test_a_key_that_clients_would_encode_differently_is_refused_at_start(
+    key: str, form: str
+) -> None:
+    with pytest.raises(ValueError, match="visible ASCII") as caught:
+        settings(api_keys=form.format(key))
+
+    assert key not in str(caught.value)
+
+
+def test_bytes_around_a_key_that_are_no_spaces_are_part_of_it(base_url: str) -> None:
+    """Read as latin-1 they would look like spaces, and a strip() would drop them."""
+    for around, status in ((b"", 200), (b"\xa0", 401), (b"\x85", 401)):
+        header = b"Bearer " + KEY.encode() + around
+        answer = httpx2.get(
+            f"{base_url}/v1/models", headers=[(b"Authorization", header)]
+        )
+        assert answer.status_code == status
 
 
 def test_without_keys_only_this_machine_is_served() -> None:

@@ -62,7 +62,7 @@ def test_another_content_type_is_415(http: httpx2.Client, kind: str) -> None:
     )
 
 
-def test_a_compressed_body_is_415(http: httpx2.Client) -> None:
+def test_50_a_compressed_body_is_415(http: httpx2.Client) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     answer = http.post("/v1/chat/completions", content=TEXT, headers=headers)
 
@@ -101,7 +101,7 @@ def test_brackets_and_digits_inside_strings_are_only_text(http: httpx2.Client) -
         ({"n": 0}, "n"),
     ],
 )
-def test_a_mistake_is_a_400_that_names_its_place(
+def test_05_a_mistake_is_a_400_that_names_its_place(
     http: httpx2.Client, change: dict[str, object], param: str
 ) -> None:
     body = {key: item for key, item in {**PLAIN, **change}.items() if item is not None}
@@ -152,7 +152,7 @@ def test_null_means_not_given(http: httpx2.Client) -> None:
     assert http.post("/v1/chat/completions", json=body).status_code == 200
 
 
-def test_two_token_limits_that_differ_are_refused_and_equal_ones_are_not(
+def test_15_two_token_limits_that_differ_are_refused_and_equal_ones_are_not(
     http: httpx2.Client,
 ) -> None:
     same = {**PLAIN, "max_tokens": 5, "max_completion_tokens": 5}
@@ -161,3 +161,28 @@ def test_two_token_limits_that_differ_are_refused_and_equal_ones_are_not(
     assert http.post("/v1/chat/completions", json=same).status_code == 200
     refused = http.post("/v1/chat/completions", json=differ)
     assert refused.json()["error"]["param"] == "max_tokens"
+
+
+SMALL_MISTAKES = {f"k{number}": 1 for number in range(50_000)}
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("/v1/chat/completions", {**PLAIN, **SMALL_MISTAKES}),
+        ("/v1/chat/completions", {**PLAIN, "metadata": SMALL_MISTAKES}),
+        ("/v1/embeddings", SMALL_MISTAKES),
+        ("/v1/jobs", {"requests": [SMALL_MISTAKES]}),
+        ("/v1/webhooks", SMALL_MISTAKES),
+    ],
+    ids=["chat", "deep in chat", "embeddings", "jobs", "webhooks"],
+)
+def test_tens_of_thousands_of_mistakes_are_counted_and_not_described(
+    http: httpx2.Client, route: str, body: dict[str, object]
+) -> None:
+    answer = http.post(route, json=body).json()
+
+    assert answer["code"] == "validation_error"
+    assert answer["details"]["error_count"] >= 50_000
+    (told,) = answer["details"]["errors"]
+    assert told["type"] == "too_many_errors"

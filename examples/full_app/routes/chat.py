@@ -22,6 +22,7 @@ from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.settings import Settings
 from examples.full_app.streams import EventStream, until_disconnect
+from examples.full_app.validation import Bounded
 
 router = APIRouter(prefix="/v1", tags=["chat"], route_class=JSONRoute)
 
@@ -59,7 +60,7 @@ EXAMPLES = {
     responses={200: STREAM_DOCUMENT, **errors(*BODY, *MODEL)},
 )
 async def create_chat_completion(
-    body: Annotated[ChatCompletionRequest, Body(openapi_examples=EXAMPLES)],
+    body: Annotated[ChatCompletionRequest, Bounded, Body(openapi_examples=EXAMPLES)],
     request: Request,
     service: ChatServiceDep,
     identity: IdentityDep,

@@ -24,6 +24,7 @@ from examples.full_app.schemas.catalogue import (
     EmbeddingUsage,
 )
 from examples.full_app.streams import until_disconnect
+from examples.full_app.validation import Bounded
 
 router = APIRouter(prefix="/v1", tags=["embeddings"], route_class=JSONRoute)
 
@@ -51,7 +52,7 @@ EXAMPLES = {
     responses=errors(*BODY, *MODEL),
 )
 async def create_embeddings(
-    body: Annotated[EmbeddingRequest, Body(openapi_examples=EXAMPLES)],
+    body: Annotated[EmbeddingRequest, Bounded, Body(openapi_examples=EXAMPLES)],
     request: Request,
     service: ChatServiceDep,
     identity: IdentityDep,

@@ -10,6 +10,7 @@ from examples.full_app.json_body import JSONRoute
 from examples.full_app.limits import management_limit
 from examples.full_app.routes.documents import BODY, errors
 from examples.full_app.schemas.jobs import Job, JobList, JobRequest
+from examples.full_app.validation import Bounded
 
 router = APIRouter(
     prefix="/v1/jobs",
@@ -43,7 +44,7 @@ EXAMPLES = {
     responses=errors(*BODY),
 )
 async def create_job(
-    body: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
+    body: Annotated[JobRequest, Bounded, Body(openapi_examples=EXAMPLES)],
     jobs: JobServiceDep,
     identity: IdentityDep,
     response: Response,

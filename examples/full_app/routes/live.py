@@ -32,7 +32,7 @@ from examples.full_app.providers.protocol import CallContext
 from examples.full_app.schemas.base import Wire
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.settings import Settings
-from examples.full_app.validation import from_validation_error
+from examples.full_app.validation import Bounded, from_validation_error
 from examples.s5_error_handling import AIError
 
 DELTA = '{"type":"chat.delta"'
@@ -54,7 +54,7 @@ class ChatCancel(Wire):
 
 
 ClientEvent = TypeAdapter[ChatCreate | ChatCancel](
-    Annotated[ChatCreate | ChatCancel, Field(discriminator="type")]
+    Annotated[ChatCreate | ChatCancel, Field(discriminator="type"), Bounded]
 )
 
 

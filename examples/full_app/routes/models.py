@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from examples.full_app.dependencies import ChatServiceDep
-from examples.full_app.errors import ModelNotFoundError
+from examples.full_app.providers.offline_models import model_not_found
 from examples.full_app.routes.documents import errors
 from examples.full_app.schemas.catalogue import Model, ModelList
 
@@ -22,4 +22,4 @@ async def read_model(model: str, service: ChatServiceDep) -> Model:
     for known in await service.models():
         if known.id == model:
             return known
-    raise ModelNotFoundError("The model does not exist; GET /v1/models lists them.")
+    raise model_not_found(model)

@@ -14,6 +14,7 @@ from examples.full_app.json_body import JSONRoute
 from examples.full_app.limits import management_limit
 from examples.full_app.routes.documents import BODY, errors
 from examples.full_app.schemas.base import Answer, Wire
+from examples.full_app.validation import Bounded
 from examples.full_app.webhooks import (
     DeadLetter,
     DeliveryAttempt,
@@ -70,7 +71,9 @@ class DeadLetterList(Answer):
     "", status_code=201, summary="Register an endpoint", responses=errors(*BODY, 409)
 )
 async def create_endpoint(
-    body: EndpointRequest, jobs: JobServiceDep, identity: IdentityDep
+    body: Annotated[EndpointRequest, Bounded],
+    jobs: JobServiceDep,
+    identity: IdentityDep,
 ) -> WebhookEndpoint:
     """The answer carries the signing secret, this once."""
     return await jobs.webhooks.create(
