@@ -12,6 +12,7 @@ from course.places import ROOT, VENV, CourseError, complain
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+LAB_PORT = 8888
 HIGHEST_PORT = 2**16 - 1
 NOT_WRITABLE = (
     "Cannot write in {root} ({reason}).\n"
@@ -64,6 +65,8 @@ def dispatch(arguments: list[str]) -> int:
     match options.command:
         case "run":
             return _run(options, arguments)
+        case "notebook":
+            return _notebook(options, arguments)
         case "setup":
             for group in options.group:
                 environment.ensure(group, arguments)
@@ -88,6 +91,20 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     return serve.run(section, options.host, options.port)
 
 
+def _notebook(options: argparse.Namespace, arguments: list[str]) -> int:
+    chosen = [manifest.find(options.section)] if options.section else []
+    environment.ensure("notebooks", arguments)
+    from course.notebook import files, lab, refresh
+
+    paths = [files.path_of(section) for section in chosen or manifest.sections()]
+    if options.refresh:
+        return refresh.refresh(paths)
+    if options.compare:
+        return refresh.compare(paths)
+    only = paths[0] if chosen else None
+    return lab.start(only, options.port, browser=not options.no_browser)
+
+
 def _test(arguments: list[str]) -> int:
     environment.ensure("test", arguments)
     from course import testing
@@ -106,6 +123,21 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--host", default=DEFAULT_HOST, help="address to listen on")
     run.add_argument(
         "--port", type=_port, default=DEFAULT_PORT, help="taken: the next free one"
+    )
+    notebook = commands.add_parser("notebook", help="JupyterLab with the notebooks")
+    notebook.add_argument("section", nargs="?", help="open this one: s2, s2_models, 2")
+    notebook.add_argument(
+        "--port", type=_port, default=LAB_PORT, help="taken: the next free one"
+    )
+    notebook.add_argument(
+        "--no-browser", action="store_true", help="print the address, open nothing"
+    )
+    work = notebook.add_mutually_exclusive_group()
+    work.add_argument(
+        "--refresh", action="store_true", help="run them anew and save their outputs"
+    )
+    work.add_argument(
+        "--compare", action="store_true", help="run them anew; do they say the same?"
     )
     commands.add_parser("test", help="run the tests; further words go to pytest")
     setup = commands.add_parser("setup", help="install package groups, start nothing")

@@ -35,7 +35,7 @@ def find(word: str) -> Section:
     """The section called `word`: its id, stem, or number. Raises CourseError."""
     known = sections()
     for number, section in enumerate(known, 1):
-        if word.lower() in {section.id, section.stem, str(number)}:
+        if word.lower() in {section.id, section.stem, str(number), f"s{number}"}:
             return section
     names = ", ".join(section.id for section in known)
     raise CourseError(f"There is no section {word!r}. There are: {names}.")

@@ -1,0 +1,90 @@
+"""Answers, data and verdicts as text that fits a slide."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from course.notebook.display import Shown, fenced
+
+WIDEST = 72
+
+
+def data(value: Any) -> Shown:
+    """`value` as indented JSON."""
+    text = _json(value)
+    return Shown(text, fenced(text, "json"))
+
+
+def wire(answer: Any, *headers: str) -> Shown:
+    """An HTTP answer: its status, those of `headers` that it has, its body.
+
+    `answer` is an httpx2 response.
+    """
+    lines = [f"HTTP {answer.status_code} {answer.reason_phrase}".rstrip()]
+    lines += [
+        f"{name}: {answer.headers[name]}" for name in headers if name in answer.headers
+    ]
+    if answer.content:
+        lines += ["", _body(answer)]
+    text = "\n".join(lines)
+    return Shown(text, fenced(text, "http"))
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> Shown:
+    """Rows of equal keys as a table; the keys are its head."""
+    listed = [{key: _cell(value) for key, value in row.items()} for row in rows]
+    head = list(listed[0]) if listed else []
+    widths = {key: max(len(key), *(len(row[key]) for row in listed)) for key in head}
+    lines = [[key.ljust(widths[key]) for key in head]]
+    lines += [[row[key].ljust(widths[key]) for key in head] for row in listed]
+    text = "\n".join("  ".join(line).rstrip() for line in lines)
+    marked = [
+        head,
+        ["---"] * len(head),
+        *([row[key] for key in head] for row in listed),
+    ]
+    escaped = (" | ".join(it.replace("|", "\\|") for it in line) for line in marked)
+    return Shown(text, "\n".join(f"| {line} |" for line in escaped))
+
+
+def judge(model: type[BaseModel], candidates: Mapping[str, Any]) -> Shown:
+    """What `model` says of each candidate: accepted, or the first reason why not."""
+    return table(
+        {"sent": label, "verdict": verdict(model, candidate)}
+        for label, candidate in candidates.items()
+    )
+
+
+def verdict(model: type[BaseModel], candidate: Any) -> str:
+    """`accepted`, or `field: reason` of the first error."""
+    try:
+        model.model_validate(candidate)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join(str(part) for part in first["loc"])
+        return f"{path}: {first['msg']}" if path else first["msg"]
+    return "accepted"
+
+
+def _body(answer: Any) -> str:
+    if "json" in answer.headers.get("content-type", ""):
+        return _json(answer.json())
+    text: str = answer.text
+    return text
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    short = json.dumps(value, ensure_ascii=False)
+    if len(short) <= WIDEST:
+        return short
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
