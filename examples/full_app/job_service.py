@@ -9,7 +9,7 @@ from examples.full_app.webhooks import WebhookEvent, WebhookStore
 from examples.s3_patterns import JobStatus
 
 EVENTS = {
-    JobStatus.SUCCEEDED: "job.completed",
+    JobStatus.SUCCEEDED: "job.succeeded",
     JobStatus.FAILED: "job.failed",
     JobStatus.CANCELLED: "job.cancelled",
 }

@@ -7,7 +7,7 @@ NaN, lone surrogates and 5,000 levels of nesting through to where they become a 
 import itertools
 import json
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -141,6 +141,12 @@ class JSONRoute(APIRoute):
         async def handler(request: Request) -> Response:
             strict = JSONRequest(request.scope, request.receive)
             await strict.load(request.state.settings.max_body_bytes)
-            return await inner(strict)
+            return await self.respond(strict, inner)
 
         return handler
+
+    async def respond(
+        self, request: JSONRequest, answer: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        """`answer` to the parsed request; subclasses do more around it."""
+        return await answer(request)

@@ -66,6 +66,9 @@ class Settings(s4.Settings):
     request_timeout_seconds: float = Field(default=120, gt=0)
     heartbeat_seconds: float = Field(default=10, gt=0)
     drain_seconds: float = Field(default=10, ge=0)
+    idempotency_seconds: float = Field(
+        default=24 * 3600, gt=0, description="How long answers to a key are replayed."
+    )
 
     log_json: bool = Field(
         default=False, description="Log one line of JSON a request, to standard error."

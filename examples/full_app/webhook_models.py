@@ -116,7 +116,7 @@ class WebhookEvent(Answer):
     id: str = Field(examples=["evt_0123456789abcdef0123456789abcdef"])
     object: Literal["event"] = "event"
     created_at: int
-    type: str = Field(examples=["job.completed"])
+    type: str = Field(examples=["job.succeeded"])
     data: dict[str, Any] = Field(examples=[{"id": "job_0123456789abcdef"}])
 
 

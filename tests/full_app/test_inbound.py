@@ -111,7 +111,7 @@ def fake_client(fake_service: Service) -> Iterator[TestClient]:
 
 def message(number: str = "1", **data: Any) -> tuple[bytes, str]:
     """A body and the id it has; ids are new in every test."""
-    news = event("job.completed", {"id": f"job_{number}", **data})
+    news = event("job.succeeded", {"id": f"job_{number}", **data})
     return news.model_dump_json().encode(), news.id
 
 
@@ -402,7 +402,7 @@ async def test_what_we_send_over_a_real_connection_is_what_we_receive(
         async with guarded_client(policy) as client:
             sender = WebhookSender(store, client)
             endpoint = await store.create_ephemeral("me", f"{url}/hooks", secret=OLD)
-            news = event("job.completed", {"id": "jöb"})
+            news = event("job.succeeded", {"id": "jöb"})
             [target] = await store.publish("me", news, also=[endpoint.id])
             for attempt in (1, 2):
                 assert await sender.attempt_delivery(target, news.id, attempt) is None

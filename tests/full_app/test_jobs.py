@@ -158,7 +158,7 @@ def test_a_jobs_webhook_is_signed_and_its_result_can_be_read_before(
 
     event = json.loads(content)
     assert seen["status"] == "succeeded"
-    assert (event["object"], event["type"]) == ("event", "job.completed")
+    assert (event["object"], event["type"]) == ("event", "job.succeeded")
     assert event["data"] == {"id": job["id"]}
     assert headers["webhook-id"] == event["id"]
     standardwebhooks.Webhook(secret).verify(content, headers)

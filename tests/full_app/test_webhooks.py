@@ -121,7 +121,7 @@ def sender_to(receiver: Receiver, store: WebhookStore, **options: Any) -> Webhoo
 
 async def prepared(store: WebhookStore) -> tuple[WebhookEndpoint, WebhookEvent]:
     endpoint = await store.create(ME, URL)
-    news = event("job.completed", {"id": "job_1"})
+    news = event("job.succeeded", {"id": "job_1"})
     await store.save_event(news)
     return endpoint, news
 
@@ -263,15 +263,15 @@ async def test_a_disabled_endpoint_is_told_nothing_until_it_is_enabled(
     all_types = await store.create(ME, URL)
     failures = await store.create(ME, URL, event_types=["job.failed"])
     await store.create(OTHER, URL)
-    assert await store.subscribed(ME, "job.completed") == [all_types.id]
+    assert await store.subscribed(ME, "job.succeeded") == [all_types.id]
     assert await store.subscribed(ME, "job.failed") == [failures.id, all_types.id]
     await store.disable(all_types.id, "It answered 410 Gone.")
-    assert list(await store.subscribed(ME, "job.completed")) == []
+    assert list(await store.subscribed(ME, "job.succeeded")) == []
     found = await store.get(ME, all_types.id)
     assert (found.disabled, found.disabled_reason) == (True, "It answered 410 Gone.")
     found = await store.enable(ME, all_types.id)
     assert (found.disabled, found.disabled_reason) == (False, None)
-    assert await store.subscribed(ME, "job.completed") == [all_types.id]
+    assert await store.subscribed(ME, "job.succeeded") == [all_types.id]
 
 
 async def test_a_jobs_callback_is_an_endpoint_that_goes_away_by_itself(
@@ -315,19 +315,19 @@ async def test_secrets_that_cannot_sign_are_refused(
 
 
 async def test_an_event_has_the_shape_that_openai_sends() -> None:
-    news = event("job.completed", {"id": "job_1"})
+    news = event("job.succeeded", {"id": "job_1"})
     shape = json.loads(news.model_dump_json())
     assert list(shape) == ["id", "object", "created_at", "type", "data"]
     assert shape["id"].startswith("evt_")
     assert (shape["object"], shape["data"]) == ("event", {"id": "job_1"})
     assert isinstance(shape["created_at"], int)
-    assert event("job.completed", {"id": "job_1"}).id != news.id
+    assert event("job.succeeded", {"id": "job_1"}).id != news.id
 
 
 async def test_events_are_kept_longer_than_the_longest_retries(
     store: WebhookStore,
 ) -> None:
-    news = event("job.completed", {"id": "jöb"})
+    news = event("job.succeeded", {"id": "jöb"})
     saved = await store.save_event(news)
     assert await store.load_event(news.id) == saved
     assert saved.body == news.model_dump_json().encode()
@@ -343,7 +343,7 @@ async def test_publishing_names_the_endpoints_to_deliver_to(
     listed = await store.create(ME, URL)
     await store.create(ME, URL, event_types=["job.failed"])
     callback = await store.create_ephemeral(ME, URL)
-    news = event("job.completed", {"id": "job_1"})
+    news = event("job.succeeded", {"id": "job_1"})
     targets = await store.publish(ME, news, also=[callback.id, listed.id])
     assert targets == [callback.id, listed.id]
     assert await store.load_event(news.id) is not None
@@ -480,7 +480,7 @@ async def test_a_delivery_is_accepted_by_the_clients_that_verify_webhooks(
     )
     with openai.OpenAI(api_key="none", base_url="http://127.0.0.1:1") as client:
         unwrapped: Any = client.webhooks.unwrap(body, headers, secret=secret)
-        assert (unwrapped.type, unwrapped.id) == ("job.completed", news.id)
+        assert (unwrapped.type, unwrapped.id) == ("job.succeeded", news.id)
         with pytest.raises(openai.InvalidWebhookSignatureError):
             client.webhooks.unwrap(body + b" ", headers, secret=secret)
     verified = standardwebhooks.Webhook(secret).verify(body, headers)

@@ -14,17 +14,24 @@ from examples.full_app.dependencies import (
     IdentityDep,
 )
 from examples.full_app.faulty_wire import break_answer, break_frames
-from examples.full_app.json_body import JSONRoute
+from examples.full_app.idempotency import IdempotentRoute
 from examples.full_app.limits import Lease
 from examples.full_app.providers.faults import WireFault, wire_fault
-from examples.full_app.routes.documents import BODY, MODEL, STREAM_DOCUMENT, errors
+from examples.full_app.routes.documents import (
+    BODY,
+    IDEMPOTENCY_KEY,
+    MODEL,
+    ONCE,
+    STREAM_DOCUMENT,
+    errors,
+)
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.settings import Settings
 from examples.full_app.streams import EventStream, until_disconnect
 from examples.full_app.validation import Bounded
 
-router = APIRouter(prefix="/v1", tags=["chat"], route_class=JSONRoute)
+router = APIRouter(prefix="/v1", tags=["chat"], route_class=IdempotentRoute)
 
 EXAMPLES = {
     "plain": Example(
@@ -57,7 +64,8 @@ EXAMPLES = {
     "/chat/completions",
     summary="Answer a conversation",
     response_model=ChatCompletion,
-    responses={200: STREAM_DOCUMENT, **errors(*BODY, *MODEL)},
+    responses={200: STREAM_DOCUMENT, **errors(*BODY, *MODEL, *ONCE)},
+    openapi_extra=IDEMPOTENCY_KEY,
 )
 async def create_chat_completion(
     body: Annotated[ChatCompletionRequest, Bounded, Body(openapi_examples=EXAMPLES)],

@@ -12,6 +12,7 @@ _ERRORS = {
     409: "The thing is in a state in which this cannot be done.",
     413: "The body is larger than the service reads.",
     415: "The body is not application/json.",
+    422: "The Idempotency-Key was used for a different request.",
     429: "A limit was reached; `Retry-After` says when to come back.",
     500: "A bug; quote the request id.",
     502: "The model behind this service failed.",
@@ -20,6 +21,7 @@ _ERRORS = {
 }
 COMMON = (401, 403, 429, 500)
 BODY = (400, 413, 415)
+ONCE = (409, 422)
 MODEL = (404, 502, 503, 504)
 
 
@@ -41,4 +43,15 @@ STREAM_DOCUMENT: dict[str, Any] = {
             ),
         }
     },
+}
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "Sent again with the same body: the same answer, not worked "
+            "again, with `Idempotent-Replayed: true`. Not for streams.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        }
+    ]
 }

@@ -6,16 +6,16 @@ from fastapi import APIRouter, Body, Depends, Path, Query, Response
 from fastapi.openapi.models import Example
 
 from examples.full_app.dependencies import IdentityDep, JobServiceDep
-from examples.full_app.json_body import JSONRoute
+from examples.full_app.idempotency import IdempotentRoute
 from examples.full_app.limits import management_limit
-from examples.full_app.routes.documents import BODY, errors
+from examples.full_app.routes.documents import BODY, IDEMPOTENCY_KEY, ONCE, errors
 from examples.full_app.schemas.jobs import Job, JobList, JobRequest
 from examples.full_app.validation import Bounded
 
 router = APIRouter(
     prefix="/v1/jobs",
     tags=["jobs"],
-    route_class=JSONRoute,
+    route_class=IdempotentRoute,
     dependencies=[Depends(management_limit)],
 )
 
@@ -41,7 +41,8 @@ EXAMPLES = {
     "",
     status_code=202,
     summary="Start a batch of chat requests",
-    responses=errors(*BODY),
+    responses=errors(*BODY, *ONCE),
+    openapi_extra=IDEMPOTENCY_KEY,
 )
 async def create_job(
     body: Annotated[JobRequest, Bounded, Body(openapi_examples=EXAMPLES)],

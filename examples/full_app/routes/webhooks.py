@@ -42,7 +42,7 @@ class EndpointRequest(Wire):
     event_types: list[EventType] = Field(
         default_factory=list,
         max_length=20,
-        description="Empty: all. `job.completed`, `job.failed`, `job.cancelled`.",
+        description="Empty: all. `job.succeeded`, `job.failed`, `job.cancelled`.",
     )
 
 
