@@ -16,6 +16,8 @@ from tests.servers import wait_until
 
 VERSION = ("test", "--version")
 
+pytestmark = pytest.mark.deep  # sets up, from the start, some thirty times
+
 
 def test_the_first_start_sets_up_and_says_so_in_a_line_each(checkout: Checkout) -> None:
     first = checkout.course(*VERSION)

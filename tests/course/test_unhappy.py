@@ -102,6 +102,7 @@ def test_a_disk_too_full_for_the_complaint_is_said_to_be_full(
     assert done.refused("The disk is full"), done
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("uv", "reason"),
     [
@@ -120,6 +121,7 @@ def test_what_uv_reports_becomes_a_sentence_and_the_next_start_works(
     assert checkout.course(*VERSION).passed()
 
 
+@pytest.mark.deep
 def test_an_update_without_network_keeps_what_was_there(checkout: Checkout) -> None:
     assert checkout.course(*VERSION).passed()
     state = checkout.state.read_bytes()

@@ -1,9 +1,14 @@
 """What is not JSON in the strict sense is a small 4xx, on every route that takes it."""
 
 import json
+from collections.abc import Iterator
 
 import httpx2
 import pytest
+
+from examples.full_app.main import create_app
+from tests.full_app.conftest import settings
+from tests.servers import serve
 
 PLAIN = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 TEXT = json.dumps(PLAIN)
@@ -33,6 +38,13 @@ HOSTILE = {
     "two bodies": TEXT.encode() * 2,
 }
 ROUTES = ("/v1/chat/completions", "/v1/embeddings", "/v1/jobs", "/v1/webhooks")
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    """Embedded only: a body that is refused never gets as far as Redis."""
+    with serve(create_app(settings())) as url:
+        yield url
 
 
 @pytest.mark.parametrize("route", ROUTES)
