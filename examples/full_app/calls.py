@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 
 import anyio
 
+from examples.full_app.draining import ServerShuttingDownError
 from examples.full_app.errors import error_body
 from examples.full_app.frames import DONE, ChunkWriter, collect
 from examples.full_app.providers.protocol import CallContext, Delta, Provider
@@ -48,6 +49,19 @@ class Call:
         self._first: asyncio.Future[Delta | Usage] | None = None
         self._closed = False
         self._deadline = context.deadline
+        self._limit: asyncio.Timeout | None = None
+        self._stopped = False
+        self._ended: Callable[[], None] | None = None
+
+    def on_close(self, ended: Callable[[], None]) -> None:
+        """Have `ended` called when the call is closed."""
+        self._ended = ended
+
+    def stop(self) -> None:
+        """The process shuts down: end as soon as can be, with an error."""
+        self._stopped = True
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def begin(self, patience: float) -> None:
         """Wait up to `patience` seconds for the first delta.
@@ -100,6 +114,8 @@ class Call:
                 if isinstance(self._deltas, AsyncGenerator):
                     await self._deltas.aclose()
             finally:
+                if self._ended is not None:
+                    self._ended()
                 await self._settle(self)
 
     async def _items(self) -> AsyncIterator[Delta | Usage]:
@@ -113,14 +129,20 @@ class Call:
             yield self.usage
 
     async def _next(self) -> Delta | Usage:
+        if self._stopped:
+            raise ServerShuttingDownError
         left = None
         if self._deadline is not None:
             left = max(0.0, self._deadline - time.monotonic())
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(left) as self._limit:
                 item = await anext(self._deltas)
         except TimeoutError:
+            if self._stopped:
+                raise ServerShuttingDownError from None
             raise ModelTimeoutError("The model did not answer in time.") from None
+        finally:
+            self._limit = None
         if isinstance(item, Usage):
             self.usage = item
         else:

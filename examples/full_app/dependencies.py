@@ -4,7 +4,6 @@ Section 4's aliases (`RedisDep`, `RequestContextDep`) are used as they are: the 
 has the same keys. These are the ones full_app adds.
 """
 
-import asyncio
 import re
 import time
 from typing import Annotated, TypedDict
@@ -13,6 +12,7 @@ from fastapi import Depends
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
+from examples.full_app.draining import Draining
 from examples.full_app.job_service import JobService
 from examples.full_app.llm import ChatService
 from examples.full_app.providers.protocol import CallContext
@@ -29,7 +29,7 @@ class AppState(TypedDict):
     chat_service: ChatService
     jobs: JobService
     metrics: Metrics
-    draining: asyncio.Event
+    draining: Draining
 
 
 async def get_app_settings(connection: HTTPConnection) -> Settings:

@@ -131,4 +131,5 @@ class JobRunner:
             await call.close()
 
     def _context(self, request_id: str) -> CallContext:
-        return CallContext(request_id, time.monotonic() + self.timeout + LIMIT_PATIENCE)
+        ends = time.monotonic() + self.timeout + LIMIT_PATIENCE
+        return CallContext(request_id, ends, detached=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import anyio
 
 from examples.full_app.calls import Call
+from examples.full_app.draining import Draining
 from examples.full_app.ledger import Ledger
 from examples.full_app.limits import Lease
 from examples.full_app.money import cost_of
@@ -43,20 +44,25 @@ class ChatService:
         ledger: Ledger,
         tokenizer: Tokenizer,
         metrics: Metrics,
+        draining: Draining | None = None,
     ) -> None:
         self.providers = providers
         self.choose = choose
         self.ledger = ledger
         self.tokenizer = tokenizer
         self.metrics = metrics
+        self.draining = draining or Draining()
 
     async def open(
         self, request: ChatCompletionRequest, context: CallContext, subject: str
     ) -> tuple[Call, Lease]:
         """Admit a call. Raises ContextLengthError, and what `Ledger.reserve` raises.
 
-        The caller closes what it gets.
+        The caller closes what it gets. While the process shuts down only detached calls
+        are admitted; the others end early then, with ServerShuttingDownError.
         """
+        if not context.detached:
+            self.draining.admit()
         prompt_tokens = count_messages(self.tokenizer, request.messages)
         most = prompt_tokens + request.output_limit
         if most > CONTEXT_WINDOW:
@@ -82,7 +88,10 @@ class ChatService:
             await self.ledger.settle(hold, usage.total_tokens, cost)
             self.metrics.count_tokens(request.model, usage)
 
-        return Call(request, context, provider, settle, estimate), hold.lease
+        call = Call(request, context, provider, settle, estimate)
+        if not context.detached:
+            call.on_close(self.draining.watch(call.stop))
+        return call, hold.lease
 
     async def embed(
         self, call: EmbeddingCall, context: CallContext, subject: str
@@ -91,6 +100,7 @@ class ChatService:
 
         Of a call that fails, or whose client leaves, nothing is charged.
         """
+        self.draining.admit()
         reserved = sum(
             self.tokenizer.count(item) if isinstance(item, str) else len(item)
             for item in call.inputs
@@ -104,7 +114,8 @@ class ChatService:
         )
         used = 0
         try:
-            embeddings = await provider.embed(call, context)
+            async with self.draining.limited():
+                embeddings = await provider.embed(call, context)
             used = embeddings.prompt_tokens
         finally:
             with anyio.CancelScope(shield=True):

@@ -9,11 +9,8 @@ Settings are described in `settings.py`.
 import asyncio
 import contextlib
 import logging
-import signal
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from fastapi import FastAPI
@@ -25,6 +22,7 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from examples.full_app.dependencies import AppState
+from examples.full_app.draining import Draining, DrainingMiddleware
 from examples.full_app.errors import NotReadyError, render
 from examples.full_app.providers.protocol import Provider
 from examples.full_app.routes import (
@@ -41,13 +39,13 @@ from examples.full_app.routes import (
 from examples.full_app.security import AuthenticationMiddleware, Authenticator
 from examples.full_app.services import open_services
 from examples.full_app.settings import Settings
+from examples.full_app.shutdown import draining_on_signal
 from examples.full_app.telemetry import Metrics, TelemetryMiddleware, log_as_json
 from examples.full_app.validation import from_validation_error
 from examples.s5_error_handling import setup_error_handlers
 
 log = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CONSOLE = Path(__file__).with_name("console")
 ROUTERS = (
     chat.router,
@@ -82,7 +80,8 @@ def create_app(
             services = await stack.enter_async_context(opened)
             stack.enter_context(draining_on_signal(services.draining))
             if settings.job_worker:
-                await stack.enter_async_context(services.work())
+                beside = until_draining(services.work(), services.draining)
+                await stack.enter_async_context(beside)
             yield services.state()
 
     app = FastAPIOffline(
@@ -99,6 +98,7 @@ def create_app(
         AuthenticationMiddleware,
         authenticator=Authenticator(settings.api_keys, settings.key_grants),
     )
+    app.add_middleware(DrainingMiddleware)
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     document_keys(app)
     setup_error_handlers(app, render=render)
@@ -140,31 +140,27 @@ async def refuse_for_now(request: Request, error: Exception) -> Response:
     return render(refusal, request.state.request_id)
 
 
-@contextlib.contextmanager
-def draining_on_signal(draining: asyncio.Event) -> Iterator[None]:
-    """Set `draining` on SIGTERM or SIGINT, before the server's own handler runs.
+@contextlib.asynccontextmanager
+async def until_draining(
+    work: contextlib.AbstractAsyncContextManager[None], draining: Draining
+) -> AsyncIterator[None]:
+    """Work beside the block; while streams finish, the work already does too."""
+    begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    Off the main thread, where signals cannot be handled, it does nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    async def run() -> None:
+        async with work:
+            begun.set_result(None)
+            await draining.began.wait()
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(draining.set)
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-
-    for number in SIGNALS:
-        signal.signal(number, handle)
+    running = asyncio.create_task(run())
+    await asyncio.wait({running, begun}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        running.result()
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        draining.began.set()
+        await running
 
 
 app = create_app()

@@ -1,13 +1,13 @@
 """Builds the services of one process, for the API (`main.py`) and the worker alike."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
 from examples.full_app.dependencies import AppState
+from examples.full_app.draining import Draining
 from examples.full_app.egress import EgressPolicy, guarded_client
 from examples.full_app.job_queue import Queue, open_queue, work
 from examples.full_app.job_runner import JobRunner
@@ -41,7 +41,7 @@ class Services:
     chat: ChatService
     queue: Queue
     jobs: JobService
-    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    draining: Draining
 
     def state(self) -> AppState:
         """What the lifespan yields to the routes."""
@@ -72,7 +72,10 @@ async def open_services(
         queue = await stack.enter_async_context(open_queue(settings.redis_url))
         policy = EgressPolicy(allow_loopback=settings.loopback_webhooks)
         client = await stack.enter_async_context(guarded_client(policy))
-        chat = await _chat(settings, metrics, redis, provider, stack)
+        draining = Draining(
+            settings.drain_seconds, notice=settings.drain_notice_seconds
+        )
+        chat = await _chat(settings, metrics, redis, provider, draining, stack)
         store, webhooks = JobStore(redis), WebhookStore(redis, policy=policy)
         jobs = JobService(store, queue, webhooks)
         runner = JobRunner(
@@ -80,7 +83,7 @@ async def open_services(
         )
         sender = WebhookSender(webhooks, client)
         queue.handle(runner.run, sender.attempt_delivery)
-        yield Services(settings, metrics, redis, chat, queue, jobs)
+        yield Services(settings, metrics, redis, chat, queue, jobs, draining)
 
 
 async def _chat(
@@ -88,6 +91,7 @@ async def _chat(
     metrics: Metrics,
     redis: Redis,
     provider: Provider | None,
+    draining: Draining,
     stack: contextlib.AsyncExitStack,
 ) -> ChatService:
     tokenizer = EstimateTokenizer()
@@ -111,6 +115,7 @@ async def _chat(
         ledger=_ledger(settings, redis, stack),
         tokenizer=tokenizer,
         metrics=metrics,
+        draining=draining,
     )
 
 

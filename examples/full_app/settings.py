@@ -65,7 +65,16 @@ class Settings(s4.Settings):
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     request_timeout_seconds: float = Field(default=120, gt=0)
     heartbeat_seconds: float = Field(default=10, gt=0)
-    drain_seconds: float = Field(default=10, ge=0)
+    drain_seconds: float = Field(
+        default=10,
+        ge=0,
+        description="After SIGTERM what runs may finish for so long, then it is ended.",
+    )
+    drain_notice_seconds: float = Field(
+        default=0,
+        ge=0,
+        description="Unready at least so long: until load balancers have seen it.",
+    )
     idempotency_seconds: float = Field(
         default=24 * 3600, gt=0, description="How long answers to a key are replayed."
     )

@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -188,31 +187,6 @@ def test_a_worker_without_redis_says_so_and_ends() -> None:
 
     assert worker.returncode == 2
     assert b"set REDIS_URL" in output
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
-def test_sigterm_lets_a_stream_end_and_exits(redis_server: str) -> None:
-    port = free_port()
-    env = {"REDIS_URL": "", "FULL_APP_API_KEYS": KEY}
-    base = f"http://127.0.0.1:{port}"
-    body = {**ASK, "model": "gpt-4o-mini", "stream": True}
-    command = ("-m", "uvicorn", APP, "--port", str(port))
-    with process(*command, "--timeout-graceful-shutdown", "20", env=env) as server:
-        wait_for_http(f"{base}/health/live")
-        with httpx2.stream(
-            "POST",
-            f"{base}/v1/chat/completions",
-            json=body,
-            headers=HEADERS,
-            timeout=20,
-        ) as answer:
-            lines = answer.iter_lines()
-            next(lines)
-            server.send_signal(signal.SIGTERM)
-            rest = list(lines)
-
-        assert rest[-2:] == ["data: [DONE]", ""]
-        server.wait(20)
 
 
 def test_docs_and_page_need_no_other_host(http: httpx2.Client) -> None:

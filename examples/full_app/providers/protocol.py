@@ -35,6 +35,7 @@ class CallContext:
     A stream that has begun has until `stream_deadline`: its reader's patience starts
     anew with every byte.
     `retry_count` is how often the client's library has tried before.
+    `detached`: no connection waits for it (a job's); shutting down is no error of it.
     """
 
     request_id: str
@@ -42,6 +43,7 @@ class CallContext:
     stream_deadline: float | None = None
     traceparent: str | None = None
     retry_count: int = 0
+    detached: bool = False
     trail: Trail = field(default_factory=Trail, compare=False)
 
 

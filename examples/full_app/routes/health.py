@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from redis.exceptions import RedisError
 from starlette.responses import Response
 
+from examples.full_app.draining import Draining
 from examples.full_app.errors import NotReadyError
 from examples.full_app.routes.documents import errors
 from examples.s4_dependency_injection import RedisDep
@@ -35,7 +36,7 @@ async def live() -> Health:
 @router.get("/health/ready", summary="Should it be sent work?", responses=errors(503))
 async def ready(request: Request, redis: RedisDep) -> Health:
     """Ok, or 503 while Redis is away or the service shuts down."""
-    draining: asyncio.Event = request.state.draining
+    draining: Draining = request.state.draining
     if draining.is_set():
         raise NotReadyError("The service is shutting down.")
     try:
