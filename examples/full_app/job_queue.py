@@ -1,7 +1,7 @@
 """The queue: docket hands ids to workers; the records in Redis decide what counts.
 
 docket gives a job to one worker and, when that worker dies, to another after the
-lease (`REDELIVERY`). It pickles what it carries, so it carries ids only. Embedded, it
+lease. It pickles what it carries, so it carries ids only. Embedded, it
 lives in this process (`memory://`); with `REDIS_URL`, any number of workers share it.
 """
 
@@ -11,9 +11,8 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from docket import Docket, ExponentialRetry, Worker
+from docket import ConcurrencyLimit, Docket, ExponentialRetry, Perpetual, Worker
 
-REDELIVERY = timedelta(seconds=30)
 POLL = timedelta(milliseconds=50)
 KEEP = timedelta(hours=1)
 CONCURRENCY = 20
@@ -23,8 +22,9 @@ RETRY = ExponentialRetry(
     attempts=8, minimum_delay=timedelta(seconds=1), maximum_delay=timedelta(minutes=5)
 )
 
-RunJob = Callable[[str], Awaitable[None]]
+RunJob = Callable[[str], Awaitable[bool]]
 Deliver = Callable[[str, str, int], Awaitable[float | None]]
+Sweep = Callable[[], Awaitable[object]]
 
 
 class Queue:
@@ -33,8 +33,34 @@ class Queue:
     def __init__(self, docket: Docket) -> None:
         self.docket = docket
 
-    def handle(self, run_job: RunJob, deliver: Deliver) -> None:
-        """Say what runs a job, and what delivers an event and says when to retry."""
+    def handle(
+        self,
+        run_job: RunJob,
+        deliver: Deliver,
+        sweep: Sweep,
+        *,
+        jobs_per_caller: int,
+        sweep_seconds: float,
+    ) -> None:
+        """Say what runs a job, delivers an event and says when to retry, and sweeps.
+
+        Of one owner's jobs `jobs_per_caller` run at a time, on all workers together.
+        """
+
+        share = ConcurrencyLimit("owner", jobs_per_caller)
+        every = Perpetual(timedelta(seconds=sweep_seconds), automatic=True)
+
+        async def run_owned_job(
+            job_id: str,
+            owner: str,
+            limit: ConcurrencyLimit = share,
+            retry: ExponentialRetry = RETRY,
+        ) -> None:
+            if not await run_job(job_id):
+                retry.after(timedelta(0))
+
+        async def sweep_jobs(perpetual: Perpetual = every) -> None:
+            await sweep()
 
         async def deliver_webhook(
             endpoint_id: str,
@@ -48,12 +74,13 @@ class Queue:
                     endpoint_id, event_id, attempt=attempt + 1, delay=delay
                 )
 
-        self.docket.register(run_job, names=["run_job"])
+        self.docket.register(run_owned_job, names=["run_job"])
+        self.docket.register(sweep_jobs)
         self.docket.register(deliver_webhook)
 
-    async def add_job(self, job_id: str) -> None:
+    async def add_job(self, job_id: str, owner: str) -> None:
         """Have the job run; adding it again while it is there changes nothing."""
-        await self.docket.add("run_job", key=job_id)(job_id)
+        await self.docket.add("run_job", key=job_id)(job_id, owner)
 
     async def cancel_job(self, job_id: str) -> None:
         """Take the job off, or stop it where it runs."""
@@ -81,15 +108,17 @@ async def open_queue(redis_url: str | None) -> AsyncIterator[Queue]:
 
 
 @contextlib.asynccontextmanager
-async def work(queue: Queue, *, drain_seconds: float) -> AsyncIterator[None]:
+async def work(
+    queue: Queue, *, drain_seconds: float, lease: float
+) -> AsyncIterator[None]:
     """Run a worker beside the block; it gets `drain_seconds` to finish afterwards.
 
-    What it does not finish is done again, by another worker, after the lease.
+    What it does not finish is done again, by another worker, after `lease` seconds.
     """
     async with Worker(
         queue.docket,
         concurrency=CONCURRENCY,
-        redelivery_timeout=REDELIVERY,
+        redelivery_timeout=timedelta(seconds=lease),
         minimum_check_interval=POLL,
         scheduling_resolution=POLL,
     ) as worker:

@@ -6,13 +6,18 @@ cancelled, or a newer attempt has taken over.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
-from examples.full_app.errors import error_body
+from redis.exceptions import RedisError
+
+from examples.full_app.draining import Draining
+from examples.full_app.errors import NotReadyError, error_body
 from examples.full_app.jobs import JobStore
 from examples.full_app.llm import ChatService
+from examples.full_app.money import nano_usd
 from examples.full_app.providers.protocol import CallContext
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
@@ -22,7 +27,7 @@ from examples.s5_error_handling import AIError, InternalError, RateLimitExceeded
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 5
+MAX_ATTEMPTS = 5  # in a row without one more item done
 PARALLEL_ITEMS = 8
 LIMIT_PATIENCE = 600.0
 
@@ -34,7 +39,9 @@ class _Stale(Exception):
 class JobRunner:
     """Runs one attempt of a job at a time; several may run side by side.
 
-    `ended` is awaited after a job has ended and can be read (webhooks go there).
+    `ended` is awaited after a job has ended and can be read (webhooks go there). Once
+    `draining` is set no item is begun any more. `lease` is in seconds: three times in
+    it an attempt tells that it lives.
     """
 
     def __init__(
@@ -44,58 +51,86 @@ class JobRunner:
         *,
         timeout: float,
         ended: Callable[[str], Awaitable[None]],
+        draining: Draining,
+        lease: float,
     ) -> None:
         self.store = store
         self.service = service
         self.timeout = timeout
         self.ended = ended
+        self.draining = draining
+        self.lease = lease
 
-    async def run(self, job_id: str) -> None:
-        """Run an attempt to its end. Does nothing when the job has ended."""
+    async def run(self, job_id: str) -> bool:
+        """Run an attempt to its end. Does nothing when the job has ended.
+
+        False: there is more to do, for another worker, now. Raises RedisError: the
+        attempt ends, the job does not.
+        """
+        if self.draining.is_set():
+            return False
         attempt = await self.store.begin(job_id, attempts=MAX_ATTEMPTS)
         if attempt == 0:
-            return
-        fields = {"job_id": job_id}
+            return True
+        fields = {"job_id": job_id, "attempt": attempt}
         if attempt < 0:
             log.error("job given up", extra=fields)
-            await self._end(job_id, None, f"It failed {MAX_ATTEMPTS} times.")
-            return
+            reason = f"{MAX_ATTEMPTS} attempts in a row came to nothing."
+            await self._fail(job_id, None, "job_attempts_exhausted", reason)
+            return True
         try:
-            await self._work(job_id, attempt)
+            async with self._alive(job_id):
+                return await self._work(job_id, attempt)
         except _Stale:
             log.info("attempt ended early", extra=fields)
+        except RedisError:
+            raise
         except Exception:
             log.exception("job failed", extra=fields)
-            await self._end(job_id, attempt, "An internal error ended it.")
+            reason = "An internal error ended it."
+            await self._fail(job_id, attempt, "internal_error", reason)
+        return True
 
-    async def _work(self, job_id: str, attempt: int) -> None:
+    async def _work(self, job_id: str, attempt: int) -> bool:
         request = await self.store.request(job_id)
         record = await self.store.record(job_id)
         if request is None or record is None:
-            return
+            return True
         done = {item.index for item in await self.store.items(job_id)}
         slots = asyncio.Semaphore(PARALLEL_ITEMS)
 
         async def one(index: int, body: ChatCompletionRequest) -> None:
             async with slots:
+                if self.draining.is_set():
+                    return
                 context = self._context(f"{job_id}-{index}")
                 item = await self._item(index, body, record["owner"], context)
-                if not await self.store.save(job_id, attempt, item):
+                item = item.model_copy(update={"attempt": attempt})
+                cost = _cost(item)
+                if not await self.store.save(job_id, attempt, item, cost=cost):
                     raise _Stale
+                done.add(index)
 
         try:
             async with asyncio.TaskGroup() as group:
                 for index, body in enumerate(request.requests):
                     if index not in done:
                         group.create_task(one(index, body))
-        except* _Stale:
-            raise _Stale from None
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        if len(done) < len(request.requests):
+            return False
         if await self.store.end(job_id, JobStatus.SUCCEEDED, attempt=attempt):
             await self.ended(job_id)
+        return True
 
-    async def _end(self, job_id: str, attempt: int | None, error: str) -> None:
+    async def _fail(
+        self, job_id: str, attempt: int | None, code: str, error: str
+    ) -> None:
         status = JobStatus.FAILED
-        if await self.store.end(job_id, status, attempt=attempt, error=error):
+        if await self.store.end(
+            job_id, status, attempt=attempt, code=code, error=error
+        ):
             await self.ended(job_id)
 
     async def _item(
@@ -106,6 +141,8 @@ class JobRunner:
             return JobItem(index=index, response=await self._ask(body, owner, context))
         except AIError as error:
             failure = error
+        except RedisError:
+            raise  # says nothing about the item
         except Exception:
             log.exception("job item failed", extra={"request_id": context.request_id})
             failure = InternalError("An unexpected error occurred.")
@@ -114,13 +151,13 @@ class JobRunner:
     async def _ask(
         self, body: ChatCompletionRequest, owner: str, context: CallContext
     ) -> ChatCompletion:
-        """Ask, waiting as long as the owner's rate limit says."""
+        """Ask, waiting as long as the owner's rate limit says, and for Redis."""
         give_up = time.monotonic() + LIMIT_PATIENCE
         while True:
             try:
                 call, _ = await self.service.open(body, context, owner)
                 break
-            except RateLimitExceededError as error:
+            except (RateLimitExceededError, NotReadyError) as error:
                 wait = error.retry_after or 1.0
                 if time.monotonic() + wait > give_up:
                     raise
@@ -130,6 +167,28 @@ class JobRunner:
         finally:
             await call.close()
 
+    @contextlib.asynccontextmanager
+    async def _alive(self, job_id: str) -> AsyncIterator[None]:
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(self.lease / 3)
+                with contextlib.suppress(RedisError):  # the next may get through
+                    await self.store.alive(job_id)
+
+        task = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            task.cancel()
+
     def _context(self, request_id: str) -> CallContext:
         ends = time.monotonic() + self.timeout + LIMIT_PATIENCE
         return CallContext(request_id, ends, detached=True)
+
+
+def _cost(item: JobItem) -> int | None:
+    """What an item cost in nano-USD; a failure: nothing that is known of."""
+    if item.response is None:
+        return 0
+    usd = item.response.cost_usd
+    return None if usd is None else nano_usd(usd)

@@ -35,7 +35,7 @@ class JobService:
             )
             endpoint_id, secret = endpoint.id, endpoint.signing_secret
         job = await self.store.create(owner, request, endpoint_id=endpoint_id)
-        await self.queue.add_job(job.id)
+        await self.queue.add_job(job.id, owner)
         return job.model_copy(update={"webhook_secret": secret})
 
     async def cancel(self, job_id: str, owner: str) -> Job:
@@ -48,7 +48,10 @@ class JobService:
         return job
 
     async def ended(self, job_id: str) -> None:
-        """Publish the event of a job that has ended, and queue its deliveries."""
+        """Publish the event of a job that has ended, and queue its deliveries.
+
+        Doing it twice sends the same event, which receivers drop by its id.
+        """
         record = await self.store.record(job_id)
         if record is None:
             return
@@ -56,6 +59,7 @@ class JobService:
         own = [record["endpoint_id"]] if record.get("endpoint_id") else []
         for endpoint_id in await self.webhooks.publish(record["owner"], news, also=own):
             await self.queue.add_delivery(endpoint_id, news.id)
+        await self.store.over(job_id)
 
 
 def ended_event(job_id: str, record: Mapping[str, str]) -> WebhookEvent:

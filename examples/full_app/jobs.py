@@ -12,67 +12,39 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 from redis.typing import EncodableT, FieldT
 
-from examples.full_app.errors import ConflictError, NotFoundError
-from examples.full_app.schemas.jobs import Job, JobItem, JobProgress, JobRequest
+from examples.full_app.errors import RequestError
+from examples.full_app.job_records import (
+    LIVE,
+    JobConflictError,
+    JobNotFoundError,
+    as_job,
+    events_key,
+    items_key,
+    owned_key,
+    record_key,
+    request_key,
+    text_of,
+)
+from examples.full_app.job_scripts import BEGIN, END, QUEUE, SAVE
+from examples.full_app.schemas.jobs import Job, JobItem, JobList, JobRequest
 from examples.s3_patterns import JobStatus
 
-KEEP_SECONDS = 24 * 3600
+KEEP_SECONDS = 24 * 3600  # after the end
+LIVE_SECONDS = 7 * 24 * 3600  # the longest that a job may take
 
-_LIVE = """
-local status = redis.call('HGET', KEYS[1], 'status')
-if status ~= 'queued' and status ~= 'running' then return 0 end
-"""
-BEGIN = (
-    _LIVE
-    + """
--- ARGV: now, attempts allowed. Answers the attempt's number; -1: there were too many.
-local attempt = redis.call('HINCRBY', KEYS[1], 'attempt', 1)
-if attempt > tonumber(ARGV[2]) then return -1 end
-redis.call('HSET', KEYS[1], 'status', 'running')
-redis.call('HSETNX', KEYS[1], 'started_at', ARGV[1])
-return attempt
-"""
-)
-SAVE = (
-    _LIVE
-    + """
--- KEYS[2]: items. ARGV: attempt, index, outcome, counter, seconds to keep.
-if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
-if redis.call('HSETNX', KEYS[2], ARGV[2], ARGV[3]) == 1 then
-  redis.call('HINCRBY', KEYS[1], ARGV[4], 1)
-end
-redis.call('EXPIRE', KEYS[2], ARGV[5])
-return 1
-"""
-)
-END = (
-    _LIVE
-    + """
--- ARGV: attempt ('' for the API itself), status, now, error.
-if ARGV[1] ~= '' and redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'status', ARGV[2], 'finished_at', ARGV[3], 'error', ARGV[4])
-return 1
-"""
-)
-
-
-class JobNotFoundError(NotFoundError):
-    """No such job, or another caller's: the two look alike on purpose."""
-
-    code = "job_not_found"
-
-
-class JobConflictError(ConflictError):
-    """The job has ended; it cannot be cancelled any more."""
-
-    code = "job_conflict"
+__all__ = ["JobConflictError", "JobNotFoundError", "JobStore"]
 
 
 class JobStore:
-    """Job records, their items and each caller's list, kept for a day."""
+    """Job records, their items, their events and each caller's list.
 
-    def __init__(self, redis: Redis) -> None:
+    `keep` is how many seconds a job can be read after its end.
+    """
+
+    def __init__(self, redis: Redis, *, keep: int = KEEP_SECONDS) -> None:
         self.redis = redis
+        self.keep = keep
+        self._queue = redis.register_script(QUEUE)
         self._begin = redis.register_script(BEGIN)
         self._save = redis.register_script(SAVE)
         self._end = redis.register_script(END)
@@ -83,6 +55,7 @@ class JobStore:
         """A queued job; whoever creates it puts its id on the queue."""
         job_id, now = f"job_{secrets.token_hex(16)}", int(time.time())
         record: dict[FieldT, EncodableT] = {
+            "id": job_id,
             "owner": owner,
             "status": JobStatus.QUEUED.value,
             "created_at": now,
@@ -92,12 +65,13 @@ class JobStore:
         }
         text = request.model_dump_json(by_alias=True, exclude_unset=True)
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.hset(_record(job_id), mapping=record)
-            pipe.set(_request(job_id), text)
-            pipe.zadd(_owned(owner), {job_id: time.time()})
-            pipe.zremrangebyscore(_owned(owner), 0, now - KEEP_SECONDS)
-            for key in (_record(job_id), _request(job_id), _owned(owner)):
-                pipe.expire(key, KEEP_SECONDS)
+            pipe.hset(record_key(job_id), mapping=record)
+            pipe.set(request_key(job_id), text)
+            pipe.zadd(owned_key(owner), {job_id: time.time()})
+            pipe.zadd(LIVE, {job_id: now})
+            for key in (record_key(job_id), request_key(job_id), owned_key(owner)):
+                pipe.expire(key, LIVE_SECONDS + self.keep)
+            await self._queue(keys=_keys(job_id), args=[LIVE_SECONDS], client=pipe)
             await pipe.execute()
         return await self.read(job_id, owner)
 
@@ -108,49 +82,80 @@ class JobStore:
             raise JobNotFoundError("There is no such job.")
         return as_job(job_id, record, await self.items(job_id) if results else None)
 
-    async def newest(self, owner: str, limit: int) -> Sequence[Job]:
-        """The caller's newest jobs, newest first, without results."""
-        ids = await self.redis.zrevrange(_owned(owner), 0, limit - 1)
-        found = [(job_id, await self.record(job_id)) for job_id in map(_text, ids)]
-        return [as_job(job_id, record) for job_id, record in found if record]
+    async def page(self, owner: str, limit: int, after: str | None = None) -> JobList:
+        """Up to `limit` of the caller's jobs, newest first, those after job `after`.
+
+        Raises RequestError (400) when `after` is none of the caller's jobs.
+        """
+        start = 0
+        if after is not None:
+            rank = await self.redis.zrevrank(owned_key(owner), after)
+            if rank is None:
+                raise RequestError("There is no such job to go on from.", param="after")
+            start = int(str(rank)) + 1
+        while True:
+            found = await self.redis.zrevrange(owned_key(owner), start, start + limit)
+            ids = [text_of(job_id) for job_id in found]
+            records = [await self.record(job_id) for job_id in ids]
+            jobs = [as_job(i, r) for i, r in zip(ids, records, strict=True) if r]
+            if len(jobs) == len(ids):
+                return JobList.of(jobs[:limit], has_more=len(jobs) > limit)
+            gone = [i for i, r in zip(ids, records, strict=True) if r is None]
+            await self.redis.zrem(owned_key(owner), *gone)
 
     async def record(self, job_id: str) -> dict[str, str] | None:
         """The raw record, or None when there is none (any more)."""
-        stored = await self.redis.hgetall(_record(job_id))
-        return {_text(name): _text(value) for name, value in stored.items()} or None
+        stored = await self.redis.hgetall(record_key(job_id))
+        return {text_of(name): text_of(value) for name, value in stored.items()} or None
 
     async def request(self, job_id: str) -> JobRequest | None:
         """What was asked, or None when there is no such job (any more)."""
-        stored = await self.redis.get(_request(job_id))
+        stored = await self.redis.get(request_key(job_id))
         return None if stored is None else JobRequest.model_validate_json(stored)
 
     async def items(self, job_id: str) -> list[JobItem]:
         """The outcomes so far, in the order of the requests."""
-        stored = await self.redis.hvals(_items(job_id))
+        stored = await self.redis.hvals(items_key(job_id))
         items = [JobItem.model_validate_json(value) for value in stored]
         return sorted(items, key=lambda item: item.index)
 
     async def begin(self, job_id: str, *, attempts: int) -> int:
-        """The number of the attempt that begins; 0: nothing to do; -1: too many."""
+        """The number of the attempt that begins; 0: nothing to do; -1: too many.
+
+        `attempts` in a row may come to nothing; one that saves an item counts anew.
+        """
         args = [int(time.time()), attempts]
-        attempt: int = await self._begin(keys=[_record(job_id)], args=args)
+        attempt: int = await self._begin(keys=_keys(job_id), args=args)
         return attempt
 
-    async def save(self, job_id: str, attempt: int, item: JobItem) -> bool:
-        """Keep one outcome; False tells a stale or cancelled attempt to stop."""
+    async def save(
+        self, job_id: str, attempt: int, item: JobItem, *, cost: int | None = 0
+    ) -> bool:
+        """Keep one outcome and what it cost, in nano-USD; None: nobody knows.
+
+        False tells a stale or cancelled attempt to stop.
+        """
         counter = "failed" if item.error else "succeeded"
         outcome = item.model_dump_json(by_alias=True)
-        args: list[EncodableT] = [attempt, item.index, outcome, counter, KEEP_SECONDS]
-        keys = [_record(job_id), _items(job_id)]
+        args: list[EncodableT] = [attempt, item.index, outcome, counter]
+        args += ["" if cost is None else cost, LIVE_SECONDS]
+        keys = [*_keys(job_id), items_key(job_id)]
         return bool(await self._save(keys=keys, args=args))
 
     async def end(
-        self, job_id: str, status: JobStatus, *, attempt: int | None, error: str = ""
+        self,
+        job_id: str,
+        status: JobStatus,
+        *,
+        attempt: int | None,
+        code: str = "",
+        error: str = "",
     ) -> bool:
         """End the job; False when it had ended before or the attempt is stale."""
         number = "" if attempt is None else attempt
-        args: list[str | int] = [number, status.value, int(time.time()), error]
-        return bool(await self._end(keys=[_record(job_id)], args=args))
+        args: list[str | int] = [number, status.value, int(time.time()), code, error]
+        keys = [*_keys(job_id), items_key(job_id), request_key(job_id)]
+        return bool(await self._end(keys=keys, args=[*args, self.keep]))
 
     async def cancel(self, job_id: str, owner: str) -> Job:
         """Cancel; twice answers the same. Raises JobConflictError once it has ended."""
@@ -161,44 +166,20 @@ class JobStore:
             raise JobConflictError(f"The job has ended before: {job.status.value}.")
         return job
 
+    async def alive(self, job_id: str) -> None:
+        """Note that somebody looks after the job."""
+        await self.redis.zadd(LIVE, {job_id: int(time.time())}, xx=True)
 
-def as_job(
-    job_id: str, record: dict[str, str], results: list[JobItem] | None = None
-) -> Job:
-    """A record as its owner sees it."""
-    failed = int(record.get("failed", 0))
-    return Job(
-        id=job_id,
-        status=JobStatus(record["status"]),
-        created_at=int(record["created_at"]),
-        started_at=int(record["started_at"]) if "started_at" in record else None,
-        finished_at=int(record["finished_at"]) if "finished_at" in record else None,
-        attempt=int(record["attempt"]),
-        progress=JobProgress(
-            done=int(record.get("succeeded", 0)) + failed,
-            failed=failed,
-            total=int(record["total"]),
-        ),
-        error=record.get("error") or None,
-        results=results,
-    )
+    async def silent(self, seconds: float, *, limit: int = 1_000) -> Sequence[str]:
+        """Jobs not over and without a sign of life for `seconds`, oldest first."""
+        until = time.time() - seconds
+        found = await self.redis.zrangebyscore(LIVE, 0, until, start=0, num=limit)
+        return [text_of(job_id) for job_id in found]
+
+    async def over(self, job_id: str) -> None:
+        """The job has ended, and whom it concerns was told."""
+        await self.redis.zrem(LIVE, job_id)
 
 
-def _record(job_id: str) -> str:
-    return f"job:{{{job_id}}}"
-
-
-def _request(job_id: str) -> str:
-    return f"job:{{{job_id}}}:request"
-
-
-def _items(job_id: str) -> str:
-    return f"job:{{{job_id}}}:items"
-
-
-def _owned(owner: str) -> str:
-    return f"jobs:{owner}"
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+def _keys(job_id: str) -> list[str]:
+    return [record_key(job_id), events_key(job_id), LIVE]

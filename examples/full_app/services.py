@@ -12,6 +12,7 @@ from examples.full_app.egress import EgressPolicy, guarded_client
 from examples.full_app.job_queue import Queue, open_queue, work
 from examples.full_app.job_runner import JobRunner
 from examples.full_app.job_service import JobService
+from examples.full_app.job_sweep import Sweeper
 from examples.full_app.jobs import JobStore
 from examples.full_app.ledger import Ledger
 from examples.full_app.limits import Budget, Limiter
@@ -56,7 +57,11 @@ class Services:
 
     def work(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Work jobs off beside the block."""
-        return work(self.queue, drain_seconds=self.settings.drain_seconds)
+        return work(
+            self.queue,
+            drain_seconds=self.settings.drain_seconds,
+            lease=self.settings.job_lease_seconds,
+        )
 
 
 @contextlib.asynccontextmanager
@@ -76,14 +81,29 @@ async def open_services(
             settings.drain_seconds, notice=settings.drain_notice_seconds
         )
         chat = await _chat(settings, metrics, redis, provider, draining, stack)
-        store, webhooks = JobStore(redis), WebhookStore(redis, policy=policy)
+        store = JobStore(redis, keep=settings.job_keep_seconds)
+        webhooks = WebhookStore(redis, policy=policy)
         jobs = JobService(store, queue, webhooks)
+        services = Services(settings, metrics, redis, chat, queue, jobs, draining)
+        lease = settings.job_lease_seconds
         runner = JobRunner(
-            store, chat, timeout=settings.request_timeout_seconds, ended=jobs.ended
+            store,
+            chat,
+            timeout=settings.request_timeout_seconds,
+            ended=jobs.ended,
+            draining=draining,
+            lease=lease,
         )
         sender = WebhookSender(webhooks, client)
-        queue.handle(runner.run, sender.attempt_delivery)
-        yield Services(settings, metrics, redis, chat, queue, jobs, draining)
+        sweeper = Sweeper(store, queue, ended=jobs.ended, lease=lease)
+        queue.handle(
+            runner.run,
+            sender.attempt_delivery,
+            sweeper.sweep,
+            jobs_per_caller=settings.jobs_per_caller,
+            sweep_seconds=lease / 2,
+        )
+        yield services
 
 
 async def _chat(

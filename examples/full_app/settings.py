@@ -75,6 +75,11 @@ class Settings(s4.Settings):
         ge=0,
         description="Unready at least so long: until load balancers have seen it.",
     )
+    job_lease_seconds: float = Field(
+        default=30, ge=1, description="How long after its worker a job may lie idle."
+    )
+    job_keep_seconds: int = Field(default=24 * 3600, ge=60)
+    jobs_per_caller: int = Field(default=4, ge=1, description="Running at a time.")
     idempotency_seconds: float = Field(
         default=24 * 3600, gt=0, description="How long answers to a key are replayed."
     )

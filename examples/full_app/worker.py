@@ -33,6 +33,7 @@ async def serve(settings: Settings) -> None:
         async with open_services(settings, Metrics()) as services, services.work():
             log.info("worker started")
             await stop.wait()
+            services.draining.began.set()
             log.info("worker stopping")
     finally:
         for number, handler in before.items():

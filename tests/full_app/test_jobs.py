@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,7 +16,7 @@ import openai
 import pytest
 import standardwebhooks
 
-from tests.full_app.conftest import KEY
+from tests.full_app.conftest import KEY, OTHER_KEY
 from tests.full_app.scripted import scripted
 from tests.servers import wait_until
 
@@ -56,6 +57,114 @@ def test_a_job_answers_202_and_where_to_look_and_ends_with_its_results(
     assert first["response"]["choices"][0]["message"]["content"] == "first"
     assert second["response"]["choices"][0]["message"]["content"] == "second"
     assert third["error"]["error"]["code"] == "model_not_found"
+    assert [item["attempt"] for item in job["results"]] == [1, 1, 1]
+    assert "results" not in http.get(f"/v1/jobs/{job['id']}?results=false").json()
+
+
+@pytest.mark.parametrize(("model", "known"), [("gpt-4o", True), ("llama3", False)])
+def test_a_job_says_what_it_cost(
+    redis_url: str | None, model: str, known: bool
+) -> None:
+    apart = redis_url and f"{redis_url}/1"
+    with (
+        scripted(redis_url=apart) as (url, _),
+        httpx2.Client(base_url=url, headers=HEADERS) as http,
+    ):
+        body = {"requests": [ask("x", model), ask("y", model)]}
+        job = until_ended(http, http.post("/v1/jobs", json=body).json()["id"])
+    costs = [item["response"]["cost_usd"] for item in job["results"]]
+
+    if known:
+        assert Decimal(job["cost_usd"]) == sum(map(Decimal, costs)) > 0
+    else:
+        assert job["cost_usd"] is None
+        assert costs == [None, None]
+
+
+def events(answer: httpx2.Response) -> list[tuple[str, str, dict[str, Any]]]:
+    """Id, type and data of the events in an answer, read to its end."""
+    found = []
+    for block in answer.read().decode("utf-8").strip().split("\n\n"):
+        lines = [line for line in block.splitlines() if not line.startswith(":")]
+        fields = dict(line.split(": ", 1) for line in lines)
+        found.append((fields["id"], fields["event"], json.loads(fields["data"])))
+    return found
+
+
+def test_a_job_can_be_followed_and_gone_on_with_until_its_end(
+    http: httpx2.Client,
+) -> None:
+    body = {"requests": [ask(f"number {n}") for n in range(5)]}
+    job = http.post("/v1/jobs", json=body).json()
+    path = f"/v1/jobs/{job['id']}/events"
+    with http.stream("GET", path) as answer:
+        whole = events(answer)
+
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert [kind for _, kind, _ in whole] == [
+        "job.queued",
+        "job.running",
+        *["job.progress"] * 5,
+        "job.succeeded",
+    ]
+    assert [data["progress"]["done"] for _, _, data in whole[2:]] == [1, 2, 3, 4, 5, 5]
+    for cut, (event_id, _, _) in enumerate(whole[:-1]):
+        again = http.get(path, headers={"Last-Event-ID": event_id})
+        assert events(again) == whole[cut + 1 :]
+    ended = http.get(path, headers={"Last-Event-ID": whole[-1][0]})
+    assert (ended.status_code, ended.content) == (204, b"")
+
+
+def test_a_job_that_is_silent_is_kept_alive_by_comments(redis_url: str | None) -> None:
+    apart = redis_url and f"{redis_url}/1"
+    with (
+        scripted(redis_url=apart, heartbeat_seconds=0.05) as (url, provider),
+        httpx2.Client(base_url=url, headers=HEADERS, timeout=10) as http,
+    ):
+        provider.silent = True
+        job = http.post("/v1/jobs", json={"requests": [ask("x", "any")]}).json()
+        with http.stream("GET", f"/v1/jobs/{job['id']}/events") as answer:
+            lines = answer.iter_lines()
+            while next(lines) != ": ping":
+                pass
+            http.delete(f"/v1/jobs/{job['id']}")
+            *_, kind, data, _ = lines
+
+    assert kind == "event: job.cancelled"
+    assert json.loads(data.removeprefix("data: "))["status"] == "cancelled"
+
+
+def test_only_the_owner_follows_a_job_and_only_by_ids_it_gave_out(
+    http: httpx2.Client,
+) -> None:
+    job = http.post("/v1/jobs", json={"requests": [ask("x")]}).json()
+    path = f"/v1/jobs/{job['id']}/events"
+    foreign = http.get(path, headers={"Authorization": f"Bearer {OTHER_KEY}"})
+    bad = http.get(path, headers={"Last-Event-ID": "99-99"})
+
+    assert (foreign.status_code, foreign.json()["code"]) == (404, "job_not_found")
+    assert (bad.status_code, bad.json()["code"]) == (400, "invalid_last_event_id")
+
+
+def test_of_one_callers_jobs_only_so_many_run_at_a_time(redis_url: str | None) -> None:
+    apart = redis_url and f"{redis_url}/1"
+    with (
+        scripted(redis_url=apart, jobs_per_caller=2) as (url, provider),
+        httpx2.Client(base_url=url, headers=HEADERS, timeout=10) as http,
+    ):
+        provider.silent = True
+        body = {"requests": [ask("x", "any")]}
+        ids = [http.post("/v1/jobs", json=body).json()["id"] for _ in range(4)]
+        wait_until(lambda: provider.started == 2, what="two jobs")
+        other = {"Authorization": f"Bearer {OTHER_KEY}"}
+        http.post("/v1/jobs", json=body, headers=other)
+        wait_until(lambda: provider.started == 3, what="the other caller's")
+        states = [http.get(f"/v1/jobs/{job_id}").json()["status"] for job_id in ids]
+        provider.silent = False
+        ended = [until_ended(http, job_id)["status"] for job_id in ids]
+
+    assert sorted(states) == ["queued", "queued", "running", "running"]
+    assert ended == ["succeeded"] * 4
 
 
 def test_a_bad_item_is_named_by_its_index(http: httpx2.Client) -> None:
@@ -80,10 +189,15 @@ def test_jobs_are_listed_newest_first_without_results(http: httpx2.Client) -> No
         http.post("/v1/jobs", json={"requests": [ask(text)]}).json()["id"]
         for text in ("older", "newer")
     ]
-    listed = http.get("/v1/jobs", params={"limit": 2}).json()["data"]
+    page = http.get("/v1/jobs", params={"limit": 2}).json()
+    after = http.get("/v1/jobs", params={"limit": 1, "after": ids[1]}).json()
 
-    assert [job["id"] for job in listed] == ids[::-1]
-    assert all("results" not in job for job in listed)
+    assert page["object"] == "list"
+    assert [job["id"] for job in page["data"]] == ids[::-1]
+    assert (page["first_id"], page["last_id"]) == (ids[1], ids[0])
+    assert all("results" not in job for job in page["data"])
+    assert [job["id"] for job in after["data"]] == ids[:1]
+    assert http.get("/v1/jobs?after=job_00").json()["error"]["param"] == "after"
 
 
 @pytest.mark.parametrize("job_id", ["job_00", "nonsense", "job_" + "0" * 32, "job_0'"])

@@ -2,14 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Response
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from fastapi.openapi.models import Example
 
-from examples.full_app.dependencies import IdentityDep, JobServiceDep
+from examples.full_app.dependencies import AppSettingsDep, IdentityDep, JobServiceDep
 from examples.full_app.idempotency import IdempotentRoute
+from examples.full_app.job_events import JobEvents
 from examples.full_app.limits import management_limit
 from examples.full_app.routes.documents import BODY, IDEMPOTENCY_KEY, ONCE, errors
 from examples.full_app.schemas.jobs import Job, JobList, JobRequest
+from examples.full_app.streams import EventStream
 from examples.full_app.validation import Bounded
 
 router = APIRouter(
@@ -19,6 +21,17 @@ router = APIRouter(
     dependencies=[Depends(management_limit)],
 )
 
+NOTHING_MORE = {"description": "The job has ended, and you have seen it end."}
+EVENTS_DOCUMENT = {
+    "description": "`job.queued`, `job.running`, `job.progress`, and at the end one of "
+    "`job.succeeded`, `job.failed` and `job.cancelled`.",
+    "content": {
+        "text/event-stream": {
+            "schema": {"type": "string"},
+            "example": 'id: 1-3\nevent: job.progress\ndata: {"id":"job_...", ...}\n\n',
+        }
+    },
+}
 JobId = Annotated[str, Path(max_length=64, pattern="^job_[0-9a-f]+$")]
 POLL_SECONDS = "1"
 EXAMPLES = {
@@ -57,25 +70,64 @@ async def create_job(
     return job
 
 
-@router.get("", summary="List your jobs", responses=errors())
+@router.get("", summary="List your jobs", responses=errors(400))
 async def list_jobs(
     jobs: JobServiceDep,
     identity: IdentityDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[
+        str | None,
+        Query(max_length=64, description="The `last_id` of the page before."),
+    ] = None,
 ) -> JobList:
-    """Your newest jobs, newest first, without their results."""
-    return JobList(data=list(await jobs.store.newest(identity.subject, limit)))
+    """A page of your jobs, newest first, without their results."""
+    return await jobs.store.page(identity.subject, limit, after)
 
 
 @router.get("/{job_id}", summary="Read a job", responses=errors(404))
 async def read_job(
-    job_id: JobId, jobs: JobServiceDep, identity: IdentityDep, response: Response
+    job_id: JobId,
+    jobs: JobServiceDep,
+    identity: IdentityDep,
+    response: Response,
+    results: Annotated[bool, Query(description="With the outcomes so far.")] = True,
 ) -> Job:
-    """Status, progress and the outcomes so far; kept for a day."""
-    job = await jobs.store.read(job_id, identity.subject, results=True)
+    """Status, progress, cost and outcomes so far; kept for a day after the end."""
+    job = await jobs.store.read(job_id, identity.subject, results=results)
     if not job.status.is_terminal:
         response.headers["Retry-After"] = POLL_SECONDS
     return job
+
+
+@router.get(
+    "/{job_id}/events",
+    summary="Follow a job",
+    response_class=Response,
+    responses={200: EVENTS_DOCUMENT, 204: NOTHING_MORE, **errors(400, 404)},
+)
+async def follow_job(
+    job_id: JobId,
+    jobs: JobServiceDep,
+    identity: IdentityDep,
+    settings: AppSettingsDep,
+    connection: Request,
+    last_event_id: Annotated[str | None, Header(max_length=64)] = None,
+) -> Response:
+    """What happened and happens to it, as server-sent events, until it has ended.
+
+    A connection that breaks goes on after `Last-Event-ID`; 204: nothing follows it.
+    """
+    await jobs.store.read(job_id, identity.subject)
+    events = JobEvents(jobs.store.redis, job_id)
+    begin = await events.begin(last_event_id)
+    if begin is None:
+        return Response(status_code=204)
+    frames = events.frames(begin, draining=connection.state.draining)
+    return EventStream(frames, heartbeat=settings.heartbeat_seconds, close=_nothing)
+
+
+async def _nothing() -> None:
+    """The job goes on without its reader."""
 
 
 @router.delete("/{job_id}", summary="Cancel a job", responses=errors(404, 409))

@@ -1,6 +1,7 @@
 """Jobs on the wire: a batch of chat requests, its progress and its outcomes."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, HttpUrl, StringConstraints
 
@@ -40,10 +41,21 @@ class JobProgress(Answer):
     total: int
 
 
+class JobError(Answer):
+    """Why a job as a whole failed."""
+
+    code: str = Field(examples=["job_attempts_exhausted"])
+    message: str
+
+
 class JobItem(Answer):
-    """The outcome of one request of the batch: an answer or an error."""
+    """The outcome of one request of the batch: an answer or an error.
+
+    `attempt` is the attempt of the job in which it came.
+    """
 
     index: int
+    attempt: int = 1
     response: ChatCompletion | None = None
     error: ErrorBody | None = None
 
@@ -59,7 +71,11 @@ class Job(Answer):
     finished_at: int | None = None
     attempt: int = 0
     progress: JobProgress
-    error: str | None = None
+    cost_usd: str | None = Field(
+        default="0",
+        description="Of the items so far, exact; null when one has no known price.",
+    )
+    error: JobError | None = None
     webhook_secret: str | None = Field(
         default=None, exclude_if=lambda secret: secret is None
     )
@@ -69,7 +85,16 @@ class Job(Answer):
 
 
 class JobList(Answer):
-    """The caller's newest jobs, without their results."""
+    """A page of the caller's jobs, newest first, without their results."""
 
     object: Literal["list"] = "list"
     data: list[Job]
+    first_id: str | None = None
+    last_id: str | None = None
+    has_more: bool = False
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], *, has_more: bool) -> Self:
+        """The page of these jobs."""
+        first, last = (jobs[0].id, jobs[-1].id) if jobs else (None, None)
+        return cls(data=list(jobs), first_id=first, last_id=last, has_more=has_more)
