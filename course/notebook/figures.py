@@ -13,6 +13,8 @@ from course.notebook.display import Bundle, wanted
 INK, SOFT, RULE, PAPER = "#12203f", "#51607f", "#d7deee", "#ffffff"
 COLOURS = ("#2f5bd0", "#c2410c", "#0f766e", "#7e22ce")  # AA on paper, in this order
 MARKS = ("o", "s", "^", "D")  # colour is never the only difference
+MANY = 25  # marks that would run into each other
+THOUSANDS = "{x:,g}"
 WIDTH = 880  # CSS pixels; drawn at 1.6 times that
 INCHES = WIDTH / 100
 STYLE = {
@@ -20,9 +22,7 @@ STYLE = {
     "font.family": "DejaVu Sans",
     "text.color": INK,
     "axes.labelcolor": INK,
-    "axes.titlesize": 17,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 14,
+    "figure.titlesize": 17,
     "axes.edgecolor": SOFT,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -59,7 +59,8 @@ class Figure:
         shown: dict[str, Any] = {"text/plain": repr(self)}
         if "image/png" in kinds:
             shown["image/png"] = self.png()
-        shape = {"image/png": {"width": WIDTH}, "alt": repr(self)}
+        words = {"alt": repr(self)}  # nbconvert looks in the one, others in the other
+        shape = {"image/png": {"width": WIDTH, **words}, **words}
         return {kind: shown[kind] for kind in kinds}, shape
 
     def png(self) -> bytes:
@@ -71,7 +72,8 @@ class Figure:
         with mpl.rc_context(STYLE):
             drawing = Drawing(figsize=(INCHES, self.inches_high), layout="constrained")
             axes = drawing.subplots()
-            axes.set_title(self.title, fontweight="bold", color=INK)
+            drawing.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
+            drawing.suptitle(self.title, x=0.01, ha="left", fontweight="bold")
             self.draw(axes)
             file = io.BytesIO()
             FigureCanvasAgg(drawing).print_figure(
@@ -98,7 +100,7 @@ def bars(
             axes.set_xscale("log")
         for row, name in enumerate(names):
             axes.annotate(
-                f"{values[name]:,g} {unit}",
+                f"{values[name]:,g} {unit}".rstrip(),
                 (values[name], row),
                 xytext=(8, 0),
                 textcoords="offset points",
@@ -111,12 +113,15 @@ def bars(
             axes.scatter([], [], marker="D", s=90, color=COLOURS[1], label="your guess")
             _legend(axes)
         axes.invert_yaxis()
-        axes.margins(x=0.22)
+        axes.margins(x=0.27)
         axes.set_xlabel(f"{unit}, logarithmic" if log else unit)
+        if not log:
+            axes.xaxis.set_major_formatter(THOUSANDS)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
 
-    told = ", ".join(f"{name} {value:,g} {unit}" for name, value in values.items())
+    each = (f"{name} {value:,g} {unit}".rstrip() for name, value in values.items())
+    told = ", ".join(each)
     return Figure(
         title, told + ".", draw, 1.7 + 0.5 * len(values) + 0.3 * bool(guessed)
     )
@@ -133,10 +138,12 @@ def moments(
     def draw(axes: Any) -> None:
         names = list(rows)
         for row, name in enumerate(names):
-            colour, mark = COLOURS[row % 4], MARKS[row % 4]
+            times = rows[name]
+            many = len(times) > MANY
+            look = {"marker": "|" if many else MARKS[row % 4], "s": 200 if many else 80}
             axes.axhline(row, color=RULE, zorder=1)
-            places = [row] * len(rows[name])
-            axes.scatter(rows[name], places, color=colour, marker=mark, s=80, zorder=3)
+            places = [row] * len(times)
+            axes.scatter(times, places, color=COLOURS[row % 4], zorder=3, **look)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlim(left=0)
@@ -162,25 +169,29 @@ def curves(
     y: str,
     alt: str,
     marks: Mapping[str, Points] | None = None,
-    steps: bool = False,
+    lowest: float = 0,
 ) -> Figure:
-    """A line for each series of (x, y), and marks without lines on top of them."""
+    """A line for each series of (x, y), and marks without lines on top of them.
+
+    `lowest`: where the vertical axis begins.
+    """
 
     def draw(axes: Any) -> None:
-        style = {"drawstyle": "steps-post"} if steps else {}
         dashes = ("-", "--", ":", "-.")
         for number, (name, points) in enumerate(lines.items()):
             xs, ys = zip(*points, strict=True)
             look = {"color": COLOURS[number % 4], "linestyle": dashes[number % 4]}
-            axes.plot(xs, ys, label=name, linewidth=2.5, **look, **style)
+            axes.plot(xs, ys, label=name, linewidth=2.5, **look)
         for number, (name, points) in enumerate((marks or {}).items(), 1):
             xs, ys = zip(*points, strict=True)
             look = {"color": COLOURS[number % 4], "marker": MARKS[number % 4]}
-            axes.scatter(xs, ys, label=name, s=80, zorder=3, **look)
+            axes.scatter(xs, ys, label=name, s=80, zorder=3, clip_on=False, **look)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
-        axes.set_ylim(bottom=0)
         axes.margins(y=0.12)
+        axes.set_ylim(bottom=lowest)
+        axes.xaxis.set_major_formatter(THOUSANDS)
+        axes.yaxis.set_major_formatter(THOUSANDS)
         axes.grid()
         _legend(axes)
 

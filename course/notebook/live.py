@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -65,9 +66,7 @@ class Server:
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     @property
     def log(self) -> list[logging.LogRecord]:
@@ -103,6 +102,10 @@ class Server:
             self.stop()
             raise RuntimeError("\n".join(["The server did not start.", *said]))
         return self
+
+    def _run(self) -> None:
+        with suppress(SystemExit):  # uvicorn's word for a failed start
+            self._server.run(sockets=[self._listener])
 
     def stop(self) -> None:
         """End it and wait for its end; once more does nothing."""

@@ -18,7 +18,9 @@ CHANGING = (
     (re.compile(r"\b1[78]\d{8}\b"), "<seconds>"),
     (re.compile(r"\b[0-9a-f]{32,}\b"), "<hex>"),
 )
+SETTINGS = ("API_KEYS", "FULL_APP_", "OPENAI_", "REDIS_")
 Output = Mapping[str, Any]
+Summary = list[tuple[str, str]]
 
 
 def normal(text: str) -> str:
@@ -28,13 +30,13 @@ def normal(text: str) -> str:
     return text
 
 
-def summary(outputs: Iterable[Output]) -> list[tuple[str, str]]:
+def summary(outputs: Iterable[Output]) -> Summary:
     """What the outputs of a cell say: (kind, normalised text), images by presence.
 
     Printed lines are joined: where the kernel cuts them is chance. Their kind is the
     stream's name; `error` holds the exception's name and message.
     """
-    found: list[tuple[str, str]] = []
+    found: Summary = []
     printed: dict[str, str] = {}
     for output in outputs:
         match output["output_type"]:
@@ -46,6 +48,11 @@ def summary(outputs: Iterable[Output]) -> list[tuple[str, str]]:
             case _:
                 found += _shown(output["data"])
     return [(name, normal(text)) for name, text in printed.items()] + found
+
+
+def is_setting(name: str) -> bool:
+    """Whether an environment variable changes what the sections say."""
+    return name.upper().startswith(SETTINGS)
 
 
 def joined(text: str | list[str]) -> str:

@@ -4,17 +4,17 @@ An output that says the same as before is kept as it was, image included, so tha
 refresh changes only what is new. To have a figure drawn anew, clear its output first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from course.notebook.files import Notebook, code_cells, read, write
-from course.notebook.lab import kernel_environment
-from course.notebook.normal import summary
+from course.notebook.files import Notebook, read, write
+from course.notebook.lab import environment
+from course.notebook.merge import merge
+from course.notebook.normal import is_setting
 from course.places import CourseError, say
 
 CELL_SECONDS = 60
@@ -23,8 +23,8 @@ CELL_SECONDS = 60
 def refresh(paths: Sequence[Path]) -> int:
     """Run each notebook and save its outputs; 0. CourseError if a cell fails."""
     for path in paths:
-        changed = merge(old := read(path), run(path))
-        write(path, old)
+        changed = merge(notebook := read(path), run(path))
+        write(path, notebook)
         say(f"{path.name}: {len(changed)} outputs changed")
     return 0
 
@@ -34,7 +34,7 @@ def compare(paths: Sequence[Path]) -> int:
     status = 0
     for path in paths:
         changed = merge(read(path), run(path))
-        say(f"{path.name}: {'as committed' if not changed else 'differs'}")
+        say(f"{path.name}: {'differs' if changed else 'as committed'}")
         for difference in changed:
             say(difference)
             status = 1
@@ -52,43 +52,9 @@ def run(path: Path) -> Notebook:
         extra_arguments=["--IPKernelApp.log_level=40"],  # it warns of loopback TCP
         resources={"metadata": {"path": str(path.parent)}},
     )
+    neutral = {name: it for name, it in environment().items() if not is_setting(name)}
     try:
-        done: Notebook = client.execute(env=kernel_environment())
+        done: Notebook = client.execute(env=neutral)
     except CellExecutionError as error:
         raise CourseError(f"{path.name}: {error.ename}: {error.evalue}") from error
     return done
-
-
-def merge(old: Notebook, new: Notebook) -> list[str]:
-    """Put into `old` the outputs of `new` that say something else; what changed."""
-    return list(_merge(old, new))
-
-
-def _merge(old: Notebook, new: Notebook) -> Iterator[str]:
-    pairs = zip(code_cells(old), code_cells(new), strict=True)
-    for count, (before, after) in enumerate(pairs, 1):
-        before["execution_count"] = count
-        was, now = summary(before["outputs"]), summary(after["outputs"])
-        if was != now:
-            before["outputs"] = [_kept(output, count) for output in after["outputs"]]
-            yield f"  cell {before['id']}\n    was: {was}\n    now: {now}"
-
-
-def _kept(output: dict[str, Any], count: int) -> dict[str, Any]:
-    fresh = {**output}
-    if fresh["output_type"] == "execute_result":
-        fresh["execution_count"] = count
-    for name in ("text", "data"):
-        if name in fresh:
-            fresh[name] = _lines(fresh[name])
-    return fresh
-
-
-def _lines(value: Any) -> Any:
-    """Text as a list of lines, which is how a diff reads best; images stay whole."""
-    if isinstance(value, dict):
-        return {
-            kind: text if kind.startswith("image/") else _lines(text)
-            for kind, text in value.items()
-        }
-    return value.splitlines(keepends=True) if isinstance(value, str) else value

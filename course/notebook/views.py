@@ -22,14 +22,15 @@ def wire(answer: Any, *headers: str) -> Shown:
 
     `answer` is an httpx2 response.
     """
-    lines = [f"HTTP {answer.status_code} {answer.reason_phrase}".rstrip()]
-    lines += [
+    head = [f"HTTP {answer.status_code} {answer.reason_phrase}".rstrip()]
+    head += [
         f"{name}: {answer.headers[name]}" for name in headers if name in answer.headers
     ]
-    if answer.content:
-        lines += ["", _body(answer)]
-    text = "\n".join(lines)
-    return Shown(text, fenced(text, "http"))
+    text = "\n".join(head)
+    if not answer.content:
+        return Shown(text, fenced(text))
+    language, body = _body(answer)
+    return Shown(f"{text}\n\n{body}", f"{fenced(text)}\n\n{fenced(body, language)}")
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> Shown:
@@ -68,11 +69,10 @@ def verdict(model: type[BaseModel], candidate: Any) -> str:
     return "accepted"
 
 
-def _body(answer: Any) -> str:
+def _body(answer: Any) -> tuple[str, str]:
     if "json" in answer.headers.get("content-type", ""):
-        return _json(answer.json())
-    text: str = answer.text
-    return text
+        return "json", _json(answer.json())
+    return "text", answer.text
 
 
 def _json(value: Any) -> str:
