@@ -93,10 +93,14 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
 
 def _notebook(options: argparse.Namespace, arguments: list[str]) -> int:
     chosen = [manifest.find(options.section)] if options.section else []
-    environment.ensure("notebooks", arguments)
-    from course.notebook import files, lab, refresh
+    environment.ensure("test" if options.sync else "notebooks", arguments)
+    from course.notebook import files, lab, sync
 
     paths = [files.path_of(section) for section in chosen or manifest.sections()]
+    if options.sync:
+        return sync.sync(paths)
+    from course.notebook import refresh
+
     if options.refresh:
         return refresh.refresh(paths)
     if options.compare:
@@ -135,6 +139,9 @@ def parser() -> argparse.ArgumentParser:
     work = notebook.add_mutually_exclusive_group()
     work.add_argument(
         "--refresh", action="store_true", help="run them anew and save their outputs"
+    )
+    work.add_argument(
+        "--sync", action="store_true", help="the same without Jupyter and figures"
     )
     work.add_argument(
         "--compare", action="store_true", help="run them anew; do they say the same?"

@@ -1,22 +1,22 @@
 """Every cell of every notebook, run again here: it says what is committed."""
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from course.notebook.exercise import NOT_YET, SOLVED
 from course.notebook.files import code_cells, paths, read
-from course.notebook.normal import is_setting, joined, summary
-from tests.notebooks.runner import Session
+from course.notebook.normal import joined, summary
+from course.notebook.session import Session
+from course.notebook.sync import without_settings, words
 
 
 @pytest.fixture(autouse=True)
-def nobody_elses_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def nobodys_settings() -> Iterator[None]:
     """Outputs are committed for a machine where nothing is set."""
-    for name in filter(is_setting, [*os.environ]):
-        monkeypatch.delenv(name)
+    with without_settings():
+        yield
 
 
 @pytest.mark.parametrize("path", paths(), ids=lambda path: path.stem)
@@ -28,7 +28,7 @@ def test_every_cell_says_what_is_committed_and_every_mistake_gets_its_hint(
         for cell, following in zip(cells, [*cells[1:], None], strict=True):
             said = summary(session.run(cell))
             with subtests.test(cell["id"]):
-                assert said == committed(cell)
+                assert said == words(cell)
             for mistake in cell["metadata"].get("course", {}).get("mistakes", []):
                 session.run({**cell, "source": mistake["source"]})
                 assert following is not None
@@ -39,11 +39,6 @@ def test_every_cell_says_what_is_committed_and_every_mistake_gets_its_hint(
                     assert mistake["hint"] in text
             if "course" in cell["metadata"]:
                 session.run(cell)  # as the next cells expect it
-
-
-def committed(cell: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the cell says in the file, its image left out: there is none here."""
-    return [it for it in summary(cell["outputs"]) if not it[0].startswith("image/")]
 
 
 @pytest.mark.parametrize("path", paths(), ids=lambda path: path.stem)

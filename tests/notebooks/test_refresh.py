@@ -13,12 +13,22 @@ from course.notebook import lab
 from course.notebook.files import paths, read, write
 from course.notebook.merge import merge
 from course.notebook.normal import is_setting, normal, summary
+from course.notebook.session import Session
+from course.notebook.sync import sync
 from course.places import ROOT
 
 IMAGE = {"image/png": "aGVsbG8=", "text/plain": "a figure: 12 ms."}
 
 
-def printed(text: str) -> dict[str, Any]:
+FORM = {"nbformat": 4, "nbformat_minor": 5}
+
+
+def code(name: str, source: str, *outputs: dict[str, Any]) -> dict[str, Any]:
+    cell = {"cell_type": "code", "id": name, "execution_count": 1, "metadata": {}}
+    return {**cell, "source": source.splitlines(True), "outputs": [*outputs]}
+
+
+def printed(text: str | list[str]) -> dict[str, Any]:
     return {"output_type": "stream", "name": "stdout", "text": text}
 
 
@@ -113,6 +123,64 @@ def test_a_committed_notebook_is_written_as_a_refresh_writes_it(
     write(tmp_path / "copy.ipynb", read(path))
 
     assert (tmp_path / "copy.ipynb").read_bytes() == path.read_bytes()
+
+
+FIGURE = """
+from course.notebook import bars
+bars("Calls", {"one": 1}, unit="")
+"""
+
+
+def test_a_sync_renews_text_and_keeps_figures_whose_words_are_true(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stale = code("said", "answer = 42\nprint(answer)", printed("41\n"))
+    true = shown({"image/png": "aGVsbG8=", "text/plain": "Calls: one 1."})
+    path = tmp_path / "small.ipynb"
+    write(path, {"cells": [stale, code("drawn", FIGURE, true)], **FORM})
+
+    assert sync([path]) == 0
+    said, drawn = read(path)["cells"]
+    assert said["outputs"] == [printed(["42\n"])]
+    assert drawn["outputs"] == [true]
+    assert "small.ipynb: 1 outputs changed" in capsys.readouterr().out
+
+
+def test_a_sync_says_which_figure_is_out_of_date_and_leaves_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    false = shown({"image/png": "aGVsbG8=", "text/plain": "Calls: one 2."})
+    path = tmp_path / "small.ipynb"
+    write(path, {"cells": [code("drawn", FIGURE, false)], **FORM})
+
+    assert sync([path]) == 1
+    assert read(path)["cells"][0]["outputs"] == [false]
+    assert "the figure of drawn has changed" in capsys.readouterr().out
+
+
+def test_a_sync_runs_without_the_students_settings_and_gives_them_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://mine")
+    source = "import os\nprint(os.environ.get('REDIS_URL'))"
+    path = tmp_path / "small.ipynb"
+    write(path, {"cells": [code("asks", source)], **FORM})
+
+    assert sync([path]) == 0
+    assert read(path)["cells"][0]["outputs"] == [printed(["None\n"])]
+    assert os.environ["REDIS_URL"] == "redis://mine"
+
+
+def test_cells_share_one_loop_and_await_outside_of_functions(tmp_path: Path) -> None:
+    with Session(tmp_path / "small.ipynb") as session:
+        session.run(code("a", "import asyncio\nloop = asyncio.get_running_loop"))
+        session.run(code("b", "async def f():\n    return loop()\nfirst = await f()"))
+        [output] = session.run(code("c", "await f() is first"))
+
+        assert output["data"] == {"text/plain": "True"}
+        assert session.run(code("d", "print('hi')\n1;")) == [printed("hi\n")]
+        with pytest.raises(ZeroDivisionError):
+            session.run(code("e", "1 / 0"))
 
 
 def test_settings_of_the_sections_do_not_reach_a_refresh() -> None:

@@ -1,4 +1,4 @@
-"""Runs a notebook's cells in this process: no kernel, no Jupyter, no matplotlib.
+"""A notebook's cells, run in this process: no kernel, no Jupyter, no matplotlib.
 
 As in a kernel, `await` works outside of functions, all cells share one event loop and
 one namespace, and the last expression of a cell is shown.
