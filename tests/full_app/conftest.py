@@ -12,7 +12,13 @@ from tests.servers import serve
 
 KEY = "sk-test-alpha"
 OTHER_KEY = "sk-test-beta"
+CHAT_ONLY_KEY = "sk-test-chat-only"
 KEYS = f"alpha:{KEY},beta:{OTHER_KEY}"
+SCOPED_KEYS = [
+    {"name": "alpha", "key": KEY},
+    {"name": "beta", "key": OTHER_KEY},
+    {"name": "chat-only", "key": CHAT_ONLY_KEY, "scopes": ["chat"]},
+]
 
 Start = Callable[..., str]
 
@@ -41,7 +47,8 @@ def redis_url(request: pytest.FixtureRequest) -> str | None:
 @pytest.fixture(scope="session")
 def base_url(redis_url: str | None) -> Iterator[str]:
     """full_app with keys, running."""
-    with serve(create_app(settings(redis_url=redis_url))) as url:
+    app = create_app(settings(redis_url=redis_url, api_keys=SCOPED_KEYS))
+    with serve(app) as url:
         yield url
 
 
