@@ -52,16 +52,19 @@ def base_url(redis_url: str | None) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client(base_url: str) -> Iterator[openai.OpenAI]:
-    """The official client, told not to retry."""
+    """The official client, told not to retry.
+
+    One for all tests: each new one reads the system's certificates, for 30 ms.
+    """
     with openai.OpenAI(
         base_url=f"{base_url}/v1", api_key=KEY, max_retries=0, timeout=20
     ) as client:
         yield client
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def http(base_url: str) -> Iterator[httpx2.Client]:
     """A plain client with the first key."""
     headers = {"Authorization": f"Bearer {KEY}"}

@@ -35,7 +35,7 @@ def new_key() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("path", "body"), [(CHAT, ask("wörds")), ("/v1/jobs", {"requests": [ask()]})]
 )
-def test_the_same_request_again_gets_the_same_bytes(
+def test_77_the_same_request_again_gets_the_same_bytes(
     http: httpx2.Client, path: str, body: dict[str, object]
 ) -> None:
     key = new_key()
@@ -52,7 +52,9 @@ def test_the_same_request_again_gets_the_same_bytes(
     assert fresh.json()["id"] != first.json()["id"]
 
 
-def test_another_body_or_route_under_the_same_key_is_a_422(http: httpx2.Client) -> None:
+def test_77_another_body_or_route_under_the_same_key_is_a_422(
+    http: httpx2.Client,
+) -> None:
     key = new_key()
     http.post(CHAT, json=ask("one"), headers=key)
     body = http.post(CHAT, json=ask("two"), headers=key)
@@ -120,7 +122,7 @@ def test_errors_are_not_kept(http: httpx2.Client) -> None:
     assert "idempotent-replayed" not in worked.headers
 
 
-def test_of_many_at_once_one_works_and_the_others_hear_409() -> None:
+def test_77_of_many_at_once_one_works_and_the_others_hear_409() -> None:
     with scripted() as (url, provider), ThreadPoolExecutor(8) as pool:
         provider.silent = True
         any_model = ask(model="any")

@@ -183,7 +183,7 @@ def test_either_secret_is_accepted_while_they_are_rotated(
     ],
     ids=["byte-added", "byte-changed", "other-id", "too-old", "too-new", "other-time"],
 )
-def test_what_was_altered_or_is_out_of_time_is_refused(
+def test_82_what_was_altered_or_is_out_of_time_is_refused(
     fake_service: Service, fake_client: TestClient, forge: Any
 ) -> None:
     body, headers = forge(*message())
@@ -192,7 +192,7 @@ def test_what_was_altered_or_is_out_of_time_is_refused(
     assert fake_service.handled == []
 
 
-def test_the_replay_window_is_five_minutes(
+def test_82_the_replay_window_is_five_minutes(
     fake_service: Service, fake_client: TestClient
 ) -> None:
     for age in (-290, 290):

@@ -383,7 +383,9 @@ def test_json_object_answers_an_object(http: httpx2.Client) -> None:
     assert isinstance(json.loads(content), dict)
 
 
-def test_a_cut_answer_raises_what_the_client_documents(client: openai.OpenAI) -> None:
+def test_24_a_cut_answer_raises_what_the_client_documents(
+    client: openai.OpenAI,
+) -> None:
     with pytest.raises(openai.LengthFinishReasonError):
         client.chat.completions.parse(
             model=DEFAULT_MODEL,

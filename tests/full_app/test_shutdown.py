@@ -47,7 +47,7 @@ def streaming(base: str, model: str) -> Iterator[Iterator[str]]:
 
 
 @signals
-def test_sigterm_refuses_what_is_new_and_ends_what_runs_with_status_0() -> None:
+def test_88_sigterm_refuses_what_is_new_and_ends_what_runs_with_status_0() -> None:
     """uvicorn as anyone starts it: no limit of its own, signals of its own."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"

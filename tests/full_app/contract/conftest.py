@@ -57,18 +57,32 @@ def stage(staged: tuple[str, Stage]) -> Stage:
     return used
 
 
+@pytest.fixture(scope="session")
+def _clients(
+    staged: tuple[str, Stage],
+) -> Iterator[tuple[httpx2.Client, openai.OpenAI]]:
+    """Both clients of the stage, for all tests: a new one takes 30 ms."""
+    url, headers = staged[0], {"Authorization": f"Bearer {KEY}"}
+    with (
+        httpx2.Client(base_url=url, headers=headers, timeout=20) as http,
+        openai.OpenAI(
+            base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=20
+        ) as client,
+    ):
+        yield http, client
+
+
 @pytest.fixture
-def stage_http(staged: tuple[str, Stage], stage: Stage) -> Iterator[httpx2.Client]:
+def stage_http(
+    _clients: tuple[httpx2.Client, openai.OpenAI], stage: Stage
+) -> httpx2.Client:
     """A plain client of the stage."""
-    headers = {"Authorization": f"Bearer {KEY}"}
-    with httpx2.Client(base_url=staged[0], headers=headers, timeout=20) as http:
-        yield http
+    return _clients[0]
 
 
 @pytest.fixture
-def stage_client(staged: tuple[str, Stage], stage: Stage) -> Iterator[openai.OpenAI]:
+def stage_client(
+    _clients: tuple[httpx2.Client, openai.OpenAI], stage: Stage
+) -> openai.OpenAI:
     """The official client of the stage, told not to retry."""
-    with openai.OpenAI(
-        base_url=f"{staged[0]}/v1", api_key=KEY, max_retries=0, timeout=20
-    ) as client:
-        yield client
+    return _clients[1]

@@ -20,8 +20,8 @@ NAMES = ("told", "exact", "counted")
 
 
 @pytest.fixture(scope="module")
-def tight(redis_url: str | None) -> Iterator[str]:
-    """full_app with narrow limits, and a key for each test."""
+def tight(redis_url: str | None) -> Iterator[httpx2.Client]:
+    """A client of a full_app with narrow limits and a key for each test."""
     apart = redis_url and f"{redis_url}/{DATABASE}"
     if apart is not None:
         with redis.Redis.from_url(apart) as client:
@@ -35,29 +35,28 @@ def tight(redis_url: str | None) -> Iterator[str]:
             requests_per_minute=REQUESTS,
         )
     )
-    with serve(app) as url:
-        yield url
+    with serve(app) as url, httpx2.Client(base_url=url, timeout=10) as client:
+        yield client
 
 
-def embed(url: str, key: str, tokens: int) -> httpx2.Response:
+def embed(tight: httpx2.Client, key: str, tokens: int) -> httpx2.Response:
     """Spend this many tokens."""
-    return httpx2.post(
-        f"{url}/v1/embeddings",
+    return tight.post(
+        "/v1/embeddings",
         json={"model": EMBEDDER, "input": [1] * tokens, "dimensions": 1},
         headers={"Authorization": f"Bearer {key}"},
-        timeout=10,
     )
 
 
 def test_65_the_client_waits_as_long_as_retry_after_ms_says_and_succeeds(
-    tight: str,
+    tight: httpx2.Client,
 ) -> None:
     sent: list[httpx2.Request] = []
     assert embed(tight, "sk-told", TOKENS).status_code == 200
     with (
         httpx2.Client(event_hooks={"request": [sent.append]}) as counting,
         openai.OpenAI(
-            base_url=f"{tight}/v1", api_key="sk-told", http_client=counting
+            base_url=f"{tight.base_url}/v1", api_key="sk-told", http_client=counting
         ) as client,
     ):
         answer = client.embeddings.create(model=EMBEDDER, input=[1] * 50)
@@ -67,7 +66,9 @@ def test_65_the_client_waits_as_long_as_retry_after_ms_says_and_succeeds(
     assert counts == ["0", "1"]
 
 
-def test_67_retry_after_is_what_is_needed_rounded_up_to_a_second(tight: str) -> None:
+def test_67_retry_after_is_what_is_needed_rounded_up_to_a_second(
+    tight: httpx2.Client,
+) -> None:
     assert embed(tight, "sk-exact", TOKENS).status_code == 200
     first, second = (embed(tight, "sk-exact", TOKENS) for _ in range(2))
     waits = [float(answer.headers["retry-after-ms"]) for answer in (first, second)]
@@ -79,7 +80,7 @@ def test_67_retry_after_is_what_is_needed_rounded_up_to_a_second(tight: str) -> 
         assert answer.headers["x-should-retry"] == "true"
 
 
-def test_68_what_remains_counts_down_to_the_refusal(tight: str) -> None:
+def test_68_what_remains_counts_down_to_the_refusal(tight: httpx2.Client) -> None:
     answers = [embed(tight, "sk-counted", 1) for _ in range(REQUESTS + 1)]
     left = [int(a.headers["x-ratelimit-remaining-requests"]) for a in answers]
 
