@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from examples.full_app.main import create_app
-from tests.full_app.conftest import settings
+from tests.full_app.conftest import KEY, settings
 from tests.servers import serve
 
 PLAIN = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
@@ -41,10 +41,14 @@ ROUTES = ("/v1/chat/completions", "/v1/embeddings", "/v1/jobs", "/v1/webhooks")
 
 
 @pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
+def http() -> Iterator[httpx2.Client]:
     """Embedded only: a body that is refused never gets as far as Redis."""
-    with serve(create_app(settings())) as url:
-        yield url
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with (
+        serve(create_app(settings())) as url,
+        httpx2.Client(base_url=url, headers=headers, timeout=20) as http,
+    ):
+        yield http
 
 
 @pytest.mark.parametrize("route", ROUTES)
