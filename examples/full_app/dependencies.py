@@ -19,6 +19,7 @@ from examples.full_app.providers.protocol import CallContext
 from examples.full_app.security import Identity
 from examples.full_app.settings import Settings
 from examples.full_app.telemetry import Metrics
+from examples.full_app.webhook_service import WebhookService
 
 
 class AppState(TypedDict):
@@ -28,6 +29,7 @@ class AppState(TypedDict):
     redis: Redis
     chat_service: ChatService
     jobs: JobService
+    webhooks: WebhookService
     metrics: Metrics
     draining: Draining
 
@@ -47,6 +49,12 @@ async def get_chat_service(connection: HTTPConnection) -> ChatService:
 async def get_job_service(connection: HTTPConnection) -> JobService:
     """The one service behind jobs."""
     service: JobService = connection.state["jobs"]
+    return service
+
+
+async def get_webhook_service(connection: HTTPConnection) -> WebhookService:
+    """The one service behind webhooks."""
+    service: WebhookService = connection.state["webhooks"]
     return service
 
 
@@ -94,5 +102,6 @@ def _retry_count(told: str) -> int:
 AppSettingsDep = Annotated[Settings, Depends(get_app_settings)]
 ChatServiceDep = Annotated[ChatService, Depends(get_chat_service)]
 JobServiceDep = Annotated[JobService, Depends(get_job_service)]
+WebhookServiceDep = Annotated[WebhookService, Depends(get_webhook_service)]
 IdentityDep = Annotated[Identity, Depends(get_identity)]
 CallContextDep = Annotated[CallContext, Depends(get_call_context)]

@@ -34,6 +34,7 @@ from examples.full_app.routes import (
     live,
     models,
     usage,
+    webhook_endpoints,
     webhooks,
 )
 from examples.full_app.security import AuthenticationMiddleware, Authenticator
@@ -54,6 +55,7 @@ ROUTERS = (
     usage.router,
     jobs.router,
     webhooks.router,
+    webhook_endpoints.router,
     live.router,
     elsewhere.router,
     health.router,

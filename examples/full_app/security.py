@@ -32,6 +32,8 @@ SCOPES: Mapping[str, KeyScope] = {  # of a path and what is below it
     "/v1/embeddings": "embeddings",
     "/v1/jobs": "jobs",
     "/v1/webhooks": "webhooks",
+    "/v1/webhook_endpoints": "webhooks",
+    "/v1/webhook_event_types": "webhooks",
     "/metrics": "metrics",
 }
 MAX_KEY_LENGTH = 512

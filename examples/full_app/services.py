@@ -28,6 +28,8 @@ from examples.full_app.security import key_subject
 from examples.full_app.settings import Settings
 from examples.full_app.telemetry import Metrics
 from examples.full_app.tokens import EstimateTokenizer
+from examples.full_app.webhook_changes import DAY
+from examples.full_app.webhook_service import WebhookService
 from examples.full_app.webhooks import WebhookSender, WebhookStore
 from examples.s4_dependency_injection import open_redis
 
@@ -42,6 +44,7 @@ class Services:
     chat: ChatService
     queue: Queue
     jobs: JobService
+    webhooks: WebhookService
     draining: Draining
 
     def state(self) -> AppState:
@@ -51,6 +54,7 @@ class Services:
             redis=self.redis,
             chat_service=self.chat,
             jobs=self.jobs,
+            webhooks=self.webhooks,
             metrics=self.metrics,
             draining=self.draining,
         )
@@ -84,7 +88,12 @@ async def open_services(
         store = JobStore(redis, keep=settings.job_keep_seconds)
         webhooks = WebhookStore(redis, policy=policy)
         jobs = JobService(store, queue, webhooks)
-        services = Services(settings, metrics, redis, chat, queue, jobs, draining)
+        patience = settings.webhook_disable_after_days * DAY
+        sender = WebhookSender(webhooks, client, patience=patience)
+        hooks = WebhookService(webhooks, sender, queue)
+        services = Services(
+            settings, metrics, redis, chat, queue, jobs, hooks, draining
+        )
         lease = settings.job_lease_seconds
         runner = JobRunner(
             store,
@@ -94,7 +103,6 @@ async def open_services(
             draining=draining,
             lease=lease,
         )
-        sender = WebhookSender(webhooks, client)
         sweeper = Sweeper(store, queue, ended=jobs.ended, lease=lease)
         queue.handle(
             runner.run,

@@ -80,6 +80,9 @@ class Settings(s4.Settings):
     )
     job_keep_seconds: int = Field(default=24 * 3600, ge=60)
     jobs_per_caller: int = Field(default=4, ge=1, description="Running at a time.")
+    webhook_disable_after_days: float = Field(
+        default=5, gt=0, description="An endpoint that fails for so long is disabled."
+    )
     idempotency_seconds: float = Field(
         default=24 * 3600, gt=0, description="How long answers to a key are replayed."
     )

@@ -22,8 +22,6 @@ from examples.full_app.webhook_models import (
 from examples.s3_patterns import new_webhook_secret
 
 MAX_ENDPOINTS = 50  # of one owner
-MAX_SECRETS = 4  # valid at once: each adds a signature to every delivery
-ROTATION_SECONDS = 24 * 3600
 KEEP_SECONDS = 7 * 24 * 3600  # longer than the longest schedule of retries
 
 CREATE = """
@@ -117,38 +115,6 @@ class EndpointStore:
             pipe.delete(_key(endpoint_id))
             pipe.zrem(_owned(owner), endpoint_id)
             await pipe.execute()
-
-    async def rotate(
-        self, owner: str, endpoint_id: str, *, keep_old_seconds: int = ROTATION_SECONDS
-    ) -> WebhookEndpoint:
-        """A new secret, shown this once; the old one signs too for a while.
-
-        `keep_old_seconds=0` ends every older secret now: for one that has leaked.
-        """
-        newest = SigningSecret(value=new_webhook_secret())
-        now = int(time.time())
-        until = now + keep_old_seconds
-
-        def rotated(record: EndpointRecord) -> dict[str, Any]:
-            ends = [min(old.expires_at or until, until) for old in record.secrets]
-            older = [
-                SigningSecret(value=old.value, expires_at=end)
-                for old, end in zip(record.secrets, ends, strict=True)
-                if end > now
-            ]
-            return {"secrets": (newest, *older[: MAX_SECRETS - 1])}
-
-        record = await self._update(endpoint_id, rotated, owner)
-        return record.shown(with_secret=True)
-
-    async def disable(self, endpoint_id: str, reason: str) -> None:
-        """Deliver nothing more to it, and keep why."""
-        await self._update(endpoint_id, lambda _: {"disabled_reason": reason})
-
-    async def enable(self, owner: str, endpoint_id: str) -> WebhookEndpoint:
-        """Deliver to it again."""
-        changes = {"disabled_reason": None}
-        return (await self._update(endpoint_id, lambda _: changes, owner)).shown()
 
     async def load(self, endpoint_id: str, owner: str | None = None) -> EndpointRecord:
         """The stored record, secrets included; `owner` None: whoever's it is."""

@@ -32,6 +32,9 @@ class WebhookEndpoint(Answer):
     created_at: int
     disabled: bool = False
     disabled_reason: str | None = None
+    failing_since: int | None = Field(
+        default=None, description="Every delivery failed since; null: the last went."
+    )
     signing_secret_hint: str
     signing_secret: str | None = Field(
         default=None,
@@ -79,6 +82,7 @@ class EndpointRecord(BaseModel):
     created_at: int
     ephemeral: bool = False
     disabled_reason: str | None = None
+    failing_since: int | None = None
     secrets: tuple[SigningSecret, ...]
 
     def secrets_at(self, now: float) -> list[str]:
@@ -105,6 +109,7 @@ class EndpointRecord(BaseModel):
             created_at=self.created_at,
             disabled=self.disabled_reason is not None,
             disabled_reason=self.disabled_reason,
+            failing_since=self.failing_since,
             signing_secret_hint=f"whsec_...{newest[-4:]}",
             signing_secret=newest if with_secret else None,
         )

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from examples.full_app.webhook_endpoints import KEEP_SECONDS, EndpointStore
+from examples.full_app.webhook_changes import EndpointChanges
+from examples.full_app.webhook_endpoints import KEEP_SECONDS
 from examples.full_app.webhook_models import (
     DeadLetter,
     DeliveryAttempt,
@@ -14,7 +15,7 @@ KEPT_ATTEMPTS = 100  # of each endpoint
 KEPT_DEAD_LETTERS = 1_000  # of each owner
 
 
-class WebhookStore(EndpointStore):
+class WebhookStore(EndpointChanges):
     """Endpoints, the events to deliver, the delivery log and the dead letters."""
 
     async def publish(
@@ -60,10 +61,11 @@ class WebhookStore(EndpointStore):
         await self._push(key, letter.model_dump_json(), KEPT_DEAD_LETTERS)
 
     async def dead_letters(
-        self, owner: str, *, limit: int = 100
+        self, owner: str, *, limit: int | None = 100
     ) -> Sequence[DeadLetter]:
-        """The owner's undelivered events, newest first."""
-        found = await self.redis.lrange(f"webhook:dead:{owner}", 0, limit - 1)
+        """The owner's undelivered events, newest first; None: all that are kept."""
+        last = (limit or KEPT_DEAD_LETTERS) - 1
+        found = await self.redis.lrange(f"webhook:dead:{owner}", 0, last)
         return [DeadLetter.model_validate_json(text) for text in found]
 
     async def take_dead_letter(
@@ -71,7 +73,7 @@ class WebhookStore(EndpointStore):
     ) -> bool:
         """Remove a dead letter in order to send it again: True for one taker only."""
         taken = 0
-        for letter in await self.dead_letters(owner, limit=KEPT_DEAD_LETTERS):
+        for letter in await self.dead_letters(owner, limit=None):
             if (letter.endpoint_id, letter.event_id) == (endpoint_id, event_id):
                 key, text = f"webhook:dead:{owner}", letter.model_dump_json()
                 taken += await self.redis.lrem(key, 0, text)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import httpx2
 
 from examples.full_app.egress import ForbiddenTargetError
+from examples.full_app.webhook_changes import DAY
 from examples.full_app.webhook_delivery import (
     MAX_JITTER,
     SCHEDULE,
@@ -57,6 +58,7 @@ class WebhookSender:
     """Delivers events through a guarded client, one attempt at a time.
 
     `timeout` bounds a whole attempt, in seconds: name, connection, answer, body.
+    An endpoint that fails for `patience` seconds is disabled.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class WebhookSender:
         *,
         schedule: Sequence[float] = SCHEDULE,
         timeout: float = 15.0,
+        patience: float = 5 * DAY,
         jitter: Callable[[], float] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -73,6 +76,7 @@ class WebhookSender:
         self.client = client
         self.schedule = schedule
         self.timeout = timeout
+        self.patience = patience
         self._jitter = jitter or _jitter
         self._clock = clock
 
@@ -100,13 +104,24 @@ class WebhookSender:
             attempt, made, schedule=self.schedule, jitter=self._jitter()
         )
         await self.store.log(made.model_copy(update={"next_in": wait}))
-        if made.outcome == "gone":
-            with suppress(EndpointNotFoundError):
-                await self.store.disable(endpoint_id, "It answered 410 Gone.")
+        with suppress(EndpointNotFoundError):
+            await self._judge(endpoint, made)
         if wait is None and made.outcome != "delivered":
             reason = made.error or f"status {made.status}"
             await self._give_up(endpoint, event_id, attempt, reason)
         return wait
+
+    async def _judge(self, endpoint: EndpointRecord, made: DeliveryAttempt) -> None:
+        """Call an endpoint no more that is gone, or has failed for too long."""
+        if made.outcome == "gone":
+            await self.store.disable(endpoint.id, "It answered 410 Gone.")
+            return
+        await self.store.note(
+            endpoint,
+            delivered=made.outcome == "delivered",
+            now=made.at,
+            patience=self.patience,
+        )
 
     async def deliver(
         self, endpoint: EndpointRecord, news: StoredEvent, attempt: int = 1

@@ -28,6 +28,7 @@ BY_PREFIX: dict[str, KeyScope] = {
     "/v1/embeddings": "embeddings",
     "/v1/jobs": "jobs",
     "/v1/webhooks": "webhooks",
+    "/v1/webhook_e": "webhooks",
     "/metrics": "metrics",
 }
 SECRET = "sk-do-not-show-me"

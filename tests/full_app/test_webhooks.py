@@ -19,7 +19,12 @@ import pytest
 import standardwebhooks
 from redis.asyncio import Redis
 
-from examples.full_app import webhook_endpoints, webhook_store, webhooks
+from examples.full_app import (
+    webhook_changes,
+    webhook_endpoints,
+    webhook_store,
+    webhooks,
+)
 from examples.full_app.egress import (
     EgressPolicy,
     ForbiddenTargetError,
@@ -252,9 +257,9 @@ async def test_rotations_at_once_lose_no_secret_that_was_shown(
     record = await store.load(first.id)
     shown = {secret_of(first), *map(secret_of, rotated)}
     assert set(record.secrets_at(record.created_at)) == shown
-    assert len(shown) == webhook_endpoints.MAX_SECRETS
+    assert len(shown) == webhook_changes.MAX_SECRETS
     await store.rotate(ME, first.id)
-    assert len((await store.load(first.id)).secrets) == webhook_endpoints.MAX_SECRETS
+    assert len((await store.load(first.id)).secrets) == webhook_changes.MAX_SECRETS
 
 
 async def test_a_disabled_endpoint_is_told_nothing_until_it_is_enabled(
@@ -698,3 +703,35 @@ async def test_a_forbidden_target_is_a_dead_letter_at_once_and_never_called(
     assert letter.reason == "forbidden_target"
     [attempt] = await fake_store.attempts(ME, endpoint.id)
     assert (attempt.outcome, attempt.status) == ("forbidden", None)
+
+
+async def test_an_endpoint_that_fails_for_days_is_disabled(store: WebhookStore) -> None:
+    receiver = Receiver(500)
+    endpoint, news = await prepared(store)
+    times = iter([NOW, NOW + 99, NOW + 100])
+    sender = sender_to(receiver, store, clock=lambda: next(times), patience=100)
+    await sender.attempt_delivery(endpoint.id, news.id, 1)
+    first = await store.get(ME, endpoint.id)
+    await sender.attempt_delivery(endpoint.id, news.id, 2)
+    second = await store.get(ME, endpoint.id)
+    await sender.attempt_delivery(endpoint.id, news.id, 3)
+    third = await store.get(ME, endpoint.id)
+    again = await store.enable(ME, endpoint.id)
+
+    assert (first.failing_since, first.disabled) == (NOW, False)
+    assert (second.failing_since, second.disabled) == (NOW, False)
+    assert third.disabled
+    assert str(third.disabled_reason).startswith("Nothing could be delivered for")
+    assert (again.disabled, again.failing_since) == (False, None)
+
+
+async def test_one_delivery_makes_up_for_all_failures(fake_store: WebhookStore) -> None:
+    receiver = Receiver(500, 204, 500)
+    endpoint, news = await prepared(fake_store)
+    times = iter([NOW, NOW + 99, NOW + 100])
+    sender = sender_to(receiver, fake_store, clock=lambda: next(times), patience=100)
+    for attempt in (1, 2, 3):
+        await sender.attempt_delivery(endpoint.id, news.id, attempt)
+    found = await fake_store.get(ME, endpoint.id)
+
+    assert (found.failing_since, found.disabled) == (NOW + 100, False)

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import Field, HttpUrl, StringConstraints
 
-from examples.full_app.dependencies import IdentityDep, JobServiceDep
+from examples.full_app.dependencies import IdentityDep, WebhookServiceDep
 from examples.full_app.json_body import JSONRoute
 from examples.full_app.limits import management_limit
 from examples.full_app.routes.documents import BODY, errors
@@ -20,7 +20,6 @@ from examples.full_app.webhooks import (
     DeliveryAttempt,
     WebhookEndpoint,
     WebhookEvent,
-    event,
 )
 
 router = APIRouter(
@@ -31,6 +30,7 @@ router = APIRouter(
 )
 
 EndpointId = Annotated[str, Path(max_length=64, pattern="^we_[0-9a-f]+$")]
+EventId = Annotated[str, Path(max_length=64, pattern="^evt_[0-9a-f]+$")]
 EventType = Annotated[str, StringConstraints(pattern=r"^[a-z_]+(\.[a-z_]+)*$")]
 
 
@@ -42,7 +42,7 @@ class EndpointRequest(Wire):
     event_types: list[EventType] = Field(
         default_factory=list,
         max_length=20,
-        description="Empty: all. `job.succeeded`, `job.failed`, `job.cancelled`.",
+        description="Empty: all of them. `GET /v1/webhook_event_types` lists them.",
     )
 
 
@@ -72,35 +72,39 @@ class DeadLetterList(Answer):
 )
 async def create_endpoint(
     body: Annotated[EndpointRequest, Bounded],
-    jobs: JobServiceDep,
+    webhooks: WebhookServiceDep,
     identity: IdentityDep,
 ) -> WebhookEndpoint:
     """The answer carries the signing secret, this once."""
-    return await jobs.webhooks.create(
+    return await webhooks.store.create(
         identity.subject, str(body.url), name=body.name, event_types=body.event_types
     )
 
 
 @router.get("", summary="List your endpoints", responses=errors())
-async def list_endpoints(jobs: JobServiceDep, identity: IdentityDep) -> EndpointList:
+async def list_endpoints(
+    webhooks: WebhookServiceDep, identity: IdentityDep
+) -> EndpointList:
     """Your endpoints, newest first."""
-    return EndpointList(data=list(await jobs.webhooks.list(identity.subject)))
+    return EndpointList(data=list(await webhooks.store.list(identity.subject)))
 
 
 @router.get("/dead-letters", summary="List what was given up", responses=errors())
 async def list_dead_letters(
-    jobs: JobServiceDep, identity: IdentityDep
+    webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> DeadLetterList:
     """Events that no retry could deliver."""
-    return DeadLetterList(data=list(await jobs.webhooks.dead_letters(identity.subject)))
+    return DeadLetterList(
+        data=list(await webhooks.store.dead_letters(identity.subject))
+    )
 
 
 @router.get("/{endpoint_id}", summary="Read an endpoint", responses=errors(404))
 async def read_endpoint(
-    endpoint_id: EndpointId, jobs: JobServiceDep, identity: IdentityDep
+    endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> WebhookEndpoint:
     """One endpoint, without its secret."""
-    return await jobs.webhooks.get(identity.subject, endpoint_id)
+    return await webhooks.store.get(identity.subject, endpoint_id)
 
 
 @router.delete(
@@ -110,10 +114,10 @@ async def read_endpoint(
     responses=errors(404),
 )
 async def delete_endpoint(
-    endpoint_id: EndpointId, jobs: JobServiceDep, identity: IdentityDep
+    endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> Response:
     """Nothing more is sent to it."""
-    await jobs.webhooks.delete(identity.subject, endpoint_id)
+    await webhooks.store.delete(identity.subject, endpoint_id)
     return Response(status_code=204)
 
 
@@ -121,10 +125,10 @@ async def delete_endpoint(
     "/{endpoint_id}/rotate", summary="Replace the secret", responses=errors(404)
 )
 async def rotate_secret(
-    endpoint_id: EndpointId, jobs: JobServiceDep, identity: IdentityDep
+    endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> WebhookEndpoint:
     """A new secret, shown this once; for a day deliveries carry both signatures."""
-    return await jobs.webhooks.rotate(identity.subject, endpoint_id)
+    return await webhooks.store.rotate(identity.subject, endpoint_id)
 
 
 @router.post(
@@ -134,22 +138,61 @@ async def rotate_secret(
     responses=errors(404),
 )
 async def send_test_event(
-    endpoint_id: EndpointId, jobs: JobServiceDep, identity: IdentityDep
+    endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> WebhookEvent:
     """Queue one `webhook.test` event; the delivery log shows what came of it."""
-    await jobs.webhooks.get(identity.subject, endpoint_id)
-    news = event("webhook.test", {"id": endpoint_id})
-    await jobs.webhooks.save_event(news)
-    await jobs.queue.add_delivery(endpoint_id, news.id)
-    return news
+    return await webhooks.send(identity.subject, endpoint_id, "webhook.test")
 
 
 @router.get(
     "/{endpoint_id}/deliveries", summary="Read the delivery log", responses=errors(404)
 )
 async def list_deliveries(
-    endpoint_id: EndpointId, jobs: JobServiceDep, identity: IdentityDep
+    endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> AttemptList:
     """The latest attempts: status, duration, and when the next one comes."""
-    attempts = await jobs.webhooks.attempts(identity.subject, endpoint_id)
+    attempts = await webhooks.store.attempts(identity.subject, endpoint_id)
     return AttemptList(data=list(attempts))
+
+
+@router.post(
+    "/{endpoint_id}/enable",
+    summary="Deliver to an endpoint again",
+    responses=errors(404),
+)
+async def enable_endpoint(
+    endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
+) -> WebhookEndpoint:
+    """After it answered 410 or failed for days. Its dead letters stay: resend them."""
+    return await webhooks.store.enable(identity.subject, endpoint_id)
+
+
+@router.post(
+    "/{endpoint_id}/dead-letters/resend",
+    status_code=202,
+    summary="Resend all that was given up",
+    responses=errors(404, 409),
+)
+async def resend_dead_letters(
+    endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
+) -> DeadLetterList:
+    """Queue every dead letter of the endpoint again; the answer lists them."""
+    letters = await webhooks.resend(identity.subject, endpoint_id)
+    return DeadLetterList(data=list(letters))
+
+
+@router.post(
+    "/{endpoint_id}/dead-letters/{event_id}/resend",
+    status_code=202,
+    summary="Resend what was given up",
+    responses=errors(404, 409),
+)
+async def resend_dead_letter(
+    endpoint_id: EndpointId,
+    event_id: EventId,
+    webhooks: WebhookServiceDep,
+    identity: IdentityDep,
+) -> DeadLetter:
+    """Queue it again, with its old id and bytes, from the first attempt."""
+    (letter,) = await webhooks.resend(identity.subject, endpoint_id, event_id)
+    return letter
