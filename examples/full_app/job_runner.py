@@ -22,6 +22,7 @@ from examples.full_app.providers.protocol import CallContext
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.schemas.jobs import JobItem
+from examples.full_app.slots import NoSlotError
 from examples.s3_patterns import JobStatus
 from examples.s5_error_handling import AIError, InternalError, RateLimitExceededError
 
@@ -157,7 +158,7 @@ class JobRunner:
             try:
                 call, _ = await self.service.open(body, context, owner)
                 break
-            except (RateLimitExceededError, NotReadyError) as error:
+            except (RateLimitExceededError, NotReadyError, NoSlotError) as error:
                 wait = error.retry_after or 1.0
                 if time.monotonic() + wait > give_up:
                     raise

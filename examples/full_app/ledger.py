@@ -37,11 +37,12 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class _Settlement:
-    """How a hold ends: what it cost, and the tokens used beyond its lease."""
+    """How a hold ends: its cost, the tokens used beyond its lease, its slot."""
 
     hold_id: str
     cost: int
     tokens: int
+    slot: str
 
 
 class Ledger:
@@ -77,16 +78,18 @@ class Ledger:
         if budget is None or cost is None:
             return Hold(await self.limiter.reserve(subject, tokens))
         hold_id = f"hold:{secrets.token_hex(16)}"
-        keys, args = self.limiter.script_part(subject, (1, tokens))
+        slot = self.limiter.new_slot()
+        keys, args = self.limiter.script_part(subject, (1, tokens), slot)
         keys = [*_keys(subject), *keys]
         args = [hold_id, cost, budget, math.ceil(seconds * 1000), *args]
-        release = _Settlement(hold_id, 0, -tokens)
+        release = _Settlement(hold_id, 0, -tokens, slot)
         reply = await self._take(subject, keys, args, release)
         enough, spent, reserved, verdict, *numbers = reply
         if not enough:
             account = Account(budget, int(spent), int(reserved))
             raise _exceeded(account, cost, self.limiter.headers(numbers))
-        return Hold(self.limiter.lease(subject, tokens, verdict, numbers), hold_id)
+        lease = self.limiter.lease(subject, tokens, verdict, numbers, slot)
+        return Hold(lease, hold_id)
 
     async def settle(self, hold: Hold, tokens: int, cost: int | None) -> None:
         """Charge `cost`; give back what was not used, or take what was used beyond.
@@ -97,8 +100,10 @@ class Ledger:
             await self.limiter.settle(hold.lease, tokens)
             return
         subject = hold.lease.subject
-        beyond = tokens - hold.lease.tokens
-        self._untold[subject].append(_Settlement(hold.id, cost or 0, beyond))
+        beyond, slot = tokens - hold.lease.tokens, hold.lease.slot
+        self.limiter.forget(slot)
+        end = _Settlement(hold.id, cost or 0, beyond, slot)
+        self._untold[subject].append(end)
         await self._try_to_catch_up(subject)
 
     async def release(self, hold: Hold) -> None:
@@ -166,7 +171,9 @@ class Ledger:
             log.warning("money not settled yet", extra={"reason": repr(error)})
 
     async def _tell(self, subject: str, end: _Settlement) -> None:
-        keys, args = self.limiter.script_part(subject, (0, end.tokens), force=True)
+        keys, args = self.limiter.script_part(
+            subject, (0, end.tokens), end.slot, force=True
+        )
         args = [end.hold_id, end.cost, *args]
         await self._settle(keys=[*_keys(subject), *keys], args=args)
 

@@ -14,61 +14,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import anyio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from examples.full_app.errors import RequestError
+from examples.full_app.limit_scripts import DECIDE, LEAVE
+from examples.full_app.slots import Slots
 from examples.s4_dependency_injection import RateLimiter
 from examples.s5_error_handling import RateLimitExceededError
 
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 0.25  # for Redis to decide; then requests pass
-
-# A function, so that the ledger can have both decisions in one round trip.
-GCRA = """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
--- keys: one a budget. args: force, then for each budget: limit, window ms, cost.
--- Answers: admitted (1, 0, or -1 for never), and what to call with whether to take:
--- it answers for each budget: left, wait, reset.
-local function gcra(keys, args)
-  local force, verdict, plans = args[1] == '1', 1, {}
-  for i, key in ipairs(keys) do
-    local limit, window = tonumber(args[3 * i - 1]), tonumber(args[3 * i]) * 1000
-    local cost = tonumber(args[3 * i + 1])
-    local full_at = math.max(tonumber(redis.call('GET', key)) or now, now)
-    local after = full_at + cost * window / limit
-    local over = after - now - window
-    if not force and cost > limit then verdict = -1
-    elseif not force and over > 0 and verdict == 1 then verdict = 0 end
-    plans[i] = {limit, window, full_at, after, over}
-  end
-  return verdict, function(take)
-    local reply = {}
-    for i, key in ipairs(keys) do
-      local limit, window, full_at, after, over = unpack(plans[i])
-      if take then
-        full_at = math.max(after, now)
-        if full_at > now then
-          local ttl = math.ceil((full_at - now) / 1000)
-          redis.call('SET', key, string.format('%.0f', full_at), 'PX', ttl)
-        else redis.call('DEL', key) end
-      end
-      local left = math.floor(limit - (full_at - now) * limit / window)
-      reply[3 * i - 2] = math.max(0, left)
-      reply[3 * i - 1] = verdict == 0 and math.max(0, math.ceil(over / 1000)) or 0
-      reply[3 * i] = math.ceil((full_at - now) / 1000)
-    end
-    return reply
-  end
-end
-"""
-DECIDE = f"""{GCRA}
-local verdict, finish = gcra(KEYS, ARGV)
-return {{verdict, unpack(finish(verdict == 1))}}
-"""
-
 
 # For routes that manage things: section 4's token bucket, as it is taught.
 management_limit = RateLimiter(requests=6_000, window_seconds=60, name="management")
@@ -90,6 +48,7 @@ class Lease:
     subject: str
     tokens: int
     headers: Mapping[str, str]
+    slot: str = ""
 
 
 class Limiter:
@@ -105,49 +64,79 @@ class Limiter:
         requests: Budget,
         tokens: Budget,
         timeout: float | None = None,
+        slots: Slots | None = None,
     ) -> None:
         self.requests, self.tokens, self.timeout = requests, tokens, timeout
+        self.slots = slots
         self._decide = redis.register_script(DECIDE)
+        self._leave = redis.register_script(LEAVE)
 
     async def reserve(self, subject: str, tokens: int) -> Lease:
-        """Take one request and `tokens` tokens, or raise RateLimitExceededError.
+        """Take a request, `tokens` tokens and a slot; or RateLimitExceededError.
 
-        Raises RequestTooExpensiveError where `tokens` is over the limit for good.
+        Raises RequestTooExpensiveError where `tokens` is over the limit for good, and
+        NoSlotError where only a slot is missing.
         """
-        keys, args = self.script_part(subject, (1, tokens))
+        slot = self.new_slot()
+        keys, args = self.script_part(subject, (1, tokens), slot)
         try:
             async with asyncio.timeout(self.timeout):
                 verdict, *numbers = await self._decide(keys, args)
         except (RedisError, TimeoutError) as error:
             log.warning("rate limit not checked", extra={"reason": repr(error)})
             return Lease(subject, 0, {})
-        return self.lease(subject, tokens, verdict, numbers)
+        except asyncio.CancelledError:  # and perhaps it was taken
+            with anyio.CancelScope(shield=True):
+                await self._tell(Lease(subject, 0, {}, slot), 0)
+            raise
+        return self.lease(subject, tokens, verdict, numbers, slot)
 
     async def settle(self, lease: Lease, used: int) -> None:
-        """Give back what was reserved and not used, or take what was used beyond."""
-        if used == lease.tokens:
-            return
+        """Leave the slot; give back what was not used, or take what was used beyond."""
+        self.forget(lease.slot)
+        if used != lease.tokens or lease.slot:
+            await self._tell(lease, used)
+
+    async def _tell(self, lease: Lease, used: int) -> None:
         costs = (0, used - lease.tokens)
-        keys, args = self.script_part(lease.subject, costs, force=True)
+        keys, args = self.script_part(lease.subject, costs, lease.slot, force=True)
         try:
             async with asyncio.timeout(self.timeout):
-                await self._decide(keys, args)
+                await self._leave(keys, args)
         except (RedisError, TimeoutError) as error:
             log.warning("rate limit not settled", extra={"reason": repr(error)})
 
+    def new_slot(self) -> str:
+        """The id of a slot to ask for; empty where none are counted."""
+        return self.slots.new() if self.slots else ""
+
+    def forget(self, slot: str) -> None:
+        """The call with this slot is over: its lease is renewed no longer."""
+        if self.slots:
+            self.slots.forget(slot)
+
     def script_part(
-        self, subject: str, costs: tuple[int, int], *, force: bool = False
+        self, subject: str, costs: tuple[int, int], slot: str, *, force: bool = False
     ) -> tuple[list[str], list[str | int]]:
-        """Keys and arguments of the script's `gcra`, for requests and tokens."""
+        """Keys and arguments of the script's `admit` and `leave`."""
         keys: list[str] = []
         args: list[str | int] = [int(force)]
+        tag = caller_tag(subject)
         for budget, cost in zip((self.requests, self.tokens), costs, strict=True):
-            keys.append(f"limit:{caller_tag(subject)}:{budget.name}")
+            keys.append(f"limit:{tag}:{budget.name}")
             args += [budget.limit, budget.window_seconds * 1000, cost]
+        if self.slots and slot:
+            keys += self.slots.keys(tag)
+            args += self.slots.args(slot)
         return keys, args
 
     def lease(
-        self, subject: str, tokens: int, verdict: int, numbers: Sequence[int]
+        self,
+        subject: str,
+        tokens: int,
+        verdict: int,
+        numbers: Sequence[int],
+        slot: str,
     ) -> Lease:
         """What the script's answer means. Raises as `reserve` does."""
         headers = self.headers(numbers)
@@ -158,7 +147,13 @@ class Limiter:
             refusal = RateLimitExceededError(retry_after=wait_ms / 1000)
             refusal.headers = {**refusal.headers, **headers}
             raise refusal
-        return Lease(subject, tokens, headers)
+        if self.slots and verdict < -1:
+            full = self.slots.refusal(-1 - verdict)
+            full.headers = {**full.headers, **headers}
+            raise full
+        if self.slots and slot:
+            self.slots.hold(slot, caller_tag(subject))
+        return Lease(subject, tokens, headers, slot)
 
     def headers(self, numbers: Sequence[int]) -> dict[str, str]:
         """The headers for the numbers that the script answered."""

@@ -12,7 +12,7 @@ import anyio
 
 from examples.full_app.calls import Call
 from examples.full_app.draining import Draining
-from examples.full_app.ledger import Ledger
+from examples.full_app.ledger import Hold, Ledger
 from examples.full_app.limits import Lease
 from examples.full_app.money import cost_of
 from examples.full_app.providers.protocol import (
@@ -25,6 +25,7 @@ from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.telemetry import Metrics
 from examples.full_app.tokens import Tokenizer, count_messages
+from examples.full_app.waiting import WaitingRoom
 from examples.s2_models import CONTEXT_WINDOW, Usage
 from examples.s5_error_handling import ContextLengthError
 
@@ -45,6 +46,7 @@ class ChatService:
         tokenizer: Tokenizer,
         metrics: Metrics,
         draining: Draining | None = None,
+        waiting: WaitingRoom | None = None,
     ) -> None:
         self.providers = providers
         self.choose = choose
@@ -52,6 +54,7 @@ class ChatService:
         self.tokenizer = tokenizer
         self.metrics = metrics
         self.draining = draining or Draining()
+        self.waiting = waiting or WaitingRoom(0, 0)
 
     async def open(
         self, request: ChatCompletionRequest, context: CallContext, subject: str
@@ -69,11 +72,11 @@ class ChatService:
             raise ContextLengthError(most, CONTEXT_WINDOW)
         provider = self.choose(request.model)
         most = request.output_limit * request.n
-        hold = await self.ledger.reserve(
+        hold = await self._reserve(
             subject,
             prompt_tokens + most,
             cost_of(request.model, prompt_tokens, most),
-            seconds=_seconds_left(context),
+            context,
         )
 
         def estimate(text: str) -> Usage:
@@ -85,7 +88,7 @@ class ChatService:
         async def settle(call: Call) -> None:
             usage = call.usage or estimate("".join(call.produced))
             cost = cost_of(request.model, usage.prompt_tokens, usage.completion_tokens)
-            await self.ledger.settle(hold, usage.total_tokens, cost)
+            await self._settle(hold, usage.total_tokens, cost)
             self.metrics.count_tokens(request.model, usage)
 
         call = Call(request, context, provider, settle, estimate)
@@ -106,11 +109,8 @@ class ChatService:
             for item in call.inputs
         )
         provider = self.choose(call.model)
-        hold = await self.ledger.reserve(
-            subject,
-            reserved,
-            cost_of(call.model, reserved, 0),
-            seconds=_seconds_left(context),
+        hold = await self._reserve(
+            subject, reserved, cost_of(call.model, reserved, 0), context
         )
         used = 0
         try:
@@ -119,10 +119,27 @@ class ChatService:
             used = embeddings.prompt_tokens
         finally:
             with anyio.CancelScope(shield=True):
-                await self.ledger.settle(hold, used, cost_of(call.model, used, 0))
+                await self._settle(hold, used, cost_of(call.model, used, 0))
         usage = Usage(prompt_tokens=used, completion_tokens=0)
         self.metrics.count_tokens(call.model, usage)
         return embeddings, hold.lease
+
+    async def _reserve(
+        self, subject: str, tokens: int, cost: int | None, context: CallContext
+    ) -> Hold:
+        """What the call may use. Without a slot for it, a job waits where it is."""
+
+        async def attempt() -> Hold:
+            seconds = _seconds_left(context)
+            return await self.ledger.reserve(subject, tokens, cost, seconds=seconds)
+
+        if context.detached:
+            return await attempt()
+        return await self.waiting.admitted(subject, attempt)
+
+    async def _settle(self, hold: Hold, tokens: int, cost: int | None) -> None:
+        await self.ledger.settle(hold, tokens, cost)
+        self.waiting.nudge()
 
     async def models(self) -> list[Model]:
         """Everything any provider answers for, the first provider of an id first."""

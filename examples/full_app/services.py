@@ -26,8 +26,10 @@ from examples.full_app.providers.resilient import ResilientProvider
 from examples.full_app.providers.upstreams import Upstream
 from examples.full_app.security import key_subject
 from examples.full_app.settings import Settings
+from examples.full_app.slots import Slots
 from examples.full_app.telemetry import Metrics
 from examples.full_app.tokens import EstimateTokenizer
+from examples.full_app.waiting import WaitingRoom
 from examples.full_app.webhook_changes import DAY
 from examples.full_app.webhook_service import WebhookService
 from examples.full_app.webhooks import WebhookSender, WebhookStore
@@ -137,26 +139,37 @@ async def _chat(
 
     local: list[Provider] = [offline, faults]
     providers = local if main is offline else [main, *local]
+    waiting = WaitingRoom(settings.queue_places, settings.queue_seconds)
+    metrics.waiting.set_function(lambda: waiting.taken)
     return ChatService(
         providers,
         choose,
-        ledger=_ledger(settings, redis, stack),
+        ledger=await _ledger(settings, redis, stack),
         tokenizer=tokenizer,
         metrics=metrics,
         draining=draining,
+        waiting=waiting,
     )
 
 
-def _ledger(
+async def _ledger(
     settings: Settings, redis: Redis, stack: contextlib.AsyncExitStack
 ) -> Ledger:
     # Inside the process Redis cannot be away, only busy.
     timeout = None if settings.embedded else settings.redis_timeout_seconds
+    slots = Slots(
+        redis,
+        each=settings.concurrent_calls_per_key,
+        overall=settings.concurrent_calls,
+        lease_seconds=settings.slot_lease_seconds,
+    )
+    await stack.enter_async_context(slots.renewed())
     limiter = Limiter(
         redis,
         Budget("requests", settings.requests_per_minute),
         Budget("tokens", settings.tokens_per_minute),
         timeout,
+        slots,
     )
     budgets = {
         key_subject(name): nano_usd(grant.budget_usd)

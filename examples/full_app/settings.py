@@ -62,6 +62,19 @@ class Settings(s4.Settings):
 
     requests_per_minute: int = Field(default=6_000, ge=1)
     tokens_per_minute: int = Field(default=2_000_000, ge=1)
+    concurrent_calls: int = Field(
+        default=2_000, ge=1, description="Calls of a model at once, of all callers."
+    )
+    concurrent_calls_per_key: int = Field(default=1_000, ge=1)
+    slot_lease_seconds: float = Field(
+        default=15,
+        gt=0,
+        description="After so long a process that was killed holds no slots any more.",
+    )
+    queue_places: int = Field(
+        default=100, ge=0, description="Calls that may wait for a slot, a process."
+    )
+    queue_seconds: float = Field(default=2, ge=0, description="How long they may.")
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     request_timeout_seconds: float = Field(default=120, gt=0)
     heartbeat_seconds: float = Field(default=10, gt=0)

@@ -85,6 +85,9 @@ class Metrics:
         self.active = Gauge(
             "http_server_active_requests", "Now running.", registry=self.registry
         )
+        self.waiting = Gauge(
+            "calls_waiting", "Calls that wait for a slot.", registry=self.registry
+        )
         self.tokens = Counter(
             "gen_ai_client_token_usage",
             "Tokens used.",

@@ -83,7 +83,8 @@ async def create_chat_completion(
     fault = wire_fault(body.model)
     if fault is not None and fault.kind == "html-502":
         return break_answer(b"", fault)
-    call, lease = await service.open(body, context, identity.subject)
+    opening = service.open(body, context, identity.subject)
+    call, lease = await until_disconnect(request, opening)
     try:
         if body.stream:
             await until_disconnect(request, call.begin(settings.heartbeat_seconds))

@@ -1,0 +1,144 @@
+"""How many calls run at once: a lease a call, in its caller's pool and in that of all.
+
+A pool is a sorted set of calls by the time at which each lease ends, on Redis' clock.
+Each process renews the leases of its running calls, so a process that was killed gives
+its slots back when their leases end, and none is lost. Taking a slot and leaving it are
+parts of the limiter's scripts: they cost no round trip of their own.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from itertools import islice
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from examples.s5_error_handling import CodedError, ErrorCode
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER = 1.0  # a guess: nobody knows when a model's answer ends
+BATCH = 500  # leases renewed in one script
+
+# `now` is in microseconds, as the limiter's script defines it.
+SLOTS = """
+local now_ms = math.floor(now / 1000)
+-- keys: one a pool. args: id, lease in ms, then the size of each pool.
+-- Answers: which pool is full (0: none), and what to call to take a slot in each.
+local function slots(keys, args)
+  local full = 0
+  for i, key in ipairs(keys) do
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms)
+    if full == 0 and redis.call('ZCARD', key) >= tonumber(args[i + 2])
+      and not redis.call('ZSCORE', key, args[1]) then full = i end
+  end
+  return full, function()
+    for _, key in ipairs(keys) do
+      redis.call('ZADD', key, now_ms + args[2], args[1])
+      redis.call('PEXPIRE', key, args[2])
+    end
+  end
+end
+"""
+# A slot that was left, or whose lease has ended, is not renewed. KEYS: pools, a call's
+# beside one another; ARGV: lease in ms, then the id for each pool.
+RENEW = """
+local time = redis.call('TIME')
+local until_ms = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1]
+for i, key in ipairs(KEYS) do
+  redis.call('ZADD', key, 'XX', until_ms, ARGV[i + 1])
+  redis.call('PEXPIRE', key, ARGV[1])
+end
+"""
+
+
+class NoSlotError(CodedError):
+    """All slots of a pool are taken; one may be free soon."""
+
+    code, status_code, retryable = "overloaded", 503, True
+    recovery = "Try again after `Retry-After`, with fewer calls at once."
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=RETRY_AFTER)
+
+
+class ConcurrencyLimitError(NoSlotError):
+    """The caller runs as many calls at once as it may: others are not affected."""
+
+    code, status_code = ErrorCode.RATE_LIMIT_EXCEEDED, 429
+    recovery = "Wait for one of your running calls to end."
+
+
+class OverloadedError(NoSlotError):
+    """The service runs as many calls at once as it can."""
+
+
+class Slots:
+    """The pools, and the leases that this process holds in them."""
+
+    def __init__(
+        self, redis: Redis, *, each: int, overall: int, lease_seconds: float = 15.0
+    ) -> None:
+        """A caller gets `each` slots, all callers together `overall`."""
+        self.each, self.overall = each, overall
+        self._lease = lease_seconds
+        self._held: dict[str, list[str]] = {}
+        self._renew = redis.register_script(RENEW)
+
+    def new(self) -> str:
+        """The id of a slot that is to be taken."""
+        return secrets.token_hex(12)
+
+    def keys(self, tag: str) -> list[str]:
+        """The pools in which the caller with this tag takes its slots."""
+        return [f"slots:{tag}", "slots:overall"]
+
+    def args(self, slot: str) -> list[str | int]:
+        """The arguments of the script's `slots`."""
+        return [slot, int(self._lease * 1000), self.each, self.overall]
+
+    def hold(self, slot: str, tag: str) -> None:
+        """Renew this slot from now on."""
+        self._held[slot] = self.keys(tag)
+
+    def forget(self, slot: str) -> None:
+        """Renew it no longer: its call is over."""
+        self._held.pop(slot, None)
+
+    def refusal(self, pool: int) -> NoSlotError:
+        """What to say when the pool with this number, from 1, is full."""
+        if pool == 1:
+            return ConcurrencyLimitError(
+                f"You run {self.each} calls at once already, as many as you may."
+            )
+        return OverloadedError("The service is busy with as many calls as it can take.")
+
+    async def renew(self) -> None:
+        """Make every lease that is held last again. Raises RedisError."""
+        held = iter(tuple(self._held.items()))
+        while batch := list(islice(held, BATCH)):
+            pairs = [(key, slot) for slot, keys in batch for key in keys]
+            ids = [slot for _, slot in pairs]
+            lease = int(self._lease * 1000)
+            await self._renew([key for key, _ in pairs], [lease, *ids])
+
+    @contextlib.asynccontextmanager
+    async def renewed(self) -> AsyncIterator[None]:
+        """Renew beside the block, three times a lease."""
+        renewing = asyncio.create_task(self._keep_renewing())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.wait({renewing})
+
+    async def _keep_renewing(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            try:
+                await self.renew()
+            except RedisError as error:
+                log.warning("slots not renewed", extra={"reason": repr(error)})
