@@ -12,7 +12,7 @@ from typing import Any
 from course.places import LOCKS, ROOT
 
 APP = "app"
-GROUPS = (APP, "test", "lint", "notebooks", "docs", "bench")
+GROUPS = (APP, "test", "lint", "notebooks", "docs", "browser", "bench")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*(.*)")
 _OPERATOR = re.compile(r"(>=|<|==)\s*([0-9.]+)")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.browser import browser as browser
 from tests.servers import free_port, wait_until
 
 

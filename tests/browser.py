@@ -1,0 +1,128 @@
+"""Chromium for tests, driven by playwright (group `browser`).
+
+`browser` is a fixture (tests/conftest.py hands it to every room); `opened` opens a page
+that may say nothing bad and ask nobody outside this machine; `axe_violations` is what
+an accessibility checker finds wrong with it. Mark such tests `deep`.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from course.groups import satisfied
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+DESKTOP = (1280, 800)
+PHONE = (390, 844)
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
+HERE = frozenset({"127.0.0.1", "localhost", "::1"})
+LOCAL_SCHEMES = ("data", "blob", "file", "about")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A headless Chromium, the system's own.
+
+    Per module: while it runs, playwright keeps this thread's event loop, and no async
+    test can. Skips where it is missing; with COURSE_REQUIRE_BROWSER (CI) it fails.
+    """
+    binary = next(filter(None, map(shutil.which, NAMES)), None)
+    if binary is None or not satisfied("browser"):
+        assert not os.environ.get("COURSE_REQUIRE_BROWSER"), "no browser to test with"
+        pytest.skip("needs Chromium, and `python3 -m course setup browser`")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=binary, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def opened(
+    browser: "Browser",
+    url: str,
+    *,
+    size: tuple[int, int] = DESKTOP,
+    dark: bool = False,
+    still: bool = True,
+    allowed: Sequence[str] = (),
+    **context: Any,
+) -> Iterator["Page"]:
+    """A page at `url`, closed afterwards; what went wrong on it fails the test.
+
+    That is errors and warnings in its console, exceptions, and requests to other
+    machines, which are refused. `allowed`: parts of console texts that are no fault,
+    such as "status of 429". `still` asks for reduced motion. More keywords go to
+    playwright's `new_context`.
+    """
+    wrong: list[str] = []
+    opened = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if dark else "light",
+        reduced_motion="reduce" if still else "no-preference",
+        **context,
+    )
+    page = opened.new_page()
+    page.set_default_timeout(15_000)
+    page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
+    page.on(
+        "console",
+        lambda said: (
+            wrong.append(f"console {said.type}: {said.text}")
+            if said.type in ("error", "warning")
+            and not any(part in said.text for part in allowed)
+            else None
+        ),
+    )
+
+    def stay_here(route: Any) -> None:
+        asked = urlsplit(route.request.url)
+        if asked.scheme in LOCAL_SCHEMES or asked.hostname in HERE:
+            route.continue_()
+        else:
+            wrong.append(f"asked another machine: {route.request.url}")
+            route.abort()
+
+    page.route("**/*", stay_here)
+    try:
+        page.goto(url)
+        yield page
+    finally:
+        opened.close()
+    assert not wrong, "\n".join(wrong)
+
+
+def axe_violations(page: "Page") -> list[str]:
+    """What axe finds, one line a rule and place; empty is clean (WCAG 2.2 A, AA)."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = Axe().run(page, options={"runOnly": tags}).response["violations"]
+    return [
+        f"{rule['id']}: {rule['help']}: {node['html'][:160]} {node['failureSummary']}"
+        for rule in found
+        for node in rule["nodes"]
+    ]
+
+
+def overflows(page: "Page") -> list[str]:
+    """Elements that reach past the right edge of the window, unless in a scroll box."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll("body *")].filter((element) => {
+          const box = element.getBoundingClientRect();
+          if (!box.width || box.right <= window.innerWidth + 1) return false;
+          for (let up = element.parentElement; up; up = up.parentElement)
+            if (getComputedStyle(up).overflowX !== "visible") return false;
+          return true;
+        }).map((element) => element.outerHTML.slice(0, 120))"""
+    )
+    return found
