@@ -7,12 +7,12 @@ one namespace, and the last expression of a cell is shown.
 import ast
 import asyncio
 import contextlib
-import inspect
 import io
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Self
 
+from course.notebook.live import Server
 from course.notebook.normal import joined
 
 TEXT = {"text/plain", "text/markdown"}
@@ -31,6 +31,9 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for value in self.namespace.values():
+            if isinstance(value, Server):
+                value.stop()  # the last cell does this, but may not be reached
         self._loop.close()
 
     def run(self, cell: dict[str, Any]) -> list[Output]:
@@ -64,9 +67,7 @@ class Session:
             result = eval(code, self.namespace)  # noqa: S307 - the notebook's own code
             return await result if isinstance(result, Coroutine) else result
 
-        if code.co_flags & inspect.CO_COROUTINE:
-            return self._loop.run(step())
-        return eval(code, self.namespace)  # noqa: S307 - the notebook's own code
+        return self._loop.run(step())
 
 
 def shown(value: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from course.cli import parser
@@ -174,6 +175,7 @@ def test_a_sync_runs_without_the_students_settings_and_gives_them_back(
 def test_cells_share_one_loop_and_await_outside_of_functions(tmp_path: Path) -> None:
     with Session(tmp_path / "small.ipynb") as session:
         session.run(code("a", "import asyncio\nloop = asyncio.get_running_loop"))
+        session.run(code("a2", "loop()"))  # without await there is a loop, too
         session.run(code("b", "async def f():\n    return loop()\nfirst = await f()"))
         [output] = session.run(code("c", "await f() is first"))
 
@@ -181,6 +183,17 @@ def test_cells_share_one_loop_and_await_outside_of_functions(tmp_path: Path) -> 
         assert session.run(code("d", "print('hi')\n1;")) == [printed("hi\n")]
         with pytest.raises(ZeroDivisionError):
             session.run(code("e", "1 / 0"))
+
+
+def test_a_notebook_that_ends_early_leaves_no_server_behind(tmp_path: Path) -> None:
+    source = (
+        "from course.notebook import live\nfrom examples import s1_why_fastapi as s1\n"
+    )
+    with Session(tmp_path / "small.ipynb") as session:
+        session.run(code("a", f"{source}server = live(s1.app)"))
+
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(session.namespace["server"].url, trust_env=False)
 
 
 def test_settings_of_the_sections_do_not_reach_a_refresh() -> None:
