@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import sys
+from pathlib import Path
 
 from course import environment, manifest
 from course.groups import APP, GROUPS
@@ -67,6 +68,8 @@ def dispatch(arguments: list[str]) -> int:
             return _run(options, arguments)
         case "notebook":
             return _notebook(options, arguments)
+        case "bench":
+            return _bench(options, arguments)
         case "setup":
             for group in options.group:
                 environment.ensure(group, arguments)
@@ -109,6 +112,14 @@ def _notebook(options: argparse.Namespace, arguments: list[str]) -> int:
     return lab.start(only, options.port, browser=not options.no_browser)
 
 
+def _bench(options: argparse.Namespace, arguments: list[str]) -> int:
+    environment.ensure("bench", arguments)
+    from course.bench import run
+
+    out = options.out or ROOT / "benchmarks" / "results" / "here"
+    return run.run(quick=options.quick, out=out)
+
+
 def _test(arguments: list[str]) -> int:
     environment.ensure("test", arguments)
     from course import testing
@@ -146,6 +157,9 @@ def parser() -> argparse.ArgumentParser:
     work.add_argument(
         "--compare", action="store_true", help="run them anew; do they say the same?"
     )
+    bench = commands.add_parser("bench", help="measure the chapter's claims here")
+    bench.add_argument("--quick", action="store_true", help="a minute's worth")
+    bench.add_argument("--out", type=Path, help="where JSON and plots go")
     commands.add_parser("test", help="run the tests; further words go to pytest")
     setup = commands.add_parser("setup", help="install package groups, start nothing")
     setup.add_argument("group", nargs="+", choices=GROUPS)
