@@ -1,0 +1,129 @@
+"""`openai` for Node against a running full_app: what holds for Python holds there.
+
+The package is pinned in `node/`, without addresses: npm uses the registry that it is
+configured for. It is installed once, into `.tools`.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.full_app.conftest import KEY
+from tests.full_app.contract.conftest import HEARTBEAT, Stage
+from tests.servers import ROOT
+
+SOURCE = Path(__file__).with_name("node")
+FILES = ("package.json", "package-lock.json")
+MATRIX = [
+    "plain",
+    "stream",
+    "stream helper",
+    "structured",
+    "tools",
+    "round trip",
+    "errors",
+    "retries",
+    "embeddings",
+    "models",
+]
+STAGED = ["silence", "error in a stream"]
+
+
+@pytest.fixture(scope="session")
+def installed() -> Path:
+    """A folder with the pinned client; made once a lock file, also by several at once.
+
+    Without Node the test is skipped on a student's machine; with COURSE_REQUIRE_NODE
+    set (CI) it fails instead.
+    """
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        if os.environ.get("COURSE_REQUIRE_NODE"):
+            pytest.fail("COURSE_REQUIRE_NODE is set and node or npm is missing")
+        pytest.skip("Node and npm are not installed")
+    lock = (SOURCE / FILES[1]).read_bytes()
+    folder = ROOT / ".tools" / f"node-{hashlib.sha256(lock).hexdigest()[:16]}"
+    if not folder.exists():
+        making = folder.with_name(f"{folder.name}.{os.getpid()}")
+        making.mkdir(parents=True)
+        for name in FILES:
+            shutil.copy(SOURCE / name, making)
+        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        done = subprocess.run(
+            command, cwd=making, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        with contextlib.suppress(OSError):  # another process was faster
+            making.rename(folder)
+        shutil.rmtree(making, ignore_errors=True)
+    shutil.copy(SOURCE / "matrix.mjs", folder)
+    return folder
+
+
+def run(folder: Path, url: str, *names: str) -> dict[str, str | None]:
+    """What each case complains about; None: nothing."""
+    node = shutil.which("node") or "node"
+    done = subprocess.run(
+        [node, "matrix.mjs", f"{url}/v1", KEY, *names],
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {line["name"]: line["failure"] for line in lines}
+
+
+@pytest.mark.deep
+def test_the_client_for_node_is_served_as_the_one_for_python_is(
+    installed: Path, base_url: str
+) -> None:
+    assert run(installed, base_url, *MATRIX) == dict.fromkeys(MATRIX)
+
+
+@pytest.mark.deep
+def test_39_the_client_for_node_survives_a_silence_longer_than_its_patience(
+    installed: Path, staged: tuple[str, Stage], stage: Stage
+) -> None:
+    stage.silent = True
+    timer = threading.Timer(25 * HEARTBEAT, stage.__setattr__, ("silent", False))
+    timer.start()
+    found = run(installed, staged[0], "silence")
+    timer.join()
+
+    assert found == {"silence": None}
+
+
+@pytest.mark.deep
+def test_42_the_client_for_node_raises_on_an_error_in_a_stream(
+    installed: Path, staged: tuple[str, Stage], stage: Stage
+) -> None:
+    stage.finish = False
+    found = run(installed, staged[0], "error in a stream")
+
+    assert found == {"error in a stream": None}
+
+
+def test_every_case_for_node_is_asked_for() -> None:
+    text = (SOURCE / "matrix.mjs").read_text(encoding="utf-8")
+    cases = re.findall(r'(?m)^  async (?:"([^"]+)"|(\w+))\(\) \{', text)
+
+    assert sorted(a or b for a, b in cases) == sorted(MATRIX + STAGED)
+
+
+def test_the_lock_for_node_names_no_registry() -> None:
+    lock = (SOURCE / FILES[1]).read_text(encoding="utf-8")
+
+    assert "resolved" not in lock
+    assert "://" not in lock
+    for name, package in json.loads(lock)["packages"].items():
+        assert not name or package["integrity"].startswith("sha512-")
