@@ -265,7 +265,7 @@ def test_a_client_that_leaves_frees_upstream_slot_money_and_tasks(
     assert "http_server_active_requests 1.0" in metrics  # the one that asks
 
 
-def test_without_a_slot_it_is_429_for_ones_own_and_503_for_all(
+def test_69_without_a_slot_it_is_429_for_ones_own_and_503_for_all(
     base: str, upstream: Upstream
 ) -> None:
     upstream.says = SSE + HELLO

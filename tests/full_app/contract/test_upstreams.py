@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionChunk
 
 from tests.full_app.conftest import KEY
 from tests.full_app.contract.asks import ASK, MODEL
@@ -46,7 +47,14 @@ def test_44_an_upstream_that_resets_the_connection_is_an_error_of_ours(
     resetting: tuple[str, threading.Event],
 ) -> None:
     url, seen = resetting
-    text = ""
+    pieces: list[str] = []
+
+    def read(stream: openai.Stream[ChatCompletionChunk]) -> None:
+        for chunk in stream:
+            pieces.append(chunk.choices[0].delta.content or "")
+            if pieces[-1]:
+                seen.set()
+
     with (
         in_front_of(url) as http,
         openai.OpenAI(
@@ -55,15 +63,12 @@ def test_44_an_upstream_that_resets_the_connection_is_an_error_of_ours(
     ):
         stream = client.chat.completions.create(model=MODEL, messages=ASK, stream=True)
         with pytest.raises(openai.APIError) as caught:
-            for chunk in stream:
-                text += chunk.choices[0].delta.content or ""
-                if text:
-                    seen.set()
+            read(stream)
         whole = http.post(
             "/v1/chat/completions", json={"model": MODEL, "messages": ASK}
         )
 
-    assert text == "hello"
+    assert "".join(pieces) == "hello"
     assert type(caught.value) is openai.APIError  # told by an event, not a broken pipe
     assert caught.value.code == "upstream_error"
     assert (whole.status_code, whole.json()["code"]) == (502, "upstream_error")
