@@ -6,7 +6,7 @@ from tests.servers import ROOT
 
 CHECKS = range(1, 91)
 ROOM = ROOT / "tests" / "full_app"
-AWAITED = [49, 87, 90]  # not written yet; to be empty soon
+AWAITED = {49, 90}  # not written yet; to be empty soon
 
 
 def numbers() -> dict[int, list[str]]:
@@ -24,6 +24,5 @@ def numbers() -> dict[int, list[str]]:
 def test_each_of_the_90_checks_has_a_test() -> None:
     found = numbers()
 
-    missing = [number for number in CHECKS if number not in found]
-    assert missing == AWAITED
+    assert set(CHECKS) - found.keys() <= AWAITED
     assert found.keys() <= set(CHECKS)
