@@ -59,8 +59,7 @@ class Figure:
         shown: dict[str, Any] = {"text/plain": repr(self)}
         if "image/png" in kinds:
             shown["image/png"] = self.png()
-        words = {"alt": repr(self)}  # nbconvert looks in the one, others in the other
-        shape = {"image/png": {"width": WIDTH, **words}, **words}
+        shape = {"image/png": {"width": WIDTH}, "alt": repr(self)}
         return {kind: shown[kind] for kind in kinds}, shape
 
     def png(self) -> bytes:
