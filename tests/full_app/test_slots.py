@@ -247,7 +247,7 @@ def leave_in_the_middle(base: str, kind: str, upstream: Upstream) -> None:
 
 @pytest.mark.parametrize("said", [b"", SSE + HELLO * 3], ids=["before", "after_3"])
 @pytest.mark.parametrize("kind", ["sync", "stream", "live"])
-def test_a_client_that_leaves_frees_upstream_slot_money_and_tasks(
+def test_45_46_47_a_client_that_leaves_frees_upstream_slot_money_and_tasks(
     base: str, upstream: Upstream, kind: str, said: bytes
 ) -> None:
     upstream.says = said

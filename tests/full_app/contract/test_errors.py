@@ -1,12 +1,13 @@
 """Errors: one body whatever goes wrong, and the class and code the client raises."""
 
+import secrets
 from typing import Any
 
 import httpx2
 import openai
 import pytest
 
-from examples.s5_error_handling import AIError, InvalidRequestError
+from examples.s5_error_handling import AIError
 from tests.full_app.conftest import CHAT_ONLY_KEY, KEY
 from tests.full_app.contract.asks import ASK, MODEL, PATH, PLAIN
 from tests.full_app.contract.conftest import Stage
@@ -109,6 +110,7 @@ def refused(base_url: str, staged: tuple[str, Stage]) -> Refusals:
             "409": _conflict(http),
             "413": http.post(PATH, json={**PLAIN, "user": "x" * (3 * 1024 * 1024)}),
             "415": http.post(PATH, content="x", headers={"Content-Type": "text/csv"}),
+            "422": _reused(http),
             "429": http.post(PATH, json={**PLAIN, "model": "fault-429"}),
             "503": http.post(PATH, json={**PLAIN, "model": "fault-503"}),
             "504": http.post(PATH, json={**PLAIN, "model": "fault-timeout"}),
@@ -116,7 +118,6 @@ def refused(base_url: str, staged: tuple[str, Stage]) -> Refusals:
     stage = staged[1]
     with httpx2.Client(base_url=staged[0], headers=headers, timeout=20) as http:
         for name, failure in (
-            ("422", InvalidRequestError("No.")),
             ("500", KeyError("a secret")),
             ("502", None),
         ):
@@ -133,6 +134,13 @@ def _conflict(http: httpx2.Client) -> httpx2.Response:
     path = f"/v1/jobs/{job['id']}"
     wait_until(lambda: bool(http.get(path).json()["status"] == "succeeded"))
     return http.delete(path)
+
+
+def _reused(http: httpx2.Client) -> httpx2.Response:
+    """The answer to another request under the same Idempotency-Key."""
+    key = {"Idempotency-Key": secrets.token_hex(16)}
+    http.post(PATH, json=PLAIN, headers=key).raise_for_status()
+    return http.post(PATH, json={**PLAIN, "seed": 1}, headers=key)
 
 
 def test_09_every_error_has_the_same_body(refused: Refusals) -> None:

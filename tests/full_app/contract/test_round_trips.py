@@ -9,8 +9,16 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from openai.types.chat.completion_create_params import (
+    CompletionCreateParamsBase,
+    CompletionCreateParamsNonStreaming,
+)
 
 from examples.full_app.schemas.answers import ResponseMessage
+from examples.full_app.schemas.chat import (
+    UNSUPPORTED_PARAMETERS,
+    ChatCompletionRequest,
+)
 from tests.full_app.contract.asks import (
     ASK,
     MODEL,
@@ -233,6 +241,17 @@ def test_what_a_client_sends_is_answered(http: httpx2.Client, body: JSON) -> Non
         assert ('"usage"' in answer.text) is ("stream_options" in body)
     else:
         assert answer.json()["choices"][0]["finish_reason"] in ("stop", "tool_calls")
+
+
+def test_every_field_of_the_official_client_is_known_by_name() -> None:
+    fields = {
+        *CompletionCreateParamsNonStreaming.__annotations__,
+        *CompletionCreateParamsBase.__annotations__,
+    }
+
+    known = {*ChatCompletionRequest.model_fields, *UNSUPPORTED_PARAMETERS}
+    assert len(fields) >= 37
+    assert fields <= known
 
 
 @pytest.mark.parametrize(
