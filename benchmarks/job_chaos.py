@@ -56,6 +56,12 @@ def work(environment: dict[str, str]) -> None:
     sys.exit(main())
 
 
+def prepare_forks() -> None:
+    """Have the process that workers are forked from import what they need."""
+    os.environ["PYTHONPATH"] = str(ROOT)
+    _fork.set_forkserver_preload(["examples.full_app.worker"])
+
+
 def free_port() -> int:
     """A port that was free a moment ago."""
     with socket.socket() as probe:
@@ -66,15 +72,25 @@ def free_port() -> int:
 class System:
     """Redis, API processes and workers, each of which can be killed and comes back."""
 
-    def __init__(self, folder: Path, *, apis: int, workers: int) -> None:
+    def __init__(
+        self, folder: Path, *, apis: int, workers: int, **environment: str
+    ) -> None:
         self.folder = folder
         self.redis_port = free_port()
         self.ports = [free_port() for _ in range(apis)]
         url = f"redis://127.0.0.1:{self.redis_port}/0"
-        self.environment = {**ENVIRONMENT, "REDIS_URL": url}
+        self.environment = {**ENVIRONMENT, "REDIS_URL": url, **environment}
         self.redis = self._start_redis()
         self.apis = [self._start_api(port) for port in self.ports]
         self.workers = [self._start_worker() for _ in range(workers)]
+
+    def wait_for_redis(self) -> None:
+        """Return when Redis accepts connections."""
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.redis_port)) == 0:
+                    return
+            time.sleep(0.02)
 
     def kill_worker(self, choose: random.Random) -> None:
         """One worker dies, another is started."""
@@ -266,8 +282,7 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=60, help="for the rest, s")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    os.environ["PYTHONPATH"] = str(ROOT)
-    _fork.set_forkserver_preload(["examples.full_app.worker"])
+    prepare_forks()
     with tempfile.TemporaryDirectory() as folder:
         report = asyncio.run(run(options, Path(folder)))
     print(json.dumps(report, indent=2))

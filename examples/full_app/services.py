@@ -31,6 +31,7 @@ from examples.full_app.telemetry import Metrics
 from examples.full_app.tokens import EstimateTokenizer
 from examples.full_app.waiting import WaitingRoom
 from examples.full_app.webhook_changes import DAY
+from examples.full_app.webhook_delivery import SCHEDULE
 from examples.full_app.webhook_service import WebhookService
 from examples.full_app.webhooks import WebhookSender, WebhookStore
 from examples.s4_dependency_injection import open_redis
@@ -91,7 +92,8 @@ async def open_services(
         webhooks = WebhookStore(redis, policy=policy)
         jobs = JobService(store, queue, webhooks)
         patience = settings.webhook_disable_after_days * DAY
-        sender = WebhookSender(webhooks, client, patience=patience)
+        schedule = settings.webhook_schedule or SCHEDULE
+        sender = WebhookSender(webhooks, client, patience=patience, schedule=schedule)
         hooks = WebhookService(webhooks, sender, queue)
         services = Services(
             settings, metrics, redis, chat, queue, jobs, hooks, draining

@@ -93,6 +93,11 @@ class Settings(s4.Settings):
     )
     job_keep_seconds: int = Field(default=24 * 3600, ge=60)
     jobs_per_caller: int = Field(default=4, ge=1, description="Running at a time.")
+    webhook_schedule: tuple[float, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Seconds before each attempt, as JSON; by default 28 hours in 8.",
+    )
     webhook_disable_after_days: float = Field(
         default=5, gt=0, description="An endpoint that fails for so long is disabled."
     )

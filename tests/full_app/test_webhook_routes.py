@@ -1,5 +1,6 @@
 """Webhooks over HTTP: OpenAI's client manages them, dead letters are sent again."""
 
+import json
 import queue
 import secrets
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from examples.full_app.webhook_service import EVENT_TYPES
 from tests.full_app.conftest import OTHER_KEY, settings
-from tests.servers import free_port, wait_until
+from tests.servers import free_port, process, wait_until
 
 Received = tuple[dict[str, str], bytes]
 
@@ -214,3 +215,23 @@ def test_event_ids_and_endpoint_ids_are_checked(http: httpx2.Client) -> None:
 def test_the_days_until_a_failing_endpoint_is_disabled_are_a_setting() -> None:
     assert settings().webhook_disable_after_days == 5
     assert settings(webhook_disable_after_days=0.5).webhook_disable_after_days == 0.5
+
+
+def test_the_schedule_of_attempts_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FULL_APP_WEBHOOK_SCHEDULE", "[0, 1.5]")
+    assert settings().webhook_schedule == (0, 1.5)
+    with pytest.raises(ValueError, match="webhook_schedule"):
+        settings(webhook_schedule=[])
+
+
+@pytest.mark.deep
+@pytest.mark.usefixtures("redis_server")  # where it is missing, that says so
+def test_a_receiver_that_fails_half_the_time_gets_every_event_under_one_id() -> None:
+    with process("benchmarks/webhook_storm.py", "--events", "300") as storm:
+        output, _ = storm.communicate(timeout=55)
+    report = json.loads(output[output.index(b"{") :])
+
+    assert storm.returncode == 0, report
+    assert (report["events"], report["delivered"]) == (300, 300)
+    assert report["missing"] == report["unverified"] == []
+    assert report["requests"] > 400
