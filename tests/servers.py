@@ -42,9 +42,9 @@ def serve(app: Any, **options: Any) -> Iterator[str]:
     """Run an ASGI app under a real uvicorn in a thread; yield its base URL."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=2, **options
-    )
+    given: dict[str, Any] = {"log_level": "warning", "timeout_graceful_shutdown": 2}
+    given["log_config"] = None  # uvicorn's own would outlive it, for all tests after
+    config = uvicorn.Config(app, **{**given, **options})
     server = uvicorn.Server(config)
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, daemon=True
