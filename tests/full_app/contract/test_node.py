@@ -1,7 +1,7 @@
-"""`openai` for Node against a running full_app: what holds for Python holds there.
+"""`openai` for Node and the AI SDK against a running full_app.
 
-The package is pinned in `node/`, without addresses: npm uses the registry that it is
-configured for. It is installed once, into `.tools`.
+They are pinned in `node/`, without addresses: npm uses the registry that it is
+configured for. They are installed once, into `.tools`.
 """
 
 import contextlib
@@ -18,22 +18,34 @@ import pytest
 
 from tests.full_app.conftest import KEY
 from tests.full_app.contract.conftest import HEARTBEAT, Stage
-from tests.servers import ROOT
+from tests.servers import ROOT, wait_until
 
 SOURCE = Path(__file__).with_name("node")
 FILES = ("package.json", "package-lock.json")
-MATRIX = [
-    "plain",
-    "stream",
-    "stream helper",
-    "structured",
-    "tools",
-    "round trip",
-    "errors",
-    "retries",
-    "embeddings",
-    "models",
-]
+OFFICIAL, AI_SDK = "matrix.mjs", "ai-sdk.mjs"
+MATRIX = {
+    OFFICIAL: [
+        "plain",
+        "stream",
+        "stream helper",
+        "structured",
+        "tools",
+        "round trip",
+        "errors",
+        "retries",
+        "embeddings",
+        "models",
+    ],
+    AI_SDK: [
+        "plain",
+        "stream",
+        "structured",
+        "tools and round trip",
+        "errors",
+        "its default route",
+        "embeddings",
+    ],
+}
 STAGED = ["silence", "error in a stream"]
 
 
@@ -64,15 +76,16 @@ def installed() -> Path:
         with contextlib.suppress(OSError):  # another process was faster
             making.rename(folder)
         shutil.rmtree(making, ignore_errors=True)
-    shutil.copy(SOURCE / "matrix.mjs", folder)
+    for script in SOURCE.glob("*.mjs"):
+        shutil.copy(script, folder)
     return folder
 
 
-def run(folder: Path, url: str, *names: str) -> dict[str, str | None]:
+def run(folder: Path, script: str, url: str, *names: str) -> dict[str, str | None]:
     """What each case complains about; None: nothing."""
     node = shutil.which("node") or "node"
     done = subprocess.run(
-        [node, "matrix.mjs", f"{url}/v1", KEY, *names],
+        [node, script, f"{url}/v1", KEY, *names],
         cwd=folder,
         capture_output=True,
         encoding="utf-8",
@@ -84,40 +97,53 @@ def run(folder: Path, url: str, *names: str) -> dict[str, str | None]:
 
 
 @pytest.mark.deep
-def test_the_client_for_node_is_served_as_the_one_for_python_is(
-    installed: Path, base_url: str
+@pytest.mark.parametrize("script", MATRIX)
+def test_clients_for_node_are_served_as_the_one_for_python_is(
+    installed: Path, base_url: str, script: str
 ) -> None:
-    assert run(installed, base_url, *MATRIX) == dict.fromkeys(MATRIX)
+    cases = MATRIX[script]
+
+    assert run(installed, script, base_url, *cases) == dict.fromkeys(cases)
 
 
 @pytest.mark.deep
-def test_39_the_client_for_node_survives_a_silence_longer_than_its_patience(
-    installed: Path, staged: tuple[str, Stage], stage: Stage
+@pytest.mark.parametrize("script", MATRIX)
+def test_39_clients_for_node_survive_a_silence_longer_than_their_patience(
+    installed: Path, staged: tuple[str, Stage], stage: Stage, script: str
 ) -> None:
     stage.silent = True
-    timer = threading.Timer(25 * HEARTBEAT, stage.__setattr__, ("silent", False))
-    timer.start()
-    found = run(installed, staged[0], "silence")
-    timer.join()
+    ready = threading.Event()
+
+    def end_silence() -> None:
+        wait_until(lambda: stage.started > 0, what="the request")
+        ready.wait(25 * HEARTBEAT)
+        stage.silent = False
+
+    thread = threading.Thread(target=end_silence)
+    thread.start()
+    found = run(installed, script, staged[0], "silence")
+    thread.join()
 
     assert found == {"silence": None}
 
 
 @pytest.mark.deep
-def test_42_the_client_for_node_raises_on_an_error_in_a_stream(
-    installed: Path, staged: tuple[str, Stage], stage: Stage
+@pytest.mark.parametrize("script", MATRIX)
+def test_42_clients_for_node_raise_on_an_error_in_a_stream(
+    installed: Path, staged: tuple[str, Stage], stage: Stage, script: str
 ) -> None:
     stage.finish = False
-    found = run(installed, staged[0], "error in a stream")
+    found = run(installed, script, staged[0], "error in a stream")
 
     assert found == {"error in a stream": None}
 
 
-def test_every_case_for_node_is_asked_for() -> None:
-    text = (SOURCE / "matrix.mjs").read_text(encoding="utf-8")
+@pytest.mark.parametrize("script", MATRIX)
+def test_every_case_for_node_is_asked_for(script: str) -> None:
+    text = (SOURCE / script).read_text(encoding="utf-8")
     cases = re.findall(r'(?m)^  async (?:"([^"]+)"|(\w+))\(\) \{', text)
 
-    assert sorted(a or b for a, b in cases) == sorted(MATRIX + STAGED)
+    assert sorted(a or b for a, b in cases) == sorted(MATRIX[script] + STAGED)
 
 
 def test_the_lock_for_node_names_no_registry() -> None:

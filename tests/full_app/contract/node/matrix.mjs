@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import OpenAI from "openai";
+import { impatientFetch, report, thrown } from "./cases.mjs";
 
 const [baseURL, apiKey, ...names] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 20_000 });
@@ -28,16 +29,6 @@ async function joined(stream) {
   let text = "";
   for await (const chunk of stream) text += chunk.choices[0]?.delta?.content ?? "";
   return text;
-}
-
-/** What `work` throws. */
-async function thrown(work) {
-  try {
-    await work();
-  } catch (error) {
-    return error;
-  }
-  return assert.fail("nothing was thrown");
 }
 
 const cases = {
@@ -165,7 +156,7 @@ const cases = {
 
   // Of a server that is silent for longer than this client waits for a byte.
   async silence() {
-    const impatient = new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 1_000 });
+    const impatient = new OpenAI({ baseURL, apiKey, maxRetries: 0, fetch: impatientFetch });
     const asked = { model, messages, stream: true };
     assert.equal(await joined(await impatient.chat.completions.create(asked)), "abc");
   },
@@ -180,12 +171,4 @@ const cases = {
   },
 };
 
-for (const name of names) {
-  let failure = null;
-  try {
-    await cases[name]();
-  } catch (error) {
-    failure = error.stack;
-  }
-  console.log(JSON.stringify({ name, failure }));
-}
+await report(cases, names);
