@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 
 from tests.browser import browser as browser
 from tests.servers import free_port, wait_until
+
+# A busy machine is no mistake: how long an example takes is not what is tested.
+settings.register_profile("course", deadline=None)
+settings.load_profile("course")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from examples.full_app.schemas.chat import ChatCompletionRequest
@@ -36,7 +36,6 @@ def test_four_ascii_characters_or_one_other_are_a_token(text: str, tokens: int) 
     assert count(text) == tokens
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_a_count_never_shrinks_when_text_is_added(one: str, two: str) -> None:
     assert count(one) <= count(one + two) <= count(one) + count(two)
