@@ -48,6 +48,9 @@ class Call:
         self._deltas = provider.stream(request, context)
         self._first: asyncio.Future[Delta | Usage] | None = None
         self._closed = False
+        self.started = time.monotonic()
+        self.first_token: float | None = None
+        self.error = "ClientClosedRequest"  # until another end is seen
         self._deadline = context.deadline
         self._limit: asyncio.Timeout | None = None
         self._stopped = False
@@ -129,6 +132,16 @@ class Call:
             yield self.usage
 
     async def _next(self) -> Delta | Usage:
+        try:
+            return await self._step()
+        except StopAsyncIteration:
+            self.error = ""
+            raise
+        except Exception as error:
+            self.error = type(error).__name__
+            raise
+
+    async def _step(self) -> Delta | Usage:
         if self._stopped:
             raise ServerShuttingDownError
         left = None
@@ -146,6 +159,8 @@ class Call:
         if isinstance(item, Usage):
             self.usage = item
         else:
+            if self.first_token is None:
+                self.first_token = time.monotonic() - self.started
             self.produced += _texts(item)
         return item
 

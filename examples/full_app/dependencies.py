@@ -15,10 +15,11 @@ from starlette.requests import HTTPConnection
 from examples.full_app.draining import Draining
 from examples.full_app.job_service import JobService
 from examples.full_app.llm import ChatService
+from examples.full_app.metrics import Metrics
 from examples.full_app.providers.protocol import CallContext
 from examples.full_app.security import Identity
 from examples.full_app.settings import Settings
-from examples.full_app.telemetry import Metrics
+from examples.full_app.tracing import traceparent
 from examples.full_app.webhook_service import WebhookService
 
 
@@ -80,7 +81,7 @@ async def get_call_context(
         connection.state["request_id"],
         deadline=now + min(patience, longest),
         stream_deadline=now + longest,
-        traceparent=headers.get("traceparent"),
+        traceparent=traceparent(),
         retry_count=_retry_count(headers.get("x-stainless-retry-count", "")),
     )
 

@@ -23,6 +23,7 @@ from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.schemas.jobs import JobItem
 from examples.full_app.slots import NoSlotError
+from examples.full_app.tracing import continued, tracing
 from examples.s3_patterns import JobStatus
 from examples.s5_error_handling import AIError, InternalError, RateLimitExceededError
 
@@ -79,9 +80,11 @@ class JobRunner:
             reason = f"{MAX_ATTEMPTS} attempts in a row came to nothing."
             await self._fail(job_id, None, "job_attempts_exhausted", reason)
             return True
+        record = await self.store.record(job_id) or {}
         try:
-            async with self._alive(job_id):
-                return await self._work(job_id, attempt)
+            with tracing(continued(record.get("traceparent"))):
+                async with self._alive(job_id):
+                    return await self._work(job_id, attempt)
         except _Stale:
             log.info("attempt ended early", extra=fields)
         except RedisError:

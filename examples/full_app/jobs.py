@@ -27,6 +27,7 @@ from examples.full_app.job_records import (
 )
 from examples.full_app.job_scripts import BEGIN, END, QUEUE, SAVE
 from examples.full_app.schemas.jobs import Job, JobItem, JobList, JobRequest
+from examples.full_app.tracing import traceparent
 from examples.s3_patterns import JobStatus
 
 KEEP_SECONDS = 24 * 3600  # after the end
@@ -62,6 +63,7 @@ class JobStore:
             "attempt": 0,
             "total": len(request.requests),
             "endpoint_id": endpoint_id,
+            "traceparent": traceparent() or "",
         }
         text = request.model_dump_json(by_alias=True, exclude_unset=True)
         async with self.redis.pipeline(transaction=True) as pipe:

@@ -14,6 +14,7 @@ from examples.full_app.calls import Call
 from examples.full_app.draining import Draining
 from examples.full_app.ledger import Hold, Ledger
 from examples.full_app.limits import Lease
+from examples.full_app.metrics import Metrics
 from examples.full_app.money import cost_of
 from examples.full_app.providers.protocol import (
     CallContext,
@@ -21,9 +22,9 @@ from examples.full_app.providers.protocol import (
     Embeddings,
     Provider,
 )
+from examples.full_app.reports import CallReport, report
 from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
-from examples.full_app.telemetry import Metrics
 from examples.full_app.tokens import Tokenizer, count_messages
 from examples.full_app.waiting import WaitingRoom
 from examples.s2_models import CONTEXT_WINDOW, Usage
@@ -89,7 +90,18 @@ class ChatService:
             usage = call.usage or estimate("".join(call.produced))
             cost = cost_of(request.model, usage.prompt_tokens, usage.completion_tokens)
             await self._settle(hold, usage.total_tokens, cost)
-            self.metrics.count_tokens(request.model, usage)
+            ended = CallReport(
+                "chat",
+                context.request_id,
+                request.model,
+                usage,
+                cost,
+                time.monotonic() - call.started,
+                said=(message.content or "" for message in request.messages),
+                error=call.error,
+                first_token=call.first_token,
+            )
+            report(self.metrics, ended)
 
         call = Call(request, context, provider, settle, estimate)
         if not context.detached:
@@ -112,16 +124,29 @@ class ChatService:
         hold = await self._reserve(
             subject, reserved, cost_of(call.model, reserved, 0), context
         )
-        used = 0
+        used, error, started = 0, "ClientClosedRequest", time.monotonic()
         try:
             async with self.draining.limited():
                 embeddings = await provider.embed(call, context)
-            used = embeddings.prompt_tokens
+            used, error = embeddings.prompt_tokens, ""
+        except Exception as failure:
+            error = type(failure).__name__
+            raise
         finally:
+            cost = cost_of(call.model, used, 0)
             with anyio.CancelScope(shield=True):
-                await self._settle(hold, used, cost_of(call.model, used, 0))
-        usage = Usage(prompt_tokens=used, completion_tokens=0)
-        self.metrics.count_tokens(call.model, usage)
+                await self._settle(hold, used, cost)
+            ended = CallReport(
+                "embeddings",
+                context.request_id,
+                call.model,
+                Usage(prompt_tokens=used, completion_tokens=0),
+                cost,
+                time.monotonic() - started,
+                said=map(str, call.inputs),
+                error=error,
+            )
+            report(self.metrics, ended)
         return embeddings, hold.lease
 
     async def _reserve(
@@ -147,6 +172,7 @@ class ChatService:
         for provider in self.providers:
             for model in await provider.models():
                 found.setdefault(model.id, model)
+        self.metrics.know(found)
         return list(found.values())
 
 

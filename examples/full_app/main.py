@@ -15,6 +15,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 from redis.exceptions import RedisError
 from starlette.requests import Request
@@ -22,8 +23,10 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from examples.full_app.dependencies import AppState
-from examples.full_app.draining import Draining, DrainingMiddleware
+from examples.full_app.draining import EXEMPT, Draining, DrainingMiddleware
 from examples.full_app.errors import NotReadyError, render
+from examples.full_app.logs import log_as_json
+from examples.full_app.metrics import Metrics
 from examples.full_app.providers.protocol import Provider
 from examples.full_app.routes import (
     chat,
@@ -41,12 +44,18 @@ from examples.full_app.security import AuthenticationMiddleware, Authenticator
 from examples.full_app.services import open_services
 from examples.full_app.settings import Settings
 from examples.full_app.shutdown import draining_on_signal
-from examples.full_app.telemetry import Metrics, TelemetryMiddleware, log_as_json
+from examples.full_app.telemetry import TelemetryMiddleware
 from examples.full_app.validation import from_validation_error
 from examples.s5_error_handling import setup_error_handlers
 
 log = logging.getLogger(__name__)
 
+# Spans and metrics of FastAPI's own, for an OpenTelemetry SDK, once one is set up. Its
+# log records quote exceptions, which may quote prompts.
+TELEMETRY: TelemetryConfig = {
+    "logs": False,
+    "exclude": lambda scope: scope["path"] in EXEMPT,
+}
 CONSOLE = Path(__file__).with_name("console")
 ROUTERS = (
     chat.router,
@@ -91,6 +100,7 @@ def create_app(
         summary="An OpenAI-compatible service, built from the course's five sections.",
         version="0.1.0",
         lifespan=lifespan,
+        telemetry=TELEMETRY,
     )
     for router in ROUTERS:
         app.include_router(router)

@@ -17,6 +17,7 @@ from examples.full_app.jobs import JobStore
 from examples.full_app.ledger import Ledger
 from examples.full_app.limits import Budget, Limiter
 from examples.full_app.llm import ChatService
+from examples.full_app.metrics import Metrics
 from examples.full_app.money import nano_usd
 from examples.full_app.providers.faults import FaultProvider
 from examples.full_app.providers.offline import OfflineProvider
@@ -27,13 +28,13 @@ from examples.full_app.providers.upstreams import Upstream
 from examples.full_app.security import key_subject
 from examples.full_app.settings import Settings
 from examples.full_app.slots import Slots
-from examples.full_app.telemetry import Metrics
 from examples.full_app.tokens import EstimateTokenizer
 from examples.full_app.waiting import WaitingRoom
 from examples.full_app.webhook_changes import DAY
 from examples.full_app.webhook_delivery import SCHEDULE
 from examples.full_app.webhook_service import WebhookService
 from examples.full_app.webhooks import WebhookSender, WebhookStore
+from examples.s2_models import PRICES_PER_1K
 from examples.s4_dependency_injection import open_redis
 
 
@@ -141,6 +142,9 @@ async def _chat(
 
     local: list[Provider] = [offline, faults]
     providers = local if main is offline else [main, *local]
+    metrics.know(PRICES_PER_1K)
+    for each in local:
+        metrics.know([model.id for model in await each.models()])
     waiting = WaitingRoom(settings.queue_places, settings.queue_seconds)
     metrics.waiting.set_function(lambda: waiting.taken)
     return ChatService(

@@ -1,114 +1,24 @@
-"""Sight: one JSON log line a request, and metrics with bounded labels.
+"""Sight: every request is measured once, logged once, and belongs to a trace.
 
-Neither ever holds a prompt, an answer or a key. A label is a route template, a known
-model or a status, so that no caller can grow the number of series.
-Source: Prometheus exposition format; OpenTelemetry's names where it has one.
+The line has the request's id, trace, key name, model, tokens, cost and time; prompts
+and keys are in neither logs nor metrics (`logs.py`, `metrics.py`).
 """
 
-import json
 import logging
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from examples.full_app.logs import access_log, collect_facts
+from examples.full_app.metrics import Metrics
 from examples.full_app.security import Identity
-from examples.s2_models import Usage
-
-access_log = logging.getLogger("full_app.access")
+from examples.full_app.tracing import continued, tracing
 
 UNMATCHED = "unmatched"
-DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-LOG_FIELDS = (
-    "request_id",
-    "error_code",
-    "details",
-    "method",
-    "route",
-    "status",
-    "ms",
-    "key",
-    "model",
-    "prompt_tokens",
-    "completion_tokens",
-    "job_id",
-    "reason",
-)
-
-
-class JSONFormatter(logging.Formatter):
-    """A log record as one line of JSON: time, level, logger, message, known fields."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line; fields outside `LOG_FIELDS` are left out."""
-        line: dict[str, Any] = {
-            "time": round(record.created, 3),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        for name in LOG_FIELDS:
-            if (value := record.__dict__.get(name)) is not None:
-                line[name] = value
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
-
-def log_as_json() -> None:
-    """Send every log record of the process to standard error, as lines of JSON."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JSONFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-
-
-class Metrics:
-    """The series of one application, in a registry of its own."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "http_server_requests",
-            "Requests answered.",
-            ("method", "route", "status"),
-            registry=self.registry,
-        )
-        self.duration = Histogram(
-            "http_server_request_duration_seconds",
-            "Time until the last byte of the answer.",
-            ("method", "route"),
-            buckets=DURATIONS,
-            registry=self.registry,
-        )
-        self.active = Gauge(
-            "http_server_active_requests", "Now running.", registry=self.registry
-        )
-        self.waiting = Gauge(
-            "calls_waiting", "Calls that wait for a slot.", registry=self.registry
-        )
-        self.tokens = Counter(
-            "gen_ai_client_token_usage",
-            "Tokens used.",
-            ("model", "type"),
-            registry=self.registry,
-        )
-        self.abandoned = Counter(
-            "upstream_attempts_abandoned",
-            "Attempts at an upstream that gave no answer.",
-            ("provider", "reason"),
-            registry=self.registry,
-        )
-
-    def count_abandoned(self, provider: str, reason: str) -> None:
-        """Add one attempt; both labels are names of ours, never an upstream's words."""
-        self.abandoned.labels(provider, reason).inc()
-
-    def count_tokens(self, model: str, usage: Usage) -> None:
-        """Add one call's usage; `model` must be one the service lists."""
-        self.tokens.labels(model, "input").inc(usage.prompt_tokens)
-        self.tokens.labels(model, "output").inc(usage.completion_tokens)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class TelemetryMiddleware:
@@ -119,10 +29,17 @@ class TelemetryMiddleware:
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the request between two looks at the clock."""
-        if scope["type"] != "http":
+        """Run the request in its trace, between two looks at the clock."""
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
+        with tracing(continued(Headers(scope=scope).get("traceparent"))):
+            if scope["type"] == "http":
+                await self._measured(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
+
+    async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         status = 499  # nothing was sent: the client was gone
 
@@ -132,6 +49,7 @@ class TelemetryMiddleware:
                 status = message["status"]
             await send(message)
 
+        facts = collect_facts()
         self.metrics.active.inc()
         try:
             await self.app(scope, receive, watched)
@@ -140,18 +58,23 @@ class TelemetryMiddleware:
             raise
         finally:
             self.metrics.active.dec()
-            self._record(scope, status, time.perf_counter() - started)
+            self._record(scope, status, time.perf_counter() - started, facts)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(
+        self, scope: Scope, status: int, seconds: float, facts: Mapping[str, Any]
+    ) -> None:
         route = getattr(scope.get("route"), "path", UNMATCHED)
-        method = scope["method"] if route != UNMATCHED else "OTHER"
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        if route == UNMATCHED:
+            method = "OTHER"
         self.metrics.requests.labels(method, route, str(status)).inc()
         self.metrics.duration.labels(method, route).observe(seconds)
         if access_log.isEnabledFor(logging.INFO):
-            access_log.info("request", extra=_facts(scope, route, status, seconds))
+            line = _line(scope, route, status, seconds)
+            access_log.info("request", extra={**facts, **line})
 
 
-def _facts(scope: Scope, route: str, status: int, seconds: float) -> Mapping[str, Any]:
+def _line(scope: Scope, route: str, status: int, seconds: float) -> dict[str, Any]:
     state = scope.get("state", {})
     identity: Identity | None = state.get("identity")
     return {

@@ -141,6 +141,7 @@ class StoredEvent:
 
     id: str
     body: bytes
+    traceparent: str | None = None
 
 
 class DeliveryAttempt(Answer):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from examples.full_app.tracing import traceparent
 from examples.full_app.webhook_changes import EndpointChanges
 from examples.full_app.webhook_endpoints import KEEP_SECONDS
 from examples.full_app.webhook_models import (
@@ -32,15 +33,19 @@ class WebhookStore(EndpointChanges):
     async def save_event(self, news: WebhookEvent) -> StoredEvent:
         """Keep the bytes to send for as long as there may be retries."""
         body = news.model_dump_json().encode("utf-8")
-        await self.redis.set(f"webhook:event:{news.id}", body, ex=KEEP_SECONDS)
-        return StoredEvent(news.id, body)
+        stored = StoredEvent(news.id, body, traceparent())
+        kept = f"{stored.traceparent or ''}\n".encode() + body
+        await self.redis.set(f"webhook:event:{news.id}", kept, ex=KEEP_SECONDS)
+        return stored
 
     async def load_event(self, event_id: str) -> StoredEvent | None:
         """The bytes that were saved; None when it was too long ago."""
-        body = await self.redis.get(f"webhook:event:{event_id}")
-        if body is None:
+        kept = await self.redis.get(f"webhook:event:{event_id}")
+        if kept is None:
             return None
-        return StoredEvent(event_id, body if isinstance(body, bytes) else body.encode())
+        text = kept.decode("utf-8") if isinstance(kept, bytes) else kept
+        trace, _, body = text.partition("\n")
+        return StoredEvent(event_id, body.encode(), trace or None)
 
     async def log(self, attempt: DeliveryAttempt) -> None:
         """Put an attempt on its endpoint's record; the oldest drop out."""

@@ -140,6 +140,8 @@ class WebhookSender:
             "webhook-timestamp": str(now),
             "webhook-signature": " ".join(signatures),
         }
+        if news.traceparent:
+            headers["traceparent"] = news.traceparent
         reply = await self._post(endpoint.url, news.body, headers)
         return DeliveryAttempt(
             event_id=news.id,

@@ -11,9 +11,10 @@ import logging
 import signal
 import sys
 
+from examples.full_app.logs import log_as_json
+from examples.full_app.metrics import Metrics
 from examples.full_app.services import open_services
 from examples.full_app.settings import Settings
-from examples.full_app.telemetry import Metrics, log_as_json
 
 log = logging.getLogger(__name__)
 

@@ -23,11 +23,11 @@ from examples.full_app.ledger import Ledger
 from examples.full_app.limits import Budget, Limiter
 from examples.full_app.llm import ChatService
 from examples.full_app.main import create_app
+from examples.full_app.metrics import Metrics
 from examples.full_app.money import Account, as_usd, cost_of
 from examples.full_app.providers.protocol import CallContext, Delta, EmbeddingCall
 from examples.full_app.schemas.answers import FunctionDelta, ToolCallDelta
 from examples.full_app.schemas.chat import ChatCompletionRequest
-from examples.full_app.telemetry import Metrics
 from examples.full_app.tokens import EstimateTokenizer, count_messages
 from examples.s2_models import Usage
 from examples.s4_dependency_injection import open_redis

@@ -28,6 +28,7 @@ from examples.full_app.schemas.answers import ChatCompletionChunk
 from examples.full_app.schemas.catalogue import EmbeddingResponse, Model, ModelList
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.tls import trusted
+from examples.full_app.tracing import traceparent
 from examples.s2_models import Usage
 
 CONNECT_SECONDS = 5.0
@@ -131,8 +132,8 @@ async def open_upstream(
 
 def _headers(call: CallContext) -> dict[str, str]:
     headers = {"X-Request-ID": call.request_id}
-    if call.traceparent is not None:
-        headers["traceparent"] = call.traceparent
+    if trace := call.traceparent or traceparent():
+        headers["traceparent"] = trace
     return headers
 
 

@@ -1,0 +1,126 @@
+"""Logs as lines of JSON, in which no prompt, no answer and no key can be read.
+
+What may be secret is logged as its length and a short hash: enough to tell whether two
+lines are about the same text, not enough to read it. Messages of exceptions may quote
+anything, so of those too only that is kept, and their frames.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import traceback
+from contextvars import ContextVar
+from typing import Any
+
+from examples.full_app.tracing import current_trace
+from examples.s5_error_handling import request_id_var
+
+access_log = logging.getLogger("full_app.access")
+
+LOG_FIELDS = (
+    "request_id",
+    "trace_id",
+    "error_code",
+    "details",
+    "method",
+    "route",
+    "status",
+    "ms",
+    "key",
+    "operation",
+    "model",
+    "prompt",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost_usd",
+    "job_id",
+    "attempt",
+    "reason",
+)
+# Keys of OpenAI and its kin, webhook secrets, bearer tokens, passwords in addresses.
+SECRETS = re.compile(
+    r"\b(?:sk|pk|whsec)[-_][\w+/=-]{6,}|(?<=[Bb]earer )[^\s\"'\\]+|(?<=://)[^/\s\"@]+(?=@)"
+)
+
+_facts: ContextVar[dict[str, Any] | None] = ContextVar("log_facts", default=None)
+
+
+class JSONFormatter(logging.Formatter):
+    """A log record as one line of JSON: time, level, logger, message, known fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line; fields outside `LOG_FIELDS` are left out."""
+        line: dict[str, Any] = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        trace = current_trace()
+        known = {
+            "request_id": request_id_var.get(),
+            "trace_id": trace.trace_id if trace else None,
+        }
+        known |= record.__dict__
+        for name in LOG_FIELDS:
+            if (value := known.get(name)) is not None:
+                line[name] = value
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = _without_words(record.exc_info[1])
+        text = json.dumps(line, default=str)
+        return SECRETS.sub(lambda found: redacted(found[0]), text)
+
+
+def log_as_json() -> None:
+    """Send every log record of the process to standard error, as lines of JSON.
+
+    uvicorn's too, but for its access log, which has less to say than ours.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(JSONFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = name != "uvicorn.access"
+
+
+def redacted(text: str) -> str:
+    """What a log may hold of a text that may be secret."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4)
+    return f"[length={len(text)} hash={digest.hexdigest()}]"
+
+
+def collect_facts() -> dict[str, Any]:
+    """The facts that the line of this request will hold; `note` adds to them."""
+    facts: dict[str, Any] = {}
+    _facts.set(facts)
+    return facts
+
+
+def note_call(facts: dict[str, Any]) -> None:
+    """One call of a model: part of its request's line, else a line of its own."""
+    found = _facts.get()
+    if found is not None:
+        found.update(facts)
+    elif access_log.isEnabledFor(logging.INFO):
+        access_log.info("call", extra=facts)
+
+
+def _without_words(error: BaseException) -> str:
+    """The traceback, with each exception's message redacted."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        words = str(found)
+        said = f": {redacted(words)}" if words else ""
+        frames = "".join(traceback.format_tb(found.__traceback__))
+        parts.append(f"{frames}{type(found).__name__}{said}")
+        for inner in getattr(found, "exceptions", ()):
+            parts.append(_without_words(inner))
+        hidden = found.__suppress_context__
+        found = found.__cause__ or (None if hidden else found.__context__)
+    return "\nafter:\n".join(parts)
