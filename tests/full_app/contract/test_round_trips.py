@@ -19,6 +19,7 @@ from examples.full_app.schemas.chat import (
     UNSUPPORTED_PARAMETERS,
     ChatCompletionRequest,
 )
+from examples.full_app.schemas.messages import DROPPED_ECHO_FIELDS
 from tests.full_app.contract.asks import (
     ASK,
     MODEL,
@@ -269,6 +270,19 @@ def test_what_only_other_servers_know_is_refused_by_name(
 
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
+
+
+def test_every_field_that_is_dropped_is_sent_by_some_client() -> None:
+    sent = {
+        name
+        for bodies in SENT.values()
+        for body in bodies
+        for message in body.get("messages", [])
+        if message["role"] == "assistant"
+        for name in message
+    }
+
+    assert sent - {"role", "content", "tool_calls"} == DROPPED_ECHO_FIELDS
 
 
 @pytest.mark.parametrize("name", ["refusal", "parsed", "index", "reasoning_content"])
