@@ -42,3 +42,4 @@ def test_64_a_model_that_is_not_there_is_model_not_found(
         client.models.retrieve(model)
 
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+    assert repr(model) in caught.value.message
