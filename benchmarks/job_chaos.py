@@ -4,9 +4,10 @@
 
 It starts a Redis with an append-only file, two API processes and four workers on free
 ports, submits jobs through both APIs, and kills (SIGKILL) one worker after the other;
-`--api-kills` and `--redis-kills` do the same to those. At the end every job that was
-accepted must have succeeded, with each item answered once, by its own record. Needs
-`redis-server` and a system with `fork`. Exit status 1: something was lost or doubled.
+`--api-kills` and `--redis-kills` do the same to those; `--kills 0 --seconds 15` kills
+nobody. At the end every job that was accepted must have succeeded, with each item
+answered once, by its own record. Needs `redis-server` and a system with `fork`. Exit
+status 1: something was lost or doubled, or nothing was accepted.
 """
 
 import argparse
@@ -210,6 +211,8 @@ class Load:
 async def check(load: Load) -> dict[str, list[str]]:
     """What is wrong, by its kind: nothing, if all went well."""
     wrong: dict[str, list[str]] = {"lost": [], "not succeeded": [], "doubled": []}
+    if not load.accepted:
+        wrong["nothing accepted"] = ["no job at all"]
     wrong["lost"] = sorted(load.accepted.keys() - load.ended.keys())
     for job_id, texts in load.accepted.items():
         job = load.ended.get(job_id, {})
@@ -247,16 +250,19 @@ async def attack(system: System, options: argparse.Namespace) -> None:
 async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """One whole run: its figures, and what was wrong."""
     began = time.monotonic()
-    system = System(folder, apis=2, workers=4)
+    system = System(folder, apis=2, workers=options.workers)
     try:
         async with httpx2.AsyncClient(timeout=10, trust_env=False) as client:
             load = Load(client, system.ports, options.open_jobs)
             running = asyncio.create_task(load.run())
             await attack(system, options)
+            await asyncio.sleep(began + options.seconds - time.monotonic())
             load.stopping.set()
             await asyncio.wait({running}, timeout=options.patience)
             running.cancel()
             wrong = await check(load)
+        if not load.accepted:
+            print((folder / "processes.log").read_text("utf-8"), file=sys.stderr)
     finally:
         system.stop()
     return {
@@ -267,6 +273,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "items": sum(map(len, load.accepted.values())),
         "attempts": sum(job["attempt"] for job in load.ended.values()),
         "seconds": round(time.monotonic() - began, 1),
+        "workers": options.workers,
         "wrong": {kind: ids for kind, ids in wrong.items() if ids},
     }
 
@@ -279,6 +286,8 @@ def main() -> int:
     parser.add_argument("--redis-kills", type=int, default=0)
     parser.add_argument("--every", type=float, default=1.0, help="seconds")
     parser.add_argument("--open-jobs", type=int, default=12)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=0, help="at least")
     parser.add_argument("--patience", type=float, default=60, help="for the rest, s")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

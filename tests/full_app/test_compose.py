@@ -145,6 +145,20 @@ def test_the_image_is_built_from_the_pinned_requirements_and_runs_as_nobody() ->
     )
 
 
+def test_the_page_about_clusters_names_settings_and_files_that_exist() -> None:
+    page = (ROOT / "docs" / "one-process-to-a-cluster.md").read_text(encoding="utf-8")
+    fields = Settings.model_fields
+    rows = re.findall(r"^\| `FULL_APP_([A-Z_]+)` \| ([\d,]+) \|", page, re.MULTILINE)
+
+    for name in re.findall("FULL_APP_([A-Z_]+)", page):
+        assert name.lower() in fields, name
+    assert len(rows) >= 6
+    for name, default in rows:
+        assert fields[name.lower()].default == int(default.replace(",", "")), name
+    for script in re.findall(r"python (benchmarks/\S+)", page):
+        assert (ROOT / script).is_file()
+
+
 @pytest.mark.deep
 def test_the_commands_and_environments_work_together(redis_server: str) -> None:
     url = f"{redis_server}/14"

@@ -113,10 +113,12 @@ def test_a_stream_is_not_kept_and_says_so(http: httpx2.Client) -> None:
 def test_errors_are_not_kept(http: httpx2.Client) -> None:
     key = new_key()
     failed = http.post(CHAT, json=ask(model="fault-500"), headers=key)
+    broken = http.post(CHAT, json=ask(model="fault-html-502"), headers=key)
     invalid = http.post(CHAT, json=ask(temperature=9), headers=key)
     worked = http.post(CHAT, json=ask(), headers=key)
 
     assert failed.status_code >= 500
+    assert broken.status_code == 502
     assert invalid.status_code == 400
     assert worked.status_code == 200
     assert "idempotent-replayed" not in worked.headers
@@ -213,6 +215,9 @@ async def test_the_claim_of_a_process_that_died_ends_by_itself(redis: Redis) -> 
         await asyncio.Event().wait()
         raise AssertionError
 
+    async def never() -> Response:
+        raise AssertionError
+
     async def works() -> Response:
         return Response(b"by another")
 
@@ -231,7 +236,7 @@ async def test_the_claim_of_a_process_that_died_ends_by_itself(redis: Redis) -> 
     await asyncio.gather(dead, return_exceptions=True)
 
     assert answer.body == b"by another"
-    again = await store.run("idempotency:y", "f", dies)  # the late one forgot nothing
+    again = await store.run("idempotency:y", "f", never)  # the late one forgot nothing
     assert again.body == b"by another"
     with pytest.raises(IdempotencyKeyReusedError):
-        await store.run("idempotency:y", "g", dies)
+        await store.run("idempotency:y", "g", never)
