@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from examples.full_app.dependencies import AppState
 from examples.full_app.draining import Draining
 from examples.full_app.egress import EgressPolicy, guarded_client
+from examples.full_app.eviction import warn_of_eviction
 from examples.full_app.job_queue import Queue, open_queue, work
 from examples.full_app.job_runner import JobRunner
 from examples.full_app.job_service import JobService
@@ -82,6 +83,8 @@ async def open_services(
     """
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(open_redis(settings))
+        if not settings.embedded:
+            await warn_of_eviction(redis)
         queue = await stack.enter_async_context(open_queue(settings.redis_url))
         policy = EgressPolicy(allow_loopback=settings.loopback_webhooks)
         client = await stack.enter_async_context(guarded_client(policy))

@@ -1,7 +1,8 @@
 """Settings of the service: section 4's, and what a service under load needs besides.
 
 From the environment with the prefix `FULL_APP_`; `REDIS_URL` has none, because every
-tool around Redis calls it so.
+tool around Redis calls it so. That Redis must run with `maxmemory-policy noeviction`:
+money and jobs are kept there. A start with another policy logs a warning.
 """
 
 import itertools

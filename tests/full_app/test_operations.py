@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from examples.full_app.logs import JSONFormatter, access_log
 from examples.full_app.main import create_app
 from examples.full_app.settings import configured_processes
+from examples.s4_dependency_injection import open_redis
 from tests.conftest import running_redis
 from tests.full_app.conftest import KEY, settings
 from tests.servers import free_port, process, wait_for_http, wait_until
@@ -104,6 +105,23 @@ def test_without_redis_it_is_not_ready_but_alive_and_answers(tmp_path: Path) -> 
     assert (ready.status_code, ready.json()["code"]) == (503, "service_unavailable")
     assert (live.status_code, chat.status_code) == (200, 200)
     assert (job.status_code, job.json()["code"]) == (503, "service_unavailable")
+
+
+async def test_a_redis_that_may_evict_keys_is_warned_of(
+    redis_server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_redis(settings(redis_url=redis_server)) as redis:
+        before = (await redis.config_get("maxmemory-policy"))["maxmemory-policy"]
+        try:
+            for policy in ("noeviction", "allkeys-lru"):
+                await redis.config_set("maxmemory-policy", policy)
+                with TestClient(create_app(settings(redis_url=redis_server))):
+                    pass
+        finally:
+            await redis.config_set("maxmemory-policy", str(before))
+    (warning,) = (r for r in caplog.records if "noeviction" in r.getMessage())
+
+    assert warning.__dict__["reason"] == "maxmemory-policy is allkeys-lru"
 
 
 @pytest.mark.parametrize(

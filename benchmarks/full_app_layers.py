@@ -1,0 +1,367 @@
+"""What each layer of full_app costs a request, as ratios of one run on this machine.
+
+    python benchmarks/full_app_layers.py
+
+Client and application are one process without sockets between them, and one request
+runs at a time. Rows "on Redis" wait for its answers: two round trips are a row of their
+own, so that the rest can be told from them. The rounds of all rows alternate, so that
+whatever else the machine does hits each of them alike; a row's figure is the median of
+its rounds. The unit is the bare route: FastAPI, the same body validated by the same
+model, the same offline answer, and none of full_app's layers. A layer's figure is what
+it adds. It writes `results/full_app_layers.json` and `.md` beside this file. Rows "on
+Redis" need `redis-server` and are left out without it. It takes about half a minute.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from fastapi import FastAPI  # noqa: E402
+from redis.asyncio import Redis  # noqa: E402
+from starlette.responses import Response  # noqa: E402
+from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
+
+from examples.full_app.draining import Draining, DrainingMiddleware  # noqa: E402
+from examples.full_app.frames import collect  # noqa: E402
+from examples.full_app.ledger import Ledger  # noqa: E402
+from examples.full_app.limits import Budget, Limiter  # noqa: E402
+from examples.full_app.logs import JSONFormatter, access_log  # noqa: E402
+from examples.full_app.main import create_app  # noqa: E402
+from examples.full_app.metrics import Metrics  # noqa: E402
+from examples.full_app.providers.offline import OfflineProvider  # noqa: E402
+from examples.full_app.providers.protocol import CallContext  # noqa: E402
+from examples.full_app.reports import CallReport, report  # noqa: E402
+from examples.full_app.schemas.chat import ChatCompletionRequest  # noqa: E402
+from examples.full_app.security import (  # noqa: E402
+    AuthenticationMiddleware,
+    Authenticator,
+)
+from examples.full_app.settings import Settings  # noqa: E402
+from examples.full_app.slots import Slots  # noqa: E402
+from examples.full_app.telemetry import TelemetryMiddleware  # noqa: E402
+from examples.full_app.tokens import EstimateTokenizer  # noqa: E402
+from examples.s2_models import Usage  # noqa: E402
+from examples.s4_dependency_injection import open_redis  # noqa: E402
+from examples.s5_error_handling import RequestIDMiddleware  # noqa: E402
+
+RESULTS = Path(__file__).with_name("results") / "full_app_layers"
+KEY = "sk-benchmark"
+NOTHING = "nothing (an ASGI app that answers 200)"
+ROUNDS, ROUND_SECONDS = 21, 0.05
+MANY = 10**9
+BODY = json.dumps(
+    {
+        "model": "offline-echo",
+        "messages": [{"role": "user", "content": "What does a layer cost?"}],
+    }
+).encode()
+
+Once = Callable[[], Awaitable[object]]
+
+
+@dataclass
+class Row:
+    """Something to measure; `over` is the row it stands on, whose time is taken off."""
+
+    name: str
+    once: Once
+    over: str = ""
+    times: list[float] = field(default_factory=list)
+
+    def median(self) -> float:
+        """Microseconds a request."""
+        return statistics.median(self.times)
+
+
+def scope(app_state: dict[str, Any]) -> Scope:
+    """A request as a server hands it over."""
+    headers = {
+        b"host": b"localhost",
+        b"content-type": b"application/json",
+        b"content-length": str(len(BODY)).encode(),
+        b"authorization": f"Bearer {KEY}".encode(),
+    }
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/v1/chat/completions",
+        "raw_path": b"/v1/chat/completions",
+        "query_string": b"",
+        "root_path": "",
+        "headers": list(headers.items()),
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8000),
+        "state": dict(app_state),
+    }
+
+
+def asking(app: ASGIApp, state: dict[str, Any] | None = None) -> Once:
+    """One request to `app`, checked."""
+
+    async def once() -> None:
+        body: list[Message] = [{"type": "http.request", "body": BODY}]
+        statuses: list[int] = []
+
+        async def receive() -> Message:
+            if body:
+                return body.pop()
+            await asyncio.Event().wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        await app(scope(state or {}), receive, send)
+        if statuses != [200]:
+            raise RuntimeError(f"answered {statuses}")
+
+    return once
+
+
+async def nothing(_: Scope, __: Receive, send: Send) -> None:
+    """The smallest ASGI application."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def bare() -> FastAPI:
+    """The route without any layer."""
+    app = FastAPI()
+    provider = OfflineProvider(pace=0, tokenizer=EstimateTokenizer())
+
+    @app.post("/v1/chat/completions")
+    async def chat(body: ChatCompletionRequest) -> Response:
+        deltas = provider.stream(body, CallContext("bare"))
+        answer = await collect(deltas, body.model, choices=body.n)
+        return Response(answer.model_dump_json(), media_type="application/json")
+
+    return app
+
+
+def settings(redis_url: str | None) -> Settings:
+    """The service as it comes, without pauses and without a limit that is reached."""
+    given = {
+        "redis_url": redis_url,
+        "api_keys": f"bench:{KEY}",
+        "offline_pace": 0,
+        "requests_per_minute": MANY,
+        "tokens_per_minute": MANY,
+        "job_worker": False,
+    }
+    return Settings.model_validate(given)
+
+
+@contextlib.asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    """The state that the application's lifespan yields."""
+    async with app.router.lifespan_context(app) as state:
+        yield dict(state or {})
+
+
+def middlewares() -> Iterator[Row]:
+    """Each middleware around nothing."""
+    authenticator = Authenticator(settings(None).api_keys)
+    state = {"request_id": "r", "draining": Draining()}
+    yield Row(NOTHING, asking(nothing))
+    for name, app in (
+        ("request id", RequestIDMiddleware(nothing)),
+        ("draining", DrainingMiddleware(nothing)),
+        ("authentication", AuthenticationMiddleware(nothing, authenticator)),
+        ("trace, metrics, log line", TelemetryMiddleware(nothing, Metrics())),
+    ):
+        yield Row(name, asking(app, state), over=NOTHING)
+
+
+def admissions(redis: Redis, where: str) -> Iterator[Row]:
+    """Taking and settling what a call may use, layer upon layer."""
+    limits = Budget("requests", MANY), Budget("tokens", MANY)
+    slots = Slots(redis, each=MANY, overall=MANY)
+    plain, slotted = Limiter(redis, *limits), Limiter(redis, *limits, slots=slots)
+    ledger = Ledger(redis, slotted, {"ada": MANY * MANY})
+
+    async def ping() -> None:
+        await redis.ping()
+        await redis.ping()
+
+    async def limited(limiter: Limiter) -> None:
+        await limiter.settle(await limiter.reserve("ada", 10), 5)
+
+    async def paid() -> None:
+        await ledger.settle(await ledger.reserve("ada", 10, 10, seconds=60), 5, 5)
+
+    yield Row(f"two round trips, {where}", ping)
+    yield Row(f"limits, {where}", lambda: limited(plain))
+    yield Row(f"limits and slots, {where}", lambda: limited(slotted))
+    yield Row(f"limits, slots and money, {where}", paid)
+
+
+def reporting() -> Row:
+    """A call's numbers and facts."""
+    metrics, usage = Metrics(), Usage(prompt_tokens=8, completion_tokens=8)
+    call = CallReport("chat", "r", "m", usage, 1, 0.1, ["What?"], first_token=0.05)
+
+    async def once() -> None:
+        report(metrics, call)
+
+    return Row("a call's metrics and log line", once)
+
+
+async def measure(rows: list[Row]) -> None:
+    """Fill in the times: rounds in turn, each as many requests as fill its time."""
+    sizes = []
+    for row in rows:
+        await row.once()
+        started, count = time.perf_counter(), 0
+        while time.perf_counter() - started < ROUND_SECONDS:
+            await row.once()
+            count += 1
+        sizes.append(count)
+    for _ in range(ROUNDS):
+        for row, count in zip(rows, sizes, strict=True):
+            started = time.perf_counter()
+            for _ in range(count):
+                await row.once()
+            taken = (time.perf_counter() - started) / count
+            row.times.append(taken * 1e6)
+
+
+async def main() -> None:
+    """Measure everything and write the results."""
+    log_to_nowhere()
+    async with contextlib.AsyncExitStack() as stack:
+        redis_url = stack.enter_context(real_redis())
+        rows = [Row("bare route", asking(bare())), *middlewares(), reporting()]
+        for where, url in (("embedded", None), ("on Redis", redis_url)):
+            if where == "on Redis" and url is None:
+                continue
+            redis = await stack.enter_async_context(open_redis(settings(url)))
+            rows += admissions(redis, where)
+            app = create_app(settings(url))
+            state = await stack.enter_async_context(running(app))
+            rows.append(Row(f"full_app, {where}", asking(app, state)))
+        await measure(rows)
+        write(rows)
+
+
+def log_to_nowhere() -> None:
+    """Format every line, as in production, and drop it."""
+    handler = logging.FileHandler(os.devnull, encoding="utf-8")
+    handler.setFormatter(JSONFormatter())
+    access_log.addHandler(handler)
+    access_log.setLevel(logging.INFO)
+    access_log.propagate = False
+
+
+@contextlib.contextmanager
+def real_redis() -> Iterator[str | None]:
+    """A Redis of its own on a free port; None where there is none to start."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        yield None
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = [binary, "--port", port, "--bind", "127.0.0.1", "--save", ""]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
+    try:
+        for _ in range(200):
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", int(port))),
+            ):
+                break
+            time.sleep(0.05)
+        yield f"redis://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait(10)
+
+
+def write(rows: list[Row]) -> None:
+    """The table, for people and for programs."""
+    unit = rows[0].median()
+    by_name = {row.name: row.median() for row in rows}
+    table = []
+    for row in rows:
+        added = row.median() - by_name.get(row.over, 0.0)
+        table.append(
+            {
+                "layer": row.name,
+                "microseconds": round(added, 1),
+                "of_the_bare_route": round(added / unit, 3),
+            }
+        )
+    facts = machine()
+    RESULTS.parent.mkdir(exist_ok=True)
+    text = json.dumps({"machine": facts, "rows": table}, indent=2) + "\n"
+    RESULTS.with_suffix(".json").write_text(text, encoding="utf-8")
+    lines = [
+        "# What each layer of full_app costs a request",
+        "",
+        "Written by `python benchmarks/full_app_layers.py`, which says how.",
+        "Middlewares: what they add to an application that does nothing. The others:",
+        "the whole step, which `full_app` takes once a request. Compare the last column.",
+        "",
+        *(f"- {name}: {value}" for name, value in facts.items()),
+        "",
+        "| Layer | microseconds | of the bare route |",
+        "|---|--:|--:|",
+        *(
+            f"| {each['layer']} | {each['microseconds']:,} "
+            f"| {each['of_the_bare_route']:.2f} |"
+            for each in table
+        ),
+        "",
+    ]
+    RESULTS.with_suffix(".md").write_text("\n".join(lines), encoding="utf-8")
+    print("\n".join(lines))
+
+
+def machine() -> dict[str, str]:
+    """Where this was measured, as far as the figures depend on it."""
+    packages = ("fastapi", "starlette", "pydantic", "redis", "fakeredis")
+    return {
+        "processor": processor(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "packages": ", ".join(f"{name} {version(name)}" for name in packages),
+        "load average at the end": (
+            f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+        ),
+    }
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
