@@ -1,12 +1,17 @@
 """Jobs as routes see them: create, cancel, and tell the webhooks when one has ended."""
 
+import logging
 from collections.abc import Mapping
+
+from redis.exceptions import RedisError
 
 from examples.full_app.job_queue import Queue
 from examples.full_app.jobs import JobStore
 from examples.full_app.schemas.jobs import Job, JobRequest
 from examples.full_app.webhooks import WebhookEvent, WebhookStore
 from examples.s3_patterns import JobStatus
+
+log = logging.getLogger(__name__)
 
 EVENTS = {
     JobStatus.SUCCEEDED: "job.succeeded",
@@ -35,7 +40,10 @@ class JobService:
             )
             endpoint_id, secret = endpoint.id, endpoint.signing_secret
         job = await self.store.create(owner, request, endpoint_id=endpoint_id)
-        await self.queue.add_job(job.id, owner)
+        try:
+            await self.queue.add_job(job.id, owner)
+        except RedisError:  # it is on record: the sweep queues it
+            log.warning("job not queued yet", extra={"job_id": job.id})
         return job.model_copy(update={"webhook_secret": secret})
 
     async def cancel(self, job_id: str, owner: str) -> Job:

@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from examples.full_app.draining import Draining
 from examples.full_app.errors import NotReadyError
+from examples.full_app.job_queue import Queue
 from examples.full_app.job_runner import MAX_ATTEMPTS, JobRunner
 from examples.full_app.jobs import JobStore
 from examples.full_app.main import create_app
@@ -185,6 +186,33 @@ async def test_a_job_that_runs_long_is_not_swept_up(bench: Bench) -> None:
             await asyncio.sleep(0.005)
     bench.chat.gate.set()
     assert await running
+
+
+def test_a_job_that_its_queue_has_lost_is_swept_up(
+    redis_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, lost = Queue.add_job, list[str]()
+
+    async def lose_the_first(queue: Queue, job_id: str, owner: str) -> None:
+        if lost:
+            await add(queue, job_id, owner)
+        else:
+            lost.append(job_id)
+            raise RedisConnectionError("away")
+
+    monkeypatch.setattr(Queue, "add_job", lose_the_first)
+    given = {"redis_url": redis_url and f"{redis_url}/15", "job_lease_seconds": 1}
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with (
+        serve(create_app(settings(**given))) as base,
+        httpx2.Client(base_url=base, headers=headers) as http,
+    ):
+        accepted = http.post("/v1/jobs", json={"requests": [ask("found again")]})
+        path = accepted.headers["location"]
+        wait_until(lambda: bool(http.get(path).json()["status"] == "succeeded"))
+
+    assert accepted.status_code == 202
+    assert path.endswith(lost[0])
 
 
 def ask(text: str) -> dict[str, object]:

@@ -18,6 +18,7 @@ import openai
 import pytest
 import standardwebhooks
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from examples.full_app import (
     webhook_changes,
@@ -40,6 +41,10 @@ from examples.full_app.webhook_delivery import (
     parse_retry_after,
 )
 from examples.full_app.webhook_endpoints import TooManyEndpointsError
+from examples.full_app.webhook_service import (
+    DeadLetterNotFoundError,
+    WebhookService,
+)
 from examples.full_app.webhooks import (
     DeadLetter,
     DeliveryAttempt,
@@ -740,3 +745,34 @@ async def test_one_delivery_makes_up_for_all_failures(fake_store: WebhookStore) 
     found = await fake_store.get(ME, endpoint.id)
 
     assert (found.failing_since, found.disabled) == (NOW + 100, False)
+
+
+async def test_a_dead_letter_stays_while_the_queue_is_away(
+    fake_store: WebhookStore,
+) -> None:
+    class Away:
+        async def add_delivery(self, *_: object) -> None:
+            raise RedisConnectionError("away")
+
+    endpoint, news = await prepared(fake_store)
+    sender = sender_to(Receiver(500), fake_store, schedule=(0.0,))
+    await sender.attempt_delivery(endpoint.id, news.id, 1)
+    service = WebhookService(fake_store, sender, Away())  # type: ignore[arg-type]
+    with pytest.raises(RedisConnectionError):
+        await service.resend(ME, endpoint.id, news.id)
+
+    [letter] = await fake_store.dead_letters(ME)
+    assert letter.event_id == news.id
+
+
+async def test_a_dead_letter_whose_event_has_expired_is_not_sent_again(
+    fake_store: WebhookStore,
+) -> None:
+    endpoint, news = await prepared(fake_store)
+    sender = sender_to(Receiver(500), fake_store, schedule=(0.0,))
+    await sender.attempt_delivery(endpoint.id, news.id, 1)
+    await fake_store.redis.delete(f"webhook:event:{news.id}")
+    service = WebhookService(fake_store, sender, None)  # type: ignore[arg-type]
+    with pytest.raises(DeadLetterNotFoundError):
+        await service.resend(ME, endpoint.id, news.id)
+    assert len(await fake_store.dead_letters(ME)) == 1
