@@ -322,7 +322,7 @@ def write(rows: list[Row]) -> None:
         "",
         "Written by `python benchmarks/full_app_layers.py`, which says how.",
         "Middlewares: what they add to an application that does nothing. The others:",
-        "the whole step, which `full_app` takes once a request. Compare the last column.",
+        "the whole step, taken once a request. Compare the last column.",
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",

@@ -1,7 +1,10 @@
 """Sight: every request is measured once, logged once, and belongs to a trace.
 
 The line has the request's id, trace, key name, model, tokens, cost and time; prompts
-and keys are in neither logs nor metrics (`logs.py`, `metrics.py`).
+and keys are in neither logs nor metrics (`logs.py`, `metrics.py`). Spans are FastAPI's
+own, once an OpenTelemetry SDK is set up: install the extra `otel`, and set
+`FASTAPI_OTEL_AUTO_CONFIGURE=true` and `OTEL_EXPORTER_OTLP_ENDPOINT`. Else nothing is
+exported.
 """
 
 import logging

@@ -6,15 +6,17 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from opentelemetry import trace as otel
+from opentelemetry.context import Context
 from websockets.sync.client import connect
 
 from examples.full_app.logs import JSONFormatter, log_as_json, redacted
-from examples.full_app.main import create_app
+from examples.full_app.main import TELEMETRY, create_app
 from examples.full_app.metrics import MAX_MODELS, Metrics
 from examples.full_app.tracing import continued
 from examples.s2_models import Usage
@@ -277,3 +279,48 @@ def test_an_upstream_that_lists_thousands_of_models_does_not_either() -> None:
     assert len(counts) == MAX_MODELS + 1
     assert counts[-1].labels["gen_ai_request_model"] == "other"
     assert counts[-1].value == 1000 - MAX_MODELS
+
+
+class Tracing(otel.TracerProvider, otel.Tracer):
+    """As much of an OpenTelemetry SDK as tells which spans began, in which trace."""
+
+    SPAN_ID = 0xABC
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, int]] = []
+
+    def get_tracer(self, *_: Any, **__: Any) -> otel.Tracer:
+        return self
+
+    def start_span(
+        self, name: str, context: Context | None = None, *_: Any, **__: Any
+    ) -> otel.Span:
+        parent = otel.get_current_span(context).get_span_context()
+        trace_id = parent.trace_id or 1
+        self.started.append((name, trace_id))
+        return otel.NonRecordingSpan(
+            otel.SpanContext(trace_id, self.SPAN_ID, is_remote=False)
+        )
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
+        return otel.use_span(self.start_span(args[0], kwargs.get("context")))
+
+
+def test_fastapis_spans_are_part_of_the_trace_and_probes_have_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider = Tracing()
+    monkeypatch.setitem(TELEMETRY, "tracer_provider", provider)
+    with (
+        answering(SSE + FRAMES) as (upstream, asked),
+        TestClient(
+            create_app(settings(upstream_base_url=upstream)), headers=HEADERS
+        ) as http,
+    ):
+        http.get("/health/live")
+        http.get("/metrics")
+        assert provider.started == []
+        http.post(PATH, json=ASK, headers={"traceparent": TRACEPARENT})
+
+    assert {trace_id for _, trace_id in provider.started} == {int(TRACE, 16)}
+    assert f"traceparent: 00-{TRACE}-{Tracing.SPAN_ID:016x}-" in asked[-1]
