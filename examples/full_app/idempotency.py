@@ -30,18 +30,26 @@ REPLAYED = {"Idempotent-Replayed": "true"}
 KEPT_HEADERS = ("content-type", "location", "retry-after")
 CLAIM_SECONDS = 15.0  # renewed while the work lasts
 
-CLAIM = """
--- ARGV: fingerprint, owner, claim in ms. {'new'}, {'other'}, {'busy', ms}, {'done', it}
-local found = redis.call('HMGET', KEYS[1], 'fingerprint', 'answer')
-if not found[1] then
-  redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'owner', ARGV[2])
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  return {'new', ''}
-end
-if found[1] ~= ARGV[1] then return {'other', ''} end
-if found[2] then return {'done', found[2]} end
-return {'busy', ''}
+NOW = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
+CLAIM = (
+    NOW
+    + """
+-- ARGV: fingerprint, owner, claim in ms, ms to keep, seed. Answers what it found
+-- ('new', 'other', 'busy', 'done'), and the seed of the work or its answer.
+local found = redis.call('HMGET', KEYS[1], 'fingerprint', 'answer', 'until', 'seed')
+if found[1] and found[1] ~= ARGV[1] then return {'other', ''} end
+if found[2] then return {'done', found[2]} end
+if found[3] and tonumber(found[3]) > now then return {'busy', ''} end
+local seed = found[4] or ARGV[5]
+redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'owner', ARGV[2],
+  'until', string.format('%.0f', now + ARGV[3]), 'seed', seed)
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return {'new', seed}
+"""
+)
 SETTLE = """
 -- ARGV: owner, answer ('' forgets the claim), ms to keep. Only the owner settles.
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
@@ -50,10 +58,14 @@ redis.call('HSET', KEYS[1], 'answer', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 """
-RENEW = """
+RENEW = (
+    NOW
+    + """
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('HSET', KEYS[1], 'until', string.format('%.0f', now + ARGV[2]))
+return 1
 """
+)
 
 
 class InvalidIdempotencyKeyError(RequestError):
@@ -92,17 +104,19 @@ class IdempotencyStore:
         self.claim_seconds = claim_seconds
 
     async def run(
-        self, name: str, fingerprint: str, work: Callable[[], Awaitable[Response]]
+        self, name: str, fingerprint: str, work: Callable[[str], Awaitable[Response]]
     ) -> Response:
         """What `work` answers, or answered before to the same `fingerprint`.
 
         Raises IdempotencyConflictError (409), IdempotencyKeyReusedError (422), and
         what `work` raises. A claim outlives the process that made it by
-        `claim_seconds`; while the work lasts it is renewed.
+        `claim_seconds`; while the work lasts it is renewed. `work` gets a seed, 32
+        hexadecimal digits: whoever takes over from a process that died gets the same.
         """
         owner = secrets.token_hex(8)
+        claim, keep = _ms(self.claim_seconds), _ms(self.keep)
         found, kept = await self._call(
-            CLAIM, name, fingerprint, owner, _ms(self.claim_seconds)
+            CLAIM, name, fingerprint, owner, claim, keep, secrets.token_hex(16)
         )
         if found == "other":
             raise IdempotencyKeyReusedError(
@@ -115,13 +129,13 @@ class IdempotencyStore:
         answer = ""
         try:
             async with self._renewed(name, owner):
-                response = await work()
+                response = await work(kept)
             if response.status_code < 300:
                 answer = _pack(response)
             return response
         finally:
             with anyio.CancelScope(shield=True):
-                await self._call(SETTLE, name, owner, answer, _ms(self.keep))
+                await self._call(SETTLE, name, owner, answer, keep)
 
     @contextlib.asynccontextmanager
     async def _renewed(self, name: str, owner: str) -> AsyncIterator[None]:
@@ -168,7 +182,12 @@ class IdempotentRoute(JSONRoute):
         target = f"{request.method} {request.url.path}?{request.url.query}\n"
         fingerprint = _digest(target.encode() + await request.body())
         name = f"idempotency:{_digest(f'{state.identity.subject} {key}'.encode())}"
-        return await store.run(name, fingerprint, lambda: answer(request))
+
+        async def work(seed: str) -> Response:
+            state.idempotency_seed = seed
+            return await answer(request)
+
+        return await store.run(name, fingerprint, work)
 
 
 def _pack(response: Response) -> str:

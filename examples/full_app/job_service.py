@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from redis.exceptions import RedisError
 
 from examples.full_app.job_queue import Queue
-from examples.full_app.jobs import JobStore
+from examples.full_app.jobs import JobStore, new_job_id
 from examples.full_app.schemas.jobs import Job, JobRequest
 from examples.full_app.webhooks import WebhookEvent, WebhookStore
 from examples.s3_patterns import JobStatus
@@ -28,23 +28,47 @@ class JobService:
         self.queue = queue
         self.webhooks = webhooks
 
-    async def create(self, owner: str, request: JobRequest) -> Job:
+    async def create(
+        self, owner: str, request: JobRequest, *, seed: str | None = None
+    ) -> Job:
         """Keep the job, then queue it. Raises ForbiddenTargetError for its webhook.
 
-        The answer carries the secret its webhook is signed with, this once.
+        The answer carries the secret its webhook is signed with, this once. With a
+        `seed` (of an idempotency key) it is created once, also if the process that
+        began it died before it could answer.
         """
+        if seed is not None and (found := await self._begun(owner, seed)) is not None:
+            return found
         endpoint_id, secret = "", None
         if (hook := request.webhook) is not None:
             endpoint = await self.webhooks.create_ephemeral(
                 owner, str(hook.url), secret=hook.secret
             )
             endpoint_id, secret = endpoint.id, endpoint.signing_secret
-        job = await self.store.create(owner, request, endpoint_id=endpoint_id)
-        try:
-            await self.queue.add_job(job.id, owner)
-        except RedisError:  # it is on record: the sweep queues it
-            log.warning("job not queued yet", extra={"job_id": job.id})
+        job = await self.store.create(
+            owner, request, endpoint_id=endpoint_id, seed=seed
+        )
+        await self._queue(job.id, owner)
         return job.model_copy(update={"webhook_secret": secret})
+
+    async def _begun(self, owner: str, seed: str) -> Job | None:
+        job_id = new_job_id(seed)
+        record = await self.store.record(job_id)
+        if record is None:
+            return None
+        secret = None
+        if record["endpoint_id"]:
+            endpoint = await self.webhooks.load(record["endpoint_id"], owner)
+            secret = endpoint.secrets[0].value
+        await self._queue(job_id, owner)
+        job = await self.store.read(job_id, owner)
+        return job.model_copy(update={"webhook_secret": secret})
+
+    async def _queue(self, job_id: str, owner: str) -> None:
+        try:
+            await self.queue.add_job(job_id, owner)
+        except RedisError:  # it is on record: the sweep queues it
+            log.warning("job not queued yet", extra={"job_id": job_id})
 
     async def cancel(self, job_id: str, owner: str) -> Job:
         """Cancel the record, then stop the work. Raises JobConflictError."""

@@ -51,10 +51,15 @@ class JobStore:
         self._end = redis.register_script(END)
 
     async def create(
-        self, owner: str, request: JobRequest, *, endpoint_id: str = ""
+        self,
+        owner: str,
+        request: JobRequest,
+        *,
+        endpoint_id: str = "",
+        seed: str | None = None,
     ) -> Job:
         """A queued job; whoever creates it puts its id on the queue."""
-        job_id, now = f"job_{secrets.token_hex(16)}", int(time.time())
+        job_id, now = new_job_id(seed), int(time.time())
         record: dict[FieldT, EncodableT] = {
             "id": job_id,
             "owner": owner,
@@ -181,6 +186,11 @@ class JobStore:
     async def over(self, job_id: str) -> None:
         """The job has ended, and whom it concerns was told."""
         await self.redis.zrem(LIVE, job_id)
+
+
+def new_job_id(seed: str | None = None) -> str:
+    """An id nobody can guess; the same for the same seed of 32 hexadecimal digits."""
+    return f"job_{seed or secrets.token_hex(16)}"
 
 
 def _keys(job_id: str) -> list[str]:

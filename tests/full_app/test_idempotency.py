@@ -1,6 +1,7 @@
 """`Idempotency-Key`: worked once, answered as often as asked, on both engines."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,10 @@ from examples.full_app.idempotency import (
     IdempotencyKeyReusedError,
     IdempotencyStore,
 )
+from examples.full_app.job_service import JobService
+from examples.full_app.jobs import JobStore
+from examples.full_app.schemas.jobs import Job, JobRequest
+from examples.full_app.webhooks import WebhookStore
 from tests.full_app.conftest import KEY, OTHER_KEY
 from tests.full_app.scripted import scripted
 from tests.servers import wait_until
@@ -171,6 +176,12 @@ def test_a_client_that_left_frees_its_key() -> None:
         wait_until(worked, seconds=5, what="an answer under the freed key")
 
 
+class Unused:
+    """A queue nobody works off."""
+
+    async def add_job(self, *_: str) -> None: ...
+
+
 @pytest.fixture(params=["fakeredis", "redis"])
 async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
     """A database of its own on both engines."""
@@ -184,11 +195,42 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
     await client.aclose()
 
 
+async def test_who_takes_over_from_the_dead_goes_on_with_their_seed(
+    redis: Redis,
+) -> None:
+    store = IdempotencyStore(redis, keep=60, claim_seconds=0.05)
+    jobs = JobService(JobStore(redis), Unused(), WebhookStore(redis))  # type: ignore[arg-type]
+    ask_for = JobRequest.model_validate({"requests": [ask()]})
+    created: list[Job] = []
+
+    async def create_and_die(seed: str) -> Response:
+        created.append(await jobs.create("key:me", ask_for, seed=seed))
+        await redis.hset("idempotency:z", "owner", "somebody who is gone")
+        return Response(b"nobody hears it")
+
+    async def create(seed: str) -> Response:
+        created.append(await jobs.create("key:me", ask_for, seed=seed))
+        return Response(b"")
+
+    await store.run("idempotency:z", "f", create_and_die)
+    async with asyncio.timeout(10):
+        while len(created) < 2:
+            with contextlib.suppress(IdempotencyConflictError):
+                await store.run("idempotency:z", "f", create)
+            await asyncio.sleep(0.01)
+    await store.run("idempotency:other", "f", create)
+    first, again, other = created
+
+    assert first == again
+    assert other.id != first.id
+    assert len((await jobs.store.page("key:me", 10)).data) == 2
+
+
 async def test_a_claim_is_renewed_while_the_work_lasts(redis: Redis) -> None:
     store = IdempotencyStore(redis, keep=60, claim_seconds=0.3)
     go = asyncio.Event()
 
-    async def work() -> Response:
+    async def work(_: str) -> Response:
         await go.wait()
         return Response(b"done")
 
@@ -210,15 +252,15 @@ async def test_the_claim_of_a_process_that_died_ends_by_itself(redis: Redis) -> 
 
     begun = asyncio.Event()
 
-    async def dies() -> Response:
+    async def dies(_: str) -> Response:
         begun.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def never() -> Response:
+    async def never(_: str) -> Response:
         raise AssertionError
 
-    async def works() -> Response:
+    async def works(_: str) -> Response:
         return Response(b"by another")
 
     dead = asyncio.create_task(store.run("idempotency:y", "f", dies))

@@ -61,10 +61,12 @@ async def create_job(
     body: Annotated[JobRequest, Bounded, Body(openapi_examples=EXAMPLES)],
     jobs: JobServiceDep,
     identity: IdentityDep,
+    request: Request,
     response: Response,
 ) -> Job:
     """Queue the batch. `Location` is where to poll, `Retry-After` how often."""
-    job = await jobs.create(identity.subject, body)
+    seed = getattr(request.state, "idempotency_seed", None)
+    job = await jobs.create(identity.subject, body, seed=seed)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     response.headers["Retry-After"] = POLL_SECONDS
     return job
