@@ -7,7 +7,8 @@ one did, and an item that is saved twice counts once.
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.typing import EncodableT, FieldT
@@ -103,17 +104,19 @@ class JobStore:
         while True:
             found = await self.redis.zrevrange(owned_key(owner), start, start + limit)
             ids = [text_of(job_id) for job_id in found]
-            records = [await self.record(job_id) for job_id in ids]
+            async with self.redis.pipeline(transaction=False) as pipe:
+                for job_id in ids:
+                    pipe.hgetall(record_key(job_id))
+                records = [_texts(stored) for stored in await pipe.execute()]
             jobs = [as_job(i, r) for i, r in zip(ids, records, strict=True) if r]
             if len(jobs) == len(ids):
                 return JobList.of(jobs[:limit], has_more=len(jobs) > limit)
-            gone = [i for i, r in zip(ids, records, strict=True) if r is None]
+            gone = [i for i, r in zip(ids, records, strict=True) if not r]
             await self.redis.zrem(owned_key(owner), *gone)
 
     async def record(self, job_id: str) -> dict[str, str] | None:
         """The raw record, or None when there is none (any more)."""
-        stored = await self.redis.hgetall(record_key(job_id))
-        return {text_of(name): text_of(value) for name, value in stored.items()} or None
+        return _texts(await self.redis.hgetall(record_key(job_id))) or None
 
     async def request(self, job_id: str) -> JobRequest | None:
         """What was asked, or None when there is no such job (any more)."""
@@ -195,3 +198,7 @@ def new_job_id(seed: str | None = None) -> str:
 
 def _keys(job_id: str) -> list[str]:
     return [record_key(job_id), events_key(job_id), LIVE]
+
+
+def _texts(stored: Mapping[Any, Any]) -> dict[str, str]:
+    return {text_of(name): text_of(value) for name, value in stored.items()}

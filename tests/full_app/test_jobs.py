@@ -253,7 +253,9 @@ def receiver() -> Iterator[tuple[str, "queue.Queue[Received]"]]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.02,), daemon=True
+        )
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/hook", got
         server.shutdown()
