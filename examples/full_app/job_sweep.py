@@ -42,7 +42,8 @@ class Sweeper:
             elif JobStatus(record["status"]).is_terminal:
                 await self.ended(job_id)
             else:
-                log.warning("job swept up", extra={"job_id": job_id})
+                # Waiting its turn for long, it is there still, and adding does nothing.
+                log.info("job queued again", extra={"job_id": job_id})
                 await self.queue.add_job(job_id, record["owner"])
                 await self.store.alive(job_id)
         return found

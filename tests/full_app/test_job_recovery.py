@@ -22,6 +22,7 @@ from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.schemas.jobs import JobRequest
 from examples.s3_patterns import JobStatus
 from tests.full_app.conftest import KEY, settings
+from tests.full_app.scripted import scripted
 from tests.servers import process, serve, wait_until
 
 ME = "key:me"
@@ -213,6 +214,40 @@ def test_a_job_that_its_queue_has_lost_is_swept_up(
 
     assert accepted.status_code == 202
     assert path.endswith(lost[0])
+
+
+def test_a_job_that_waits_its_turn_for_long_is_begun_once(
+    redis_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, added = Queue.add_job, list[str]()
+
+    async def counted(queue: Queue, job_id: str, owner: str) -> None:
+        await add(queue, job_id, owner)
+        added.append(job_id)
+
+    monkeypatch.setattr(Queue, "add_job", counted)
+    apart = redis_url and f"{redis_url}/15"
+    headers = {"Authorization": f"Bearer {KEY}"}
+    body = {"requests": [ask("x") | {"model": "any"}]}
+    with (
+        scripted(redis_url=apart, jobs_per_caller=1, job_lease_seconds=1) as (
+            base,
+            provider,
+        ),
+        httpx2.Client(base_url=base, headers=headers) as http,
+    ):
+        provider.silent = True
+        first, second = [http.post("/v1/jobs", json=body).json()["id"] for _ in "ab"]
+        wait_until(lambda: added.count(second) > 2, what="two sweeps")
+        provider.silent = False
+        jobs = []
+        for job_id in (first, second):
+            path = f"/v1/jobs/{job_id}"
+            wait_until(lambda: bool(http.get(path).json()["status"] == "succeeded"))  # noqa: B023
+            jobs.append(http.get(path).json())
+
+    assert [job["attempt"] for job in jobs] == [1, 1]
+    assert provider.started == 2
 
 
 def ask(text: str) -> dict[str, object]:
