@@ -1,6 +1,7 @@
 """SIGTERM: unready, no new work, streams that end, exit status 0; twice: at once."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 
 import httpx2
 import pytest
+from websockets.sync.client import connect
 
 from examples.full_app.draining import Draining, ServerShuttingDownError
 from tests.full_app.conftest import KEY
@@ -64,12 +66,18 @@ def test_88_sigterm_refuses_what_is_new_and_ends_what_runs_with_status_0() -> No
         with (
             streaming(base, "fault-silent-60") as hung,
             streaming(base, "gpt-4o-mini") as running,
+            connect(f"ws{base[4:]}/v1/live", additional_headers=HEADERS) as live,
         ):
+            asked = ask("fault-silent-60", stream=True)
+            live.send(json.dumps({"type": "chat.create", "request": asked}))
+            live.send(json.dumps({"type": "chat.create", "request": asked}))
+            assert "conflict" in str(live.recv(10))  # so the first one runs
             server.send_signal(signal.SIGTERM)
             wait_until(lambda: http.get("/health/ready").status_code == 503)
             metrics = http.get("/metrics")
             refused = http.post(PATH, json=ask("gpt-4o-mini", stream=False))
             finished, broken_off = list(running), list(hung)
+            said = str(live.recv(10))
         cut_off = waiting.result(20)
 
         assert server.wait(10) == 0
@@ -80,6 +88,7 @@ def test_88_sigterm_refuses_what_is_new_and_ends_what_runs_with_status_0() -> No
     assert refused.headers["retry-after"] == "1"
     assert finished[-2:] == ["data: [DONE]", ""]
     assert '"code":"server_shutting_down"' in broken_off[-2]
+    assert '"code":"server_shutting_down"' in said
     assert not any("[DONE]" in line for line in broken_off)
 
 
