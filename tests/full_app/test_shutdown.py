@@ -67,6 +67,7 @@ def test_88_sigterm_refuses_what_is_new_and_ends_what_runs_with_status_0() -> No
             streaming(base, "fault-silent-60") as hung,
             streaming(base, "gpt-4o-mini") as running,
             connect(f"ws{base[4:]}/v1/live", additional_headers=HEADERS) as live,
+            connect(f"ws{base[4:]}/v1/live", additional_headers=HEADERS) as idle,
         ):
             asked = ask("fault-silent-60", stream=True)
             live.send(json.dumps({"type": "chat.create", "request": asked}))
@@ -75,6 +76,9 @@ def test_88_sigterm_refuses_what_is_new_and_ends_what_runs_with_status_0() -> No
             server.send_signal(signal.SIGTERM)
             wait_until(lambda: http.get("/health/ready").status_code == 503)
             metrics = http.get("/metrics")
+            late = ask("gpt-4o-mini", stream=True)
+            idle.send(json.dumps({"type": "chat.create", "request": late}))
+            too_late = str(idle.recv(10))
             refused = http.post(PATH, json=ask("gpt-4o-mini", stream=False))
             finished, broken_off = list(running), list(hung)
             said = str(live.recv(10))
@@ -89,6 +93,7 @@ def test_88_sigterm_refuses_what_is_new_and_ends_what_runs_with_status_0() -> No
     assert finished[-2:] == ["data: [DONE]", ""]
     assert '"code":"server_shutting_down"' in broken_off[-2]
     assert '"code":"server_shutting_down"' in said
+    assert '"code":"server_shutting_down"' in too_late
     assert not any("[DONE]" in line for line in broken_off)
 
 
@@ -141,8 +146,8 @@ async def test_draining_waits_for_what_is_counted_and_stops_what_takes_too_long(
 async def test_what_is_idle_is_still_unready_for_as_long_as_it_was_told() -> None:
     draining = Draining(60, notice=0.05)
     drained = asyncio.create_task(draining.drain())
-    await draining.began.wait()
-    await asyncio.sleep(0)
+    for _ in range(20):
+        await asyncio.sleep(0)
 
     assert not drained.done()
     await drained

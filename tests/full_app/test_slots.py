@@ -123,12 +123,13 @@ async def test_who_leaves_while_the_answer_is_on_its_way_holds_no_slot(
 
 
 async def test_the_queue_is_in_order_bounded_and_short() -> None:
-    free, order = 0, []
+    free, tries, order = 0, 0, []
     room = WaitingRoom(3, 60)
 
     async def admit(number: int) -> None:
         async def attempt() -> None:
-            nonlocal free
+            nonlocal free, tries
+            tries += 1
             if not free:
                 raise OverloadedError("full")
             free -= 1
@@ -140,6 +141,11 @@ async def test_the_queue_is_in_order_bounded_and_short() -> None:
     await asyncio.sleep(0)
     with pytest.raises(OverloadedError):
         await admit(3)
+    before = tries
+    room.nudge()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert tries == before + 1  # only the first in line looks
     for _ in range(3):
         free += 1
         room.nudge()
