@@ -10,7 +10,7 @@ import anyio
 
 from examples.full_app.draining import ServerShuttingDownError
 from examples.full_app.errors import error_body
-from examples.full_app.frames import DONE, ChunkWriter, collect
+from examples.full_app.frames import DONE, ChunkWriter, collect, new_id
 from examples.full_app.providers.protocol import CallContext, Delta, Provider
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
@@ -39,6 +39,7 @@ class Call:
         settle: Callable[["Call"], Awaitable[None]],
         estimate: Callable[[str], Usage],
     ) -> None:
+        self.id = new_id()
         self.request = request
         self.context = context
         self.usage: Usage | None = None
@@ -87,7 +88,7 @@ class Call:
 
         That is `[DONE]` after a complete answer, an error object otherwise.
         """
-        writer = ChunkWriter(self.request.model)
+        writer = ChunkWriter(self.request.model, self.id)
         try:
             async for item in self._items():
                 if isinstance(item, Delta):
@@ -98,10 +99,10 @@ class Call:
                 yield writer.usage(self.usage)
             yield DONE
         except AIError as error:
-            yield self._error_frame(error)
+            yield self.error_frame(error)
         except Exception:
             log.exception("stream failed", extra=self._log_fields())
-            yield self._error_frame(InternalError("An unexpected error occurred."))
+            yield self.error_frame(InternalError("An unexpected error occurred."))
 
     async def close(self) -> None:
         """Stop the provider and settle; safe to call twice and when cancelled."""
@@ -164,7 +165,8 @@ class Call:
             self.produced += _texts(item)
         return item
 
-    def _error_frame(self, error: AIError) -> bytes:
+    def error_frame(self, error: AIError) -> bytes:
+        """The terminal event of a stream that broke off."""
         log.warning(
             "stream broke off", extra={**self._log_fields(), "error_code": error.code}
         )

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
 from examples.full_app.draining import Draining
+from examples.full_app.generations import Generations
 from examples.full_app.job_service import JobService
 from examples.full_app.llm import ChatService
 from examples.full_app.metrics import Metrics
@@ -29,6 +30,7 @@ class AppState(TypedDict):
     settings: Settings
     redis: Redis
     chat_service: ChatService
+    generations: Generations
     jobs: JobService
     webhooks: WebhookService
     metrics: Metrics
@@ -45,6 +47,12 @@ async def get_chat_service(connection: HTTPConnection) -> ChatService:
     """The one service behind chat and embeddings."""
     service: ChatService = connection.state["chat_service"]
     return service
+
+
+async def get_generations(connection: HTTPConnection) -> Generations:
+    """The answers that can be resumed."""
+    generations: Generations = connection.state["generations"]
+    return generations
 
 
 async def get_job_service(connection: HTTPConnection) -> JobService:
@@ -102,6 +110,7 @@ def _retry_count(told: str) -> int:
 
 AppSettingsDep = Annotated[Settings, Depends(get_app_settings)]
 ChatServiceDep = Annotated[ChatService, Depends(get_chat_service)]
+GenerationsDep = Annotated[Generations, Depends(get_generations)]
 JobServiceDep = Annotated[JobService, Depends(get_job_service)]
 WebhookServiceDep = Annotated[WebhookService, Depends(get_webhook_service)]
 IdentityDep = Annotated[Identity, Depends(get_identity)]

@@ -31,12 +31,17 @@ DONE = b"data: [DONE]\n\n"
 PING = b": ping\n"  # one newline: two end an event, and the official client trips
 
 
+def new_id() -> str:
+    """The id of an answer: nobody can guess it."""
+    return f"chatcmpl-{secrets.token_hex(16)}"
+
+
 @dataclass(slots=True)
 class ChunkWriter:
     """Writes the frames of one stream; the first of each choice carries the role."""
 
     model: str
-    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(16)}")
+    id: str = field(default_factory=new_id)
     created: int = field(default_factory=lambda: int(time.time()))
     _opened: set[int] = field(default_factory=set)
     _finished: set[int] = field(default_factory=set)
@@ -158,7 +163,7 @@ async def collect(
     if usage is None or any(builder.finish_reason is None for builder in builders):
         raise ModelError("The model's answer broke off.")
     return ChatCompletion(
-        id=f"chatcmpl-{secrets.token_hex(16)}",
+        id=new_id(),
         created=int(time.time()),
         model=model,
         choices=[builder.build(index) for index, builder in enumerate(builders)],

@@ -5,28 +5,19 @@ it, on any process. Source: WHATWG HTML, server-sent events (ids, 204 ends them)
 """
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
 from redis.asyncio import Redis
 
 from examples.full_app.draining import Draining
-from examples.full_app.errors import RequestError
+from examples.full_app.event_errors import EVENT_ID, InvalidEventIdError
 from examples.full_app.job_records import events_key, text_of
 from examples.full_app.streams import ConnectionAborted
 
-EVENT_ID = re.compile("[0-9]{1,18}-[0-9]{1,18}")
 LAST = frozenset({"job.succeeded", "job.failed", "job.cancelled"})
 POLL_SECONDS = 0.1
 BATCH = 200
-
-
-class InvalidEventIdError(RequestError):
-    """The Last-Event-ID is not an id that this stream has given out."""
-
-    code = "invalid_last_event_id"
-    recovery = "Send the last `id:` you received, or none to begin at the start."
 
 
 class JobEvents:
@@ -43,9 +34,7 @@ class JobEvents:
         """
         if last_event_id is None:
             return "0-0"
-        refusal = InvalidEventIdError(
-            "Last-Event-ID is none of this job's.", param="Last-Event-ID"
-        )
+        refusal = InvalidEventIdError()
         if not EVENT_ID.fullmatch(last_event_id):
             raise refusal
         found = await self._read(last_event_id, last_event_id)

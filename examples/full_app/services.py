@@ -10,6 +10,8 @@ from examples.full_app.dependencies import AppState
 from examples.full_app.draining import Draining
 from examples.full_app.egress import EgressPolicy, guarded_client
 from examples.full_app.eviction import warn_of_eviction
+from examples.full_app.event_log import EventLog, open_reader
+from examples.full_app.generations import Generations
 from examples.full_app.job_queue import Queue, open_queue, work
 from examples.full_app.job_runner import JobRunner
 from examples.full_app.job_service import JobService
@@ -47,6 +49,7 @@ class Services:
     metrics: Metrics
     redis: Redis
     chat: ChatService
+    generations: Generations
     queue: Queue
     jobs: JobService
     webhooks: WebhookService
@@ -58,6 +61,7 @@ class Services:
             settings=self.settings,
             redis=self.redis,
             chat_service=self.chat,
+            generations=self.generations,
             jobs=self.jobs,
             webhooks=self.webhooks,
             metrics=self.metrics,
@@ -92,6 +96,7 @@ async def open_services(
             settings.drain_seconds, notice=settings.drain_notice_seconds
         )
         chat = await _chat(settings, metrics, redis, provider, draining, stack)
+        generations = await _generations(settings, redis, draining, stack)
         store = JobStore(redis, keep=settings.job_keep_seconds)
         webhooks = WebhookStore(redis, policy=policy)
         jobs = JobService(store, queue, webhooks)
@@ -100,7 +105,7 @@ async def open_services(
         sender = WebhookSender(webhooks, client, patience=patience, schedule=schedule)
         hooks = WebhookService(webhooks, sender, queue)
         services = Services(
-            settings, metrics, redis, chat, queue, jobs, hooks, draining
+            settings, metrics, redis, chat, generations, queue, jobs, hooks, draining
         )
         lease = settings.job_lease_seconds
         runner = JobRunner(
@@ -120,6 +125,20 @@ async def open_services(
             sweep_seconds=lease / 2,
         )
         yield services
+
+
+async def _generations(
+    settings: Settings, redis: Redis, draining: Draining, stack: contextlib.AsyncExitStack
+) -> Generations:
+    reader = await stack.enter_async_context(
+        open_reader(redis, connections=settings.redis_max_connections)
+    )
+    log = EventLog(redis, reader, keep=settings.resume_seconds)
+    generations = Generations(
+        redis, log, draining, grace=settings.resume_grace_seconds
+    )
+    stack.push_async_callback(generations.close)
+    return generations
 
 
 async def _chat(

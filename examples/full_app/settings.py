@@ -79,6 +79,14 @@ class Settings(s4.Settings):
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     request_timeout_seconds: float = Field(default=120, gt=0)
     heartbeat_seconds: float = Field(default=10, gt=0)
+    resume_seconds: int = Field(
+        default=600, ge=1, description="How long a resumable answer is kept."
+    )
+    resume_grace_seconds: float = Field(
+        default=15,
+        gt=0,
+        description="A resumable answer goes on without a reader for so long.",
+    )
     drain_seconds: float = Field(
         default=10,
         ge=0,
