@@ -60,6 +60,7 @@ class AnswerWriter:
         self.writer = writer
         self.beat = beat
         self.reason: AIError = ServerShuttingDownError()
+        self.ended = False  # redis-py can make a ConnectionError of a cancellation
 
     async def run(self) -> None:
         """Write every event, the last one included, and close the call."""
@@ -77,6 +78,7 @@ class AnswerWriter:
         except (FencedError, RedisError):
             log.exception("answer not written", extra={"answer": self.call.id})
         finally:
+            self.ended = True
             with anyio.CancelScope(shield=True):
                 for task in beside:
                     task.cancel()
@@ -99,7 +101,7 @@ class AnswerWriter:
 
     async def _append(self, stop: Callable[[], Any]) -> None:
         """Send events soon after they come; again, when Redis was away."""
-        while True:
+        while not self.ended:
             try:
                 await self.writer.flush_soon()
             except FencedError:
@@ -113,6 +115,8 @@ class AnswerWriter:
         """Show that this process lives; stop when nobody reads, or when cancelled."""
         wanted: str | None = ""
         while wanted is not None and wanted != CANCEL:
+            if self.ended:
+                return
             with contextlib.suppress(RedisError):
                 wanted = await self.beat()
             await asyncio.sleep(BEAT_SECONDS)

@@ -71,10 +71,6 @@ class EventLog:
         self.keep = keep
         self.most = most
 
-    def writer(self, key: str, *, attempt: int = 1) -> "EventWriter":
-        """Whoever appends to the stream `key`, as attempt number `attempt`."""
-        return EventWriter(self, key, attempt)
-
     async def read(
         self, key: str, after: str = START, *, block: float | None = None
     ) -> list[Event]:
@@ -86,14 +82,19 @@ class EventLog:
         return [_event(entry) for some in entries for entry in some]
 
     async def follow(
-        self, key: str, after: str, *, last: Collection[str]
+        self,
+        key: str,
+        after: str,
+        *,
+        last: Collection[str],
+        block: float = BLOCK_SECONDS,
     ) -> AsyncGenerator[list[Event], None]:
         """Events after `after`, in batches, through the first of a type in `last`.
 
-        An empty batch means a second without any.
+        An empty batch means `block` seconds without any.
         """
         while True:
-            events = await self.read(key, after, block=BLOCK_SECONDS)
+            events = await self.read(key, after, block=block)
             yield events
             if events:
                 after = events[-1].id
@@ -155,7 +156,7 @@ class EventLog:
 class EventWriter:
     """Appends to one stream, as one attempt; batches what comes close together."""
 
-    def __init__(self, log: EventLog, key: str, attempt: int) -> None:
+    def __init__(self, log: EventLog, key: str, *, attempt: int = 1) -> None:
         self.log = log
         self.key = key
         self.attempt = attempt

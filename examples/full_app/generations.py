@@ -9,7 +9,7 @@ however many read it. If its process dies, a reader ends the log in its place.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from redis.asyncio import Redis
 
@@ -22,8 +22,16 @@ from examples.full_app.answer_writer import (
 from examples.full_app.calls import Call
 from examples.full_app.draining import Draining
 from examples.full_app.errors import NotFoundError, error_body
-from examples.full_app.event_log import START, Event, EventLog
 from examples.full_app.event_errors import EventsExpiredError
+from examples.full_app.event_log import (
+    BLOCK_SECONDS,
+    START,
+    Event,
+    EventLog,
+    EventWriter,
+    open_reader,
+)
+from examples.full_app.settings import Settings
 from examples.full_app.streams import ConnectionAborted
 
 LEASE_SECONDS = 10  # without a sign of life for so long, a generation is dead
@@ -68,7 +76,7 @@ class Generations:
             await call.close()
             raise
         answer = AnswerWriter(
-            call, self.log.writer(f"{key}:events"), lambda: self._beat(key)
+            call, EventWriter(self.log, f"{key}:events"), lambda: self._beat(key)
         )
         task = asyncio.create_task(answer.run())
         self._running[call.id] = task
@@ -89,7 +97,8 @@ class Generations:
         try:
             begin = await self.log.begin(key, last_event_id, last=LAST)
         except EventsExpiredError:
-            if last_event_id is not None or not await self._alive(answer_id):
+            silent = await self.log.newest(key) is None
+            if last_event_id or not (silent and await self._alive(answer_id)):
                 raise
             begin = START  # it has not said anything yet
         return None if begin is None else self.events(answer_id, begin)
@@ -112,7 +121,8 @@ class Generations:
         """
         key = f"{_key(answer_id)}:events"
         seen = 0.0
-        async for events in self.log.follow(key, after, last=LAST):
+        block = min(BLOCK_SECONDS, self.grace / 4)
+        async for events in self.log.follow(key, after, last=LAST, block=block):
             for event in events:
                 yield event
                 if time.monotonic() - seen > self.grace / 4:
@@ -170,6 +180,22 @@ class Generations:
     @property
     def _grace_ms(self) -> int:
         return max(1, round(self.grace * 1000))
+
+
+@contextlib.asynccontextmanager
+async def open_generations(
+    settings: Settings, redis: Redis, draining: Draining
+) -> AsyncIterator[Generations]:
+    """The resumable answers of this process; what still runs ends with the block."""
+    connections = settings.redis_max_connections
+    async with open_reader(redis, connections=connections) as reader:
+        log = EventLog(redis, reader, keep=settings.resume_seconds)
+        grace = settings.resume_grace_seconds
+        generations = Generations(redis, log, draining, grace=grace)
+        try:
+            yield generations
+        finally:
+            await generations.close()
 
 
 def _key(answer_id: str) -> str:

@@ -36,6 +36,7 @@ from examples.full_app.routes import (
     jobs,
     live,
     models,
+    resume,
     usage,
     webhook_endpoints,
     webhooks,
@@ -59,6 +60,7 @@ TELEMETRY: TelemetryConfig = {
 CONSOLE = Path(__file__).with_name("console")
 ROUTERS = (
     chat.router,
+    resume.router,
     embeddings.router,
     models.router,
     usage.router,

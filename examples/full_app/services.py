@@ -10,8 +10,7 @@ from examples.full_app.dependencies import AppState
 from examples.full_app.draining import Draining
 from examples.full_app.egress import EgressPolicy, guarded_client
 from examples.full_app.eviction import warn_of_eviction
-from examples.full_app.event_log import EventLog, open_reader
-from examples.full_app.generations import Generations
+from examples.full_app.generations import Generations, open_generations
 from examples.full_app.job_queue import Queue, open_queue, work
 from examples.full_app.job_runner import JobRunner
 from examples.full_app.job_service import JobService
@@ -96,7 +95,9 @@ async def open_services(
             settings.drain_seconds, notice=settings.drain_notice_seconds
         )
         chat = await _chat(settings, metrics, redis, provider, draining, stack)
-        generations = await _generations(settings, redis, draining, stack)
+        generations = await stack.enter_async_context(
+            open_generations(settings, redis, draining)
+        )
         store = JobStore(redis, keep=settings.job_keep_seconds)
         webhooks = WebhookStore(redis, policy=policy)
         jobs = JobService(store, queue, webhooks)
@@ -125,20 +126,6 @@ async def open_services(
             sweep_seconds=lease / 2,
         )
         yield services
-
-
-async def _generations(
-    settings: Settings, redis: Redis, draining: Draining, stack: contextlib.AsyncExitStack
-) -> Generations:
-    reader = await stack.enter_async_context(
-        open_reader(redis, connections=settings.redis_max_connections)
-    )
-    log = EventLog(redis, reader, keep=settings.resume_seconds)
-    generations = Generations(
-        redis, log, draining, grace=settings.resume_grace_seconds
-    )
-    stack.push_async_callback(generations.close)
-    return generations
 
 
 async def _chat(

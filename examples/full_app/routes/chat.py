@@ -1,21 +1,21 @@
 """`POST /v1/chat/completions`: one whole answer, or a stream of chunks."""
 
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Header, Request
 from fastapi.openapi.models import Example
 from starlette.responses import Response
 
-from examples.full_app.calls import Call
 from examples.full_app.dependencies import (
     AppSettingsDep,
     CallContextDep,
     ChatServiceDep,
+    GenerationsDep,
     IdentityDep,
 )
 from examples.full_app.faulty_wire import break_answer, break_frames
 from examples.full_app.idempotency import IdempotentRoute
-from examples.full_app.limits import Lease
 from examples.full_app.providers.faults import WireFault, wire_fault
 from examples.full_app.routes.documents import (
     BODY,
@@ -33,6 +33,10 @@ from examples.full_app.validation import Bounded
 
 router = APIRouter(prefix="/v1", tags=["chat"], route_class=IdempotentRoute)
 
+RESUMABLE = (
+    "With `stream: true`: events carry an `id:`, the answer goes on when the "
+    "connection breaks, and `GET` on its `Content-Location` continues it."
+)
 EXAMPLES = {
     "plain": Example(
         summary="One answer",
@@ -74,10 +78,13 @@ async def create_chat_completion(
     identity: IdentityDep,
     context: CallContextDep,
     settings: AppSettingsDep,
+    generations: GenerationsDep,
+    x_resumable: Annotated[bool, Header(description=RESUMABLE)] = False,
 ) -> Response:
     """Answer the conversation, whole or as server-sent events.
 
-    The work stops, and is charged up to there, when the client leaves.
+    The work stops, and is charged up to there, when the client leaves. A stream that
+    was asked to be resumable waits a while for the client to come back.
     """
     request.state.log = {"model": body.model}
     fault = wire_fault(body.model)
@@ -88,7 +95,14 @@ async def create_chat_completion(
     try:
         if body.stream:
             await until_disconnect(request, call.begin(settings.heartbeat_seconds))
-            return _stream(call, lease, settings, fault)
+            frames, close = call.frames(), call.close
+            headers = {**lease.headers, **context.trail.headers}
+            if x_resumable:
+                answer_id = await generations.start(call, identity.subject)
+                frames = generations.frames(answer_id, generations.events(answer_id))
+                close = frames.aclose
+                headers["Content-Location"] = f"/v1/chat/completions/{answer_id}"
+            return _stream(frames, close, headers, settings, fault)
         completion = await until_disconnect(request, call.collect())
     except BaseException:
         await call.close()
@@ -102,16 +116,16 @@ async def create_chat_completion(
 
 
 def _stream(
-    call: Call, lease: Lease, settings: Settings, fault: WireFault | None
+    frames: AsyncGenerator[bytes, None],
+    close: Callable[[], Awaitable[None]],
+    headers: Mapping[str, str],
+    settings: Settings,
+    fault: WireFault | None,
 ) -> Response:
-    frames = call.frames()
     if fault is not None:
         frames = break_frames(frames, fault)
     answer = EventStream(
-        frames,
-        heartbeat=settings.heartbeat_seconds,
-        close=call.close,
-        headers={**lease.headers, **call.context.trail.headers},
+        frames, heartbeat=settings.heartbeat_seconds, close=close, headers=headers
     )
     if fault is not None and fault.kind == "wrong-content-type":
         answer.headers["content-type"] = "text/plain"

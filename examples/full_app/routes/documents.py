@@ -10,6 +10,7 @@ _ERRORS = {
     403: "The caller may not do this.",
     404: "There is no such thing.",
     409: "The thing is in a state in which this cannot be done.",
+    410: "It existed, and is not kept any more.",
     413: "The body is larger than the service reads.",
     415: "The body is not application/json.",
     422: "The Idempotency-Key was used for a different request.",
