@@ -33,6 +33,7 @@ from examples.full_app.routes import (
     elsewhere,
     embeddings,
     health,
+    inbox,
     jobs,
     live,
     models,
@@ -106,6 +107,8 @@ def create_app(
     )
     for router in ROUTERS:
         app.include_router(router)
+    if settings.embedded and not settings.api_keys and settings.loopback_webhooks:
+        app.include_router(inbox.inbox_router())
     app.add_api_route("/", console, include_in_schema=False)
     app.mount("/console", StaticFiles(directory=CONSOLE))
     app.add_middleware(
