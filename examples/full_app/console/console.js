@@ -116,7 +116,7 @@ const hook = new Panel(panels, {
   what: "We call you when it is done. Each call is signed; a forged one is turned away.",
   body: { requests: [{ model: "gpt-4o-mini", messages: ask("Say when you are done."),
     max_tokens: 40 }] },
-  more: "Send a forgery",
+  more: "Forge",
 });
 hook.more.disabled = false;
 async function arrived(id, signal) {
