@@ -13,6 +13,7 @@ from course.places import ROOT, VENV, CourseError, complain
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+DECK_PORT = 8080
 LAB_PORT = 8888
 HIGHEST_PORT = 2**16 - 1
 NOT_WRITABLE = (
@@ -68,6 +69,8 @@ def dispatch(arguments: list[str]) -> int:
             return _run(options, arguments)
         case "notebook":
             return _notebook(options, arguments)
+        case "present" | "slides" | "sync":
+            return _slides(options, arguments)
         case "bench":
             return _bench(options, arguments)
         case "setup":
@@ -110,6 +113,18 @@ def _notebook(options: argparse.Namespace, arguments: list[str]) -> int:
         return refresh.compare(paths)
     only = paths[0] if chosen else None
     return lab.start(only, options.port, browser=not options.no_browser)
+
+
+def _slides(options: argparse.Namespace, arguments: list[str]) -> int:
+    environment.ensure("docs", arguments)
+    from course.deck import present
+
+    match options.command:
+        case "sync":
+            return present.sync()
+        case "slides":
+            return present.write(options.out)
+    return present.present(options.deck, options.port)
 
 
 def _bench(options: argparse.Namespace, arguments: list[str]) -> int:
@@ -157,6 +172,14 @@ def parser() -> argparse.ArgumentParser:
     work.add_argument(
         "--compare", action="store_true", help="run them anew; do they say the same?"
     )
+    show = commands.add_parser("present", help="a deck, full screen, without internet")
+    show.add_argument("deck", nargs="?", help="s2, s2_models, 2, opening, takeaways")
+    show.add_argument(
+        "--port", type=_port, default=DECK_PORT, help="taken: the next free one"
+    )
+    slides = commands.add_parser("slides", help="write every deck as files")
+    slides.add_argument("--out", type=Path, required=True, help="a folder")
+    commands.add_parser("sync", help="write today's code into the slides")
     bench = commands.add_parser("bench", help="measure the chapter's claims here")
     bench.add_argument("--quick", action="store_true", help="a minute's worth")
     bench.add_argument("--out", type=Path, help="where JSON and plots go")

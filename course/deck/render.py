@@ -1,0 +1,97 @@
+"""Slides as HTML: Markdown by markdown-it-py, code by Pygments, diagrams inline."""
+
+import html
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+
+from course.deck.code import _ATTRIBUTE
+from course.deck.source import Deck, Slide
+from course.places import CourseError
+
+_SIZE = re.compile(r"\b([wh]):(\d+)\b")
+
+
+class _Html(RendererHTML):
+    """markdown-it's HTML, with our code blocks and images."""
+
+    def fence(
+        self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        token = tokens[idx]
+        language = token.info.split(" ", 1)[0] or "text"
+        attributes = dict(_ATTRIBUTE.findall(token.info))
+        lexer = get_lexer_by_name(language)
+        lines = highlight(token.content, lexer, HtmlFormatter(nowrap=True))
+        rows = "".join(
+            f'<span class="row">{row or " "}</span>\n'
+            for row in lines.rstrip("\n").split("\n")
+        )
+        steps = html.escape(attributes.get("steps", ""))
+        source = attributes.get("src", "").replace("::", " · ")
+        caption = f"<figcaption>{html.escape(source)}</figcaption>" if source else ""
+        opening = f'<figure class="code" data-steps="{steps}">'
+        code = f'<pre tabindex="0"><code class="{language}">{rows}</code></pre>'
+        return f"{opening}{caption}{code}</figure>\n"
+
+    def table_open(
+        self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        return '<table tabindex="0">\n'  # on a phone it scrolls, also by keyboard
+
+    def image(
+        self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        token = tokens[idx]
+        path: Path = env["folder"] / str(token.attrs["src"])
+        if path.suffix != ".svg" or not path.is_file():
+            raise CourseError(f"slides/{token.attrs['src']} is not an SVG of ours")
+        sizes = dict(_SIZE.findall(token.content))
+        style = "".join(
+            f"{'max-width' if side == 'w' else 'max-height'}:{value}px;"
+            for side, value in sizes.items()
+        )
+        svg = path.read_text(encoding="utf-8")
+        return f'<span class="drawing" style="{style}">{svg}</span>'
+
+
+# Too pale on our panel for WCAG's 4.5 to 1.
+_DARKER = """.light .code .ow, .light .code .nd { color: #7a12bd }
+.light .code .ne { color: #a32a24 }"""
+_MARKDOWN = MarkdownIt("commonmark", {"html": True}, renderer_cls=_Html).enable("table")
+
+
+def slide_html(slide: Slide, folder: Path) -> str:
+    """A slide's body."""
+    return str(_MARKDOWN.render(slide.body, {"folder": folder}))
+
+
+def notes_html(slide: Slide) -> str:
+    """A slide's notes."""
+    return str(_MARKDOWN.render(slide.notes, {}))
+
+
+def section(slide: Slide, deck: Deck, number: int) -> str:
+    """A slide as reveal.js wants it: number from 1, minutes for the presenter."""
+    classes = html.escape(" ".join(slide.classes))
+    minutes = f"<p>{slide.minutes:g} min</p>"
+    return (
+        f'<section id="slide-{number}" class="{classes}"><div class="slide">\n'
+        f"{slide_html(slide, deck.path.parent)}</div>\n"
+        f'<aside class="notes">{minutes}{notes_html(slide)}</aside></section>'
+    )
+
+
+def styles() -> str:
+    """Pygments' colours for light and dark pages, both checked for contrast."""
+    light = HtmlFormatter(style="default").get_style_defs(".light .code")
+    dark = HtmlFormatter(style="github-dark").get_style_defs(".dark .code")
+    return f"{light}\n{_DARKER}\n{dark}"

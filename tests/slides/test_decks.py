@@ -1,0 +1,178 @@
+"""The decks in a real Chromium, from `file://`: nothing is cut, nobody is asked."""
+
+import functools
+import os
+import re
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from course.deck.source import decks
+from course.groups import satisfied
+from course.places import CourseError
+from tests.browser import DESKTOP, PHONE, axe_violations, opened, overflows
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.deep
+STEMS = [deck.stem for deck in decks()]
+SLIDES = {deck.stem: len(deck.slides) for deck in decks()}
+CUT = """() => {
+  const box = Reveal.getCurrentSlide().querySelector(".slide");
+  const edge = box.getBoundingClientRect();
+  const wrong = [];
+  if (box.scrollHeight > box.clientHeight + 1) wrong.push(`${box.scrollHeight} high`);
+  for (const it of box.querySelectorAll("*")) {
+    const at = it.getBoundingClientRect();
+    if (it.closest("svg") && it.tagName !== "svg") continue;
+    if (at.width && at.right > edge.right + 1) wrong.push(it.outerHTML.slice(0, 80));
+  }
+  for (const it of box.querySelectorAll("pre"))
+    if (it.scrollWidth > it.clientWidth + 1) wrong.push(`code: ${it.innerText}`);
+  return wrong;
+}"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All decks, written to a folder."""
+    if not satisfied("docs"):
+        assert not os.environ.get("COURSE_REQUIRE_DOCS"), "the docs group is missing"
+        pytest.skip("the docs group is not installed: python3 -m course setup docs")
+    from course.deck import build
+
+    target = tmp_path_factory.mktemp("decks with a space")
+    build(target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def served(built: Path) -> Iterator[str]:
+    """The same over HTTP: the accessibility checker reads style sheets by request."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(built))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def steps(page: "Page") -> Iterator[int]:
+    """Go through a deck with the keyboard; the number of each stop's slide, from 0."""
+    page.wait_for_function("window.Reveal && Reveal.isReady()")
+    yield 0
+    while not page.evaluate(
+        "Reveal.isLastSlide() && !Reveal.availableFragments().next"
+    ):
+        page.keyboard.press("ArrowRight")
+        yield int(page.evaluate("Reveal.getIndices().h"))
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_deck_is_stepped_to_its_end_and_nothing_is_cut(
+    browser: "Browser", built: Path, stem: str, dark: bool
+) -> None:
+    address = (built / stem / "index.html").as_uri()
+    with opened(browser, address, size=(1280, 720), dark=dark) as page:
+        seen = set()
+        for number in steps(page):
+            if number not in seen:
+                assert page.evaluate(CUT) == [], f"slide {number + 1}"
+            seen.add(number)
+
+        assert seen == set(range(SLIDES[stem]))
+
+
+def test_a_step_marks_its_lines(browser: "Browser", built: Path) -> None:
+    address = (built / "s1_why_fastapi" / "index.html").as_uri()
+    with opened(browser, f"{address}#/2", size=(1280, 720)) as page:
+        page.wait_for_function("window.Reveal && Reveal.isReady()")
+        assert page.locator(".present .row.focused").count() == 0
+        page.keyboard.press("ArrowRight")
+
+        assert page.locator(".present .row.focused").count() == 2
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_printed_deck_has_a_page_for_each_slide(
+    browser: "Browser", built: Path, stem: str
+) -> None:
+    address = (built / stem / "index.html").as_uri()
+    with opened(browser, f"{address}?print-pdf") as page:
+        page.wait_for_selector(".pdf-page")
+        pdf = page.pdf(prefer_css_page_size=True, print_background=True)
+
+        assert page.locator(".pdf-page").count() == SLIDES[stem]
+    assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") == SLIDES[stem]
+
+
+def test_the_speaker_window_shows_the_notes(browser: "Browser", built: Path) -> None:
+    address = (built / "s2_models" / "index.html").as_uri()
+    with opened(browser, address) as page:
+        page.wait_for_function("window.Reveal && Reveal.isReady()")
+        with page.expect_popup() as window:
+            page.keyboard.press("s")
+        notes = window.value.locator(".speaker-controls-notes .value")
+        notes.filter(has_text="complete service").wait_for()
+
+        assert "1 min" in notes.inner_text()
+
+
+def test_the_overview_and_the_dark_look_are_a_key_away(
+    browser: "Browser", built: Path
+) -> None:
+    address = (built / "s2_models" / "index.html").as_uri()
+    with opened(browser, address) as page:
+        page.wait_for_function("window.Reveal && Reveal.isReady()")
+        page.keyboard.press("t")
+        assert page.evaluate("document.documentElement.classList.contains('dark')")
+        page.keyboard.press("o")
+        assert page.evaluate("Reveal.isOverview()")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("stem", ["s1_why_fastapi", "s3_patterns", "s5_error_handling"])
+def test_a_handout_is_accessible_and_fits_a_phone(
+    browser: "Browser", served: str, stem: str, dark: bool
+) -> None:
+    address = f"{served}/{stem}/handout.html"
+    for size in (DESKTOP, PHONE):
+        with opened(browser, address, size=size, dark=dark) as page:
+            assert axe_violations(page) == []
+            assert overflows(page) == []
+
+
+def test_a_handout_is_searched(browser: "Browser", built: Path) -> None:
+    address = (built / "s5_error_handling" / "handout.html").as_uri()
+    with opened(browser, address) as page:
+        page.fill("#search", "super().__init__")
+
+        assert page.locator("article:visible").count() == 1
+        assert page.locator("#found").inner_text() == "1 of 8 slides"
+
+
+def test_a_built_deck_names_no_other_machine(built: Path) -> None:
+    pages = [path for path in built.rglob("*") if path.suffix in {".html", ".css"}]
+
+    assert len(pages) > 2 * len(STEMS)
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        found = re.search(r"""(src=|href=|url\()["']?(https?:)?//""", text)
+        assert found is None, path.name
+
+
+def test_a_deck_that_has_drifted_is_not_built(built: Path, tmp_path: Path) -> None:
+    from course.deck import build
+
+    (tmp_path / "s1_x.md").write_text(
+        '---\n---\n\n# A\n\n```python src="examples/s1_why_fastapi.py::app"\nx\n```\n',
+        encoding="utf-8",
+    )
+
+    with pytest.raises(CourseError, match="python3 -m course sync"):
+        build(tmp_path / "out", tmp_path)
