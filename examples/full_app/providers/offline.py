@@ -53,7 +53,7 @@ _PIECES = re.compile(r"\s*\S+\s*\Z|\s*\S+|\s+")
 class _Script:
     """What one choice will say."""
 
-    text: str
+    pieces: Sequence[str]
     reason: FinishReason
 
 
@@ -141,8 +141,7 @@ class OfflineProvider:
             yield Delta(index, finish_reason="length" if cut_off else "tool_calls")
             return
         script = self._script(request, dice)
-        apart = self._told_apart(request)
-        for word in _PIECES.findall(script.text) if apart else [script.text]:
+        for word in script.pieces:
             chances = logprobs_of(word, request, dice) if request.logprobs else None
             yield Delta(index, word, logprobs=chances)
         yield Delta(index, finish_reason=script.reason)
@@ -153,7 +152,8 @@ class OfflineProvider:
         text = text[: min(cuts)] if cuts else text
         fitting = self._fitting(text, request.output_limit)
         reason: FinishReason = "stop" if len(fitting) == len(text) else "length"
-        return _Script(fitting, reason)
+        pieces = _PIECES.findall(fitting)
+        return _Script(pieces, reason)
 
     def _text(self, request: ChatCompletionRequest, dice: random.Random) -> str:
         question = last_question(request.messages)
@@ -179,10 +179,6 @@ class OfflineProvider:
             fits = self.tokenizer.count(text[:middle]) <= limit
             low, high = (middle, high) if fits else (low, middle - 1)
         return text[:low]
-
-    def _told_apart(self, request: ChatCompletionRequest) -> bool:
-        """Whether anybody can tell words that come one by one from a whole answer."""
-        return bool(request.stream or request.logprobs or self.pace)
 
     async def _pause(self, seconds: float) -> None:
         if self.pace:
