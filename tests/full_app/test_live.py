@@ -128,3 +128,37 @@ def test_the_door_is_the_same_as_over_http(running: tuple[str, Scripted]) -> Non
         pass
 
     assert caught.value.response.status_code == 401
+
+
+def test_a_resumable_answer_goes_on_over_another_connection(
+    running: tuple[str, Scripted],
+) -> None:
+    running[1].silent = True
+    with connect(running[0], additional_headers=HEADERS) as first:
+        first.send(json.dumps({**CREATE, "resumable": True}))
+        seen = [json.loads(first.recv(timeout=5)) for _ in range(2)]
+    running[1].silent = False
+    ask = {"id": seen[0]["chunk"]["id"], "last_event_id": seen[-1]["event_id"]}
+    with connect(running[0], additional_headers=HEADERS) as second:
+        second.send(json.dumps({"type": "chat.resume", **ask}))
+        *rest, done = events(second, {"chat.done"})
+        second.send(json.dumps({"type": "chat.resume", **ask, "last_event_id": "9-9"}))
+        refused = json.loads(second.recv(timeout=5))
+
+    parts = [d["chunk"]["choices"][0]["delta"].get("content", "") for d in seen + rest]
+    assert "".join(parts) == "abc"
+    assert [d["event_id"] for d in seen + rest] == [f"1-{n}" for n in range(1, 6)]
+    assert done == {"type": "chat.done"}
+    assert refused["error"]["code"] == "invalid_last_event_id"
+
+
+def test_cancelling_a_resumable_answer_stops_the_provider(
+    running: tuple[str, Scripted], socket: ClientConnection
+) -> None:
+    running[1].silent = True
+    socket.send(json.dumps({**CREATE, "resumable": True}))
+    socket.recv(timeout=5)
+    socket.send('{"type": "chat.cancel"}')
+
+    assert events(socket, {"error"})[-1]["error"]["code"] == "cancelled"
+    wait_until(lambda: running[1].closed == 1)

@@ -1,24 +1,28 @@
 """`/v1/live`: a WebSocket that takes chat requests and answers with their deltas.
 
 In: `{"type": "chat.create", "request": {...}}` as for chat completions, or
-`{"type": "chat.cancel"}`. Out: `chat.delta` (a chunk object), then one of `chat.done`,
-`chat.cancelled` or `error`. One request runs at a time on a connection; what the
-limits and errors say is what they say over HTTP.
+`{"type": "chat.cancel"}`. With `"resumable": true` deltas carry an `event_id`, and on
+another connection `{"type": "chat.resume", "id": ..., "last_event_id": ...}` goes on
+after it; `id` is that of the chunks. Out: `chat.delta` (a chunk object), then one of
+`chat.done`, `chat.cancelled` or `error`. One request runs at a time on a connection;
+what the limits and errors say is what they say over HTTP.
 """
 
 import asyncio
 import contextlib
 import time
-from typing import Annotated, Literal
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.websockets import WebSocketState
 
 from examples.full_app.calls import Call
 from examples.full_app.dependencies import (
     AppSettingsDep,
     ChatServiceDep,
+    GenerationsDep,
     IdentityDep,
 )
 from examples.full_app.errors import (
@@ -26,36 +30,25 @@ from examples.full_app.errors import (
     RequestTooLargeError,
     error_body,
 )
+from examples.full_app.event_log import Event
+from examples.full_app.generations import Generations
 from examples.full_app.json_body import parse_json
 from examples.full_app.llm import ChatService
 from examples.full_app.providers.protocol import CallContext
-from examples.full_app.schemas.base import Wire
-from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.routes.live_events import (
+    DELTA,
+    AnyEvent,
+    ChatCancel,
+    ChatResume,
+    ClientEvent,
+    event_of,
+)
 from examples.full_app.settings import Settings
-from examples.full_app.validation import Bounded, from_validation_error
+from examples.full_app.validation import from_validation_error
 from examples.s5_error_handling import AIError
 
-DELTA = '{"type":"chat.delta"'
 UNSUPPORTED_DATA = 1003  # RFC 6455, section 7.4.1
 router = APIRouter(prefix="/v1", tags=["live"])
-
-
-class ChatCreate(Wire):
-    """Begin an answer."""
-
-    type: Literal["chat.create"]
-    request: ChatCompletionRequest
-
-
-class ChatCancel(Wire):
-    """Stop the running answer."""
-
-    type: Literal["chat.cancel"]
-
-
-ClientEvent = TypeAdapter[ChatCreate | ChatCancel](
-    Annotated[ChatCreate | ChatCancel, Field(discriminator="type"), Bounded]
-)
 
 
 @router.websocket("/live")
@@ -64,25 +57,33 @@ async def live(
     service: ChatServiceDep,
     identity: IdentityDep,
     settings: AppSettingsDep,
+    generations: GenerationsDep,
 ) -> None:
     """Serve one connection until its client leaves."""
     await socket.accept()
-    await LiveSession(socket, service, identity.subject, settings).run()
+    await LiveSession(socket, service, generations, identity.subject, settings).run()
 
 
 class LiveSession:
     """One connection: at most one running answer, cancelled when the client leaves."""
 
     def __init__(
-        self, socket: WebSocket, service: ChatService, subject: str, settings: Settings
+        self,
+        socket: WebSocket,
+        service: ChatService,
+        generations: Generations,
+        subject: str,
+        settings: Settings,
     ) -> None:
         self.socket = socket
         self.service = service
+        self.generations = generations
         self.subject = subject
         self.settings = settings
         self.answer: asyncio.Task[None] | None = None
         self.ended = False
         self.count = 0
+        self.resumable: str | None = None
 
     async def run(self) -> None:
         """Read events until the client leaves, then stop what still runs."""
@@ -103,9 +104,12 @@ class LiveSession:
         try:
             event = self._parse(text)
             if isinstance(event, ChatCancel):
-                await self._stop()
+                await self._cancel()
                 return
             await self._free()
+            if isinstance(event, ChatResume):
+                await self._resume(event)
+                return
             context = CallContext(
                 request_id, time.monotonic() + self.settings.request_timeout_seconds
             )
@@ -113,9 +117,40 @@ class LiveSession:
         except AIError as error:
             await self._send_error(error, request_id)
             return
-        self.ended = False
-        self.answer = asyncio.create_task(self._answer(call))
-        await asyncio.sleep(0)  # cancelled before it began, it would not close the call
+        if event.resumable:
+            answer_id = await self.generations.start(call, self.subject)
+            self._begin(self._follow(self.generations.events(answer_id)), answer_id)
+        else:
+            self._begin(self._answer(call))
+            await asyncio.sleep(0)  # cancelled before it began, it would not close it
+
+    def _begin(
+        self, work: Coroutine[Any, Any, None], resumable: str | None = None
+    ) -> None:
+        self.ended, self.resumable = False, resumable
+        self.answer = asyncio.create_task(work)
+
+    async def _resume(self, event: ChatResume) -> None:
+        events = await self.generations.resume(
+            event.id, self.subject, event.last_event_id
+        )
+        if events is None:
+            await self._send(event_of("[DONE]"))
+        else:
+            self._begin(self._follow(events), event.id)
+
+    async def _follow(self, events: AsyncGenerator[Event, None]) -> None:
+        async with contextlib.aclosing(events):
+            async for event in events:
+                self.ended = event.type != "delta"
+                await self._send(event_of(event.data, event.id))
+
+    async def _cancel(self) -> None:
+        """A resumable answer says itself that it was cancelled, when it is."""
+        if self.resumable is None or self.ended:
+            await self._stop()
+        else:
+            await self.generations.cancel(self.resumable, self.subject)
 
     async def _free(self) -> None:
         """Wait for an answer that has said its last word; another is in the way."""
@@ -125,7 +160,7 @@ class LiveSession:
             raise ConflictError("An answer is running; cancel it first.")
         await asyncio.wait({self.answer})
 
-    def _parse(self, text: str) -> ChatCreate | ChatCancel:
+    def _parse(self, text: str) -> AnyEvent:
         body = text.encode("utf-8", "surrogatepass")
         if len(body) > self.settings.max_body_bytes:
             raise RequestTooLargeError(self.settings.max_body_bytes)
@@ -139,7 +174,7 @@ class LiveSession:
         try:
             async for frame in frames:
                 for data in filter(None, frame.decode("utf-8").split("\n\n")):
-                    event = _event(data.removeprefix("data: "))
+                    event = event_of(data.removeprefix("data: "))
                     self.ended = not event.startswith(DELTA)
                     await self._send(event)
         except asyncio.CancelledError:
@@ -162,17 +197,8 @@ class LiveSession:
 
     async def _send_error(self, error: AIError, request_id: str) -> None:
         body = error_body(error, request_id).model_dump_json()
-        await self._send(_event(body))
+        await self._send(event_of(body))
 
     def _next_id(self) -> str:
         self.count += 1
         return f"{self.socket.state.request_id}-{self.count}"
-
-
-def _event(data: str) -> str:
-    """The data of a frame as an event of this protocol."""
-    if data == "[DONE]":
-        return '{"type":"chat.done"}'
-    if data.startswith('{"error":'):
-        return f'{{"type":"error",{data[1:]}'
-    return f'{DELTA},"chunk":{data}}}'
