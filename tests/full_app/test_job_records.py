@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 
 from examples.full_app.draining import Draining
 from examples.full_app.errors import ErrorBody, ErrorObject, RequestError
-from examples.full_app.job_events import InvalidEventIdError, JobEvents
+from examples.full_app.event_errors import InvalidEventIdError
+from examples.full_app.job_events import JobEvents
 from examples.full_app.job_records import LIVE, JobNotFoundError
 from examples.full_app.job_sweep import Sweeper
 from examples.full_app.jobs import JobStore
