@@ -15,6 +15,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 DECK_PORT = 8080
 LAB_PORT = 8888
+DOCS_PORT = 8080
 HIGHEST_PORT = 2**16 - 1
 NOT_WRITABLE = (
     "Cannot write in {root} ({reason}).\n"
@@ -73,6 +74,8 @@ def dispatch(arguments: list[str]) -> int:
             return _slides(options, arguments)
         case "bench":
             return _bench(options, arguments)
+        case "docs":
+            return _docs(options, arguments)
         case "setup":
             for group in options.group:
                 environment.ensure(group, arguments)
@@ -135,6 +138,13 @@ def _bench(options: argparse.Namespace, arguments: list[str]) -> int:
     return run.run(quick=options.quick, out=out)
 
 
+def _docs(options: argparse.Namespace, arguments: list[str]) -> int:
+    environment.ensure("docs", arguments)
+    from course.site import build
+
+    return build.docs(options.port, options.build)
+
+
 def _test(arguments: list[str]) -> int:
     environment.ensure("test", arguments)
     from course import testing
@@ -183,6 +193,11 @@ def parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure the chapter's claims here")
     bench.add_argument("--quick", action="store_true", help="a minute's worth")
     bench.add_argument("--out", type=Path, help="where JSON and plots go")
+    docs = commands.add_parser("docs", help="the course's site, built and served")
+    docs.add_argument(
+        "--port", type=_port, default=DOCS_PORT, help="taken: the next free one"
+    )
+    docs.add_argument("--build", type=Path, help="only build it, into this folder")
     commands.add_parser("test", help="run the tests; further words go to pytest")
     setup = commands.add_parser("setup", help="install package groups, start nothing")
     setup.add_argument("group", nargs="+", choices=GROUPS)

@@ -1,0 +1,65 @@
+"""The error catalogue, read off the classes, and the fault models that raise them."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+from examples import full_app
+from examples.full_app.providers.fault_models import FAULT_MODELS, FaultModel
+from examples.s5_error_handling import AIError, CodedError
+
+
+def classes() -> list[type[AIError]]:
+    """Every concrete error of the service, by status and code."""
+    for module in pkgutil.walk_packages(full_app.__path__, "examples.full_app."):
+        importlib.import_module(module.name)
+    found = {it for it in _below(AIError) if hasattr(it, "code")} - {CodedError}
+    found = {it for it in found if it.__module__.startswith("examples.")}
+    return sorted(found, key=lambda it: (it.status_code, str(it.code), it.__name__))
+
+
+def _below(parent: type[AIError]) -> Iterator[type[AIError]]:
+    for child in parent.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+def trigger(error: type[AIError]) -> FaultModel | None:
+    """The fault model that raises exactly this class."""
+    for fault in FAULT_MODELS:
+        if fault.error is not None and type(fault.error()) is error:
+            return fault
+    return None
+
+
+def table(_: str = "") -> str:
+    """One row a class."""
+    rows = [
+        "| status | code | class | retry? | what to do | on demand |",
+        "|---:|---|---|---|---|---|",
+    ]
+    for it in classes():
+        fault = trigger(it)
+        rows.append(
+            f"| {it.status_code} | `{it.code}` | `{it.__name__}` "
+            f"| {'yes' if it.retryable else 'no'} | {_cell(it.recovery)} "
+            f"| {f'`{fault.name}`' if fault else ''} |"
+        )
+    return "\n".join(rows)
+
+
+def faults(_: str = "") -> str:
+    """One row a fault model: what it does, and what the official client makes of it."""
+    rows = [
+        "| model | what it sends | what the `openai` client sees |",
+        "|---|---|---|",
+    ]
+    rows += [
+        f"| `{it.name}` | {_cell(it.description)} | {_cell(it.sees)} |"
+        for it in FAULT_MODELS
+    ]
+    return "\n".join(rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")

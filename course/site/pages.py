@@ -1,0 +1,93 @@
+"""Pages: the hand-written ones with their directives filled in.
+
+A line `{{ name argument }}` of a page is replaced by what the function of that name
+makes of the argument. Names and functions are in `DIRECTIVES`; a name, a symbol or a
+test that does not exist stops the build with the page and the line.
+"""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from course.places import ROOT, CourseError
+from course.site import (
+    catalogue,
+    imports,
+    notebooks,
+    proofs,
+    reference,
+    source,
+    tryit,
+    wire,
+)
+
+PAGES = ROOT / "docs"
+GENERATED = ROOT / "build" / "pages"
+_DIRECTIVE = re.compile(r"^\{\{ (\w+)(?: (.+?))? \}\}$", re.MULTILINE)
+
+
+def code(argument: str) -> str:
+    """A fenced block with the source of a symbol, titled with its place."""
+    path, text = source.symbol(argument)
+    name = argument.partition("::")[2]
+    title = f"{path}: {name}" if name else path
+    return f'```python title="{title}"\n{text}\n```'
+
+
+def models(argument: str) -> str:
+    """Reference of Pydantic models, by mkdocstrings: `module Name Name ...`."""
+    module, *names = argument.split()
+    for name in names:
+        source.symbol(f"{module.replace('.', '/')}.py::{name}")
+    return "\n\n".join(f"::: {module}.{name}" for name in names)
+
+
+DIRECTIVES: dict[str, Callable[[str], str]] = {
+    "code": code,
+    "errors": catalogue.table,
+    "faults": catalogue.faults,
+    "architecture": imports.figure,
+    "modules": imports.modules,
+    "models": models,
+    "materials": notebooks.materials,
+    "try_it": tryit.tabs,
+    "proofs": proofs.listed,
+    "claims": proofs.claims,
+    "settings": reference.settings,
+    "cli": reference.command_line,
+    "timetable": reference.timetable,
+    "sections": reference.sections,
+    "benchmarks": reference.benchmarks,
+    "wire": wire.replay,
+}
+
+
+def write() -> Path:
+    """Write all pages anew; the folder they are in."""
+    shutil.rmtree(GENERATED, ignore_errors=True)
+    shutil.copytree(PAGES, GENERATED)
+    for page in sorted(PAGES.rglob("*.md")):
+        target = GENERATED / page.relative_to(PAGES)
+        target.write_text(expand(page), encoding="utf-8")
+    proofs.write(GENERATED / "proofs")
+    notebooks.write(GENERATED / "notebooks")
+    reference.write_api(GENERATED / "assets")
+    return GENERATED
+
+
+def expand(page: Path) -> str:
+    """The page's text with every directive filled in. Raises CourseError."""
+    text = page.read_text(encoding="utf-8")
+
+    def fill(found: re.Match[str]) -> str:
+        line = text.count("\n", 0, found.start()) + 1
+        where = f"{page.relative_to(ROOT).as_posix()}:{line}"
+        if found[1] not in DIRECTIVES:
+            raise CourseError(f"{where}: there is no directive {found[1]!r}.")
+        try:
+            return DIRECTIVES[found[1]](found[2] or "")
+        except CourseError as error:
+            raise CourseError(f"{where}: {error}") from error
+
+    return _DIRECTIVE.sub(fill, text)

@@ -1,0 +1,72 @@
+"""Pages with the tests themselves, so that a claim links to what proves it."""
+
+import html
+from functools import cache
+from pathlib import Path
+
+from course.places import ROOT, CourseError
+from course.site import source
+
+TESTS = ROOT / "tests"
+
+
+@cache
+def tests() -> dict[str, dict[str, str]]:
+    """Every test of sections and service: file (`tests/...`) to names and sources."""
+    files = sorted([*TESTS.glob("test_s[1-5]_*.py"), *TESTS.glob("full_app/**/*.py")])
+    found = {path.relative_to(ROOT).as_posix(): source.tests_of(path) for path in files}
+    return {path: listed for path, listed in found.items() if listed}
+
+
+def listed(path: str) -> str:
+    """All tests of a file as sentences, each a link to its source."""
+    if path not in tests():
+        raise CourseError(f"there are no tests in {path}.")
+    links = "\n".join(f"- {_link(path, name)}" for name in tests()[path])
+    count = len(tests()[path])
+    return f'??? note "All {count} tests of `{path}`"\n\n' + _indented(links)
+
+
+def claims(argument: str) -> str:
+    """Some tests of a file: `tests/test_s2_models.py name name ...`."""
+    path, *names = argument.split()
+    for name in names:
+        if name not in tests().get(path, {}):
+            raise CourseError(f"{path} has no test {name}.")
+    return "\n".join(f"- {_link(path, name)}" for name in names)
+
+
+def _link(path: str, name: str) -> str:
+    return f"[{sentence(name)}](../proofs/{page(path)}.md#{name})"
+
+
+def sentence(name: str) -> str:
+    """`test_a_price_is_exact` as `A price is exact`."""
+    words = name.removeprefix("test_").replace("_", " ")
+    return words[0].upper() + words[1:]
+
+
+def page(path: str) -> str:
+    """The name of the page that shows a test file."""
+    short = path.removeprefix("tests/").removesuffix(".py")
+    return short.replace("/", "-").replace("_", "-")
+
+
+def write(folder: Path) -> None:
+    """Write one page a test file."""
+    folder.mkdir(parents=True)
+    for path, listed in tests().items():
+        parts = [
+            "---\nsearch:\n  exclude: true\n---",
+            f"# Tests: {path.rpartition('/')[2]}",
+            f"`python3 -m course test {path}` runs them.",
+        ]
+        for name, text in listed.items():
+            heading = f"## {html.escape(sentence(name))} {{ #{name} }}"
+            parts.append(f"{heading}\n\n````python\n{text}\n````")
+        target = folder / f"{page(path)}.md"
+        target.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())

@@ -1,0 +1,105 @@
+"""Reference pages that are read off the code: settings, commands, times, figures."""
+
+import argparse
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import fastapi_offline
+
+from course import cli, manifest
+from course.places import ROOT, command
+from examples.full_app.main import app
+from examples.full_app.settings import Settings
+
+RESULTS = ROOT / "benchmarks" / "results"
+SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
+NO_RESULTS = (
+    "No results are committed yet. `{bench}` measures on your machine and writes "
+    "JSON and plots to `benchmarks/results/here`."
+)
+
+
+def settings(_: str = "") -> str:
+    """One row a setting of the service."""
+    rows = ["| variable | default | what it is |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        alias = "REDIS_URL" if name == "redis_url" else f"FULL_APP_{name.upper()}"
+        default = field.get_default(call_default_factory=True, validated_data={})
+        note = (field.description or name.replace("_", " ")).replace("|", "\\|")
+        rows.append(f"| `{alias}` | `{default!r}` | {note} |")
+    return "\n".join(rows)
+
+
+def command_line(_: str = "") -> str:
+    """Every command with its own words."""
+    groups = cli.parser()._subparsers
+    rows = []
+    for action in groups._group_actions if groups else []:
+        helps = {it.dest: it.help for it in getattr(action, "_choices_actions", [])}
+        named: dict[str, argparse.ArgumentParser] = dict(action.choices or {})  # type: ignore[arg-type]
+        for name, parser in named.items():
+            rows.append(f"## {command(f'course {name}')}\n\n{helps[name]}\n")
+            rows.append(_options(parser))
+    return "\n".join(rows).replace("py -m", "python3 -m")
+
+
+def _options(parser: argparse.ArgumentParser) -> str:
+    rows = [
+        f"| `{', '.join(it.option_strings) or it.dest}` | {it.help or ''} |"
+        for it in parser._actions
+        if it.dest != "help"
+    ]
+    return "\n".join(["| word | meaning |", "|---|---|", *rows, ""]) if rows else ""
+
+
+def timetable(_: str = "") -> str:
+    """The day by the minutes of course.toml, with a pause after every 75 or so."""
+    rows = ["| starts | minutes | section |", "|---:|---:|---|"]
+    at, since = 0, 0
+    for section in manifest.sections():
+        if since and since + section.minutes > 75:
+            rows.append(f"| {_clock(at)} | 15 | *pause* |")
+            at, since = at + 15, 0
+        rows.append(f"| {_clock(at)} | {section.minutes} | {section.title} |")
+        at, since = at + section.minutes, since + section.minutes
+    return "\n".join([*rows, f"| {_clock(at)} | | end |"])
+
+
+def _clock(minutes: int) -> str:
+    return f"{9 + minutes // 60}:{minutes % 60:02}"
+
+
+def sections(_: str = "") -> str:
+    """The sections as a table of links."""
+    rows = ["| section | what you can do afterwards | minutes |", "|---|---|---:|"]
+    for it in manifest.sections():
+        page = "full-app/index" if it.id == "full_app" else f"sections/{it.stem}"
+        goals = "; ".join(it.objectives)
+        rows.append(f"| [{it.title}]({page}.md) | {goals} | {it.minutes} |")
+    return "\n".join(rows)
+
+
+def benchmarks(_: str = "") -> str:
+    """What the committed result files say, one table a file."""
+    files = sorted(RESULTS.glob("*.json"))
+    if not files:
+        return NO_RESULTS.format(bench="python3 -m course bench")
+    return "\n\n".join(_result(path) for path in files)
+
+
+def _result(path: Path) -> str:
+    content: Any = json.loads(path.read_text(encoding="utf-8"))
+    text = html.escape(json.dumps(content, indent=2, ensure_ascii=False))
+    return f"## {path.stem}\n\n<pre><code>{text}</code></pre>"
+
+
+def write_api(folder: Path) -> None:
+    """The service's OpenAPI description, and Swagger UI from its package."""
+    folder.mkdir(parents=True, exist_ok=True)
+    described = json.dumps(app.openapi())
+    (folder / "openapi.json").write_text(described, encoding="utf-8")
+    static = Path(fastapi_offline.__file__).with_name("static")
+    for name in SWAGGER:
+        (folder / name).write_bytes((static / name).read_bytes())

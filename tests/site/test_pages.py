@@ -1,0 +1,200 @@
+"""What the site's generator writes is true, and stops when it no longer is."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+
+from course import manifest
+from course.places import CourseError
+from course.site import catalogue, commands, imports, pages, proofs, reference, source
+from course.site.commands import parse, powershell, python
+from examples.full_app.main import create_app
+from examples.full_app.settings import Settings
+from examples.s5_error_handling import ERROR_CLASSES
+from tests.servers import ROOT
+
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+DIRECTIVE = re.compile(r"^\{\{ (\w+)(?: (.+?))? \}\}$", re.MULTILINE)
+LIVE = {"try_it", "wire"}  # start servers: the deep build runs them
+
+
+def nav() -> dict[str, list[dict[str, str]]]:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = yaml.safe_load(text)["nav"]
+    return {name: it for row in listed for name, it in row.items()}
+
+
+def test_the_navigation_lists_the_sections_of_the_manifest_in_order() -> None:
+    wanted = [
+        {it.title: f"sections/{it.stem}.md"}
+        for it in manifest.sections()
+        if it.id != "full_app"
+    ]
+    assert nav()["Sections"] == wanted
+
+
+def test_the_navigation_lists_every_notebook() -> None:
+    listed = [path for row in nav()["Notebooks"] for path in row.values()]
+    found = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+    assert listed == [f"notebooks/{stem}.md" for stem in found]
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda it: it.relative_to(ROOT).as_posix())
+def test_everything_a_page_takes_from_the_code_is_there(page: Path) -> None:
+    for name, argument in DIRECTIVE.findall(page.read_text(encoding="utf-8")):
+        assert name in pages.DIRECTIVES
+        if name not in LIVE:
+            assert pages.DIRECTIVES[name](argument).strip()
+
+
+@pytest.mark.parametrize(
+    "section", [it for it in manifest.sections() if it.id != "full_app"]
+)
+def test_a_section_page_has_all_its_parts(section: manifest.Section) -> None:
+    text = (ROOT / f"docs/sections/{section.stem}.md").read_text(encoding="utf-8")
+    assert text.startswith(f"# {section.title}\n\n**Goal:**")
+    assert f"({section.minutes} minutes)" in text
+    assert f"python3 -m course run {section.id}\n" in text
+    used = {name for name, _ in DIRECTIVE.findall(text)}
+    assert used >= {"code", "try_it", "claims", "proofs", "materials"}
+    assert "## What can go wrong" in text
+
+
+@pytest.mark.parametrize(
+    "directive",
+    [
+        "{{ code examples/s2_models.py::Gone }}",
+        "{{ code examples/gone.py }}",
+        "{{ claims tests/test_s2_models.py test_gone }}",
+        "{{ proofs tests/test_gone.py }}",
+        "{{ models examples.s2_models Gone }}",
+        "{{ gone }}",
+    ],
+)
+def test_what_is_gone_stops_the_build_with_page_and_line(
+    directive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text(f"# A page\n\n{directive}\n", encoding="utf-8")
+    with pytest.raises(CourseError, match=r"page\.md:3: .*[Gg]one"):
+        pages.expand(page)
+
+
+def test_a_symbol_comes_with_its_decorators_and_without_its_neighbours() -> None:
+    path, text = source.symbol("examples/s1_why_fastapi.py::claims")
+    assert path == "examples/s1_why_fastapi.py"
+    assert text.startswith('@app.get("/claims"')
+    assert text.count("def ") == 1
+
+
+def test_a_method_comes_without_the_margin_of_its_class() -> None:
+    _, text = source.symbol("examples/s1_why_fastapi.py::SlowModel.ask")
+    assert text.startswith("async def ask(")
+
+
+def test_the_error_catalogue_has_a_true_row_for_every_class() -> None:
+    rows = catalogue.table()
+    for taught in ERROR_CLASSES.values():
+        assert f"`{taught.__name__}`" in rows
+    for it in catalogue.classes():
+        retry = "yes" if it.retryable else "no"
+        row = f"| {it.status_code} | `{it.code}` | `{it.__name__}` | {retry} |"
+        assert row in rows
+
+
+TRIGGERED = [it for it in catalogue.classes() if catalogue.trigger(it)]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[TestClient]:
+    app = create_app(Settings(offline_pace=0))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize("error", TRIGGERED, ids=lambda it: it.__name__)
+def test_the_fault_model_of_a_row_answers_what_the_row_says(
+    error: type[Exception], service: TestClient
+) -> None:
+    it = next(one for one in catalogue.classes() if one is error)
+    fault = catalogue.trigger(it)
+    assert fault
+    question = {"role": "user", "content": "hi"}
+    body = {"model": fault.name, "messages": [question]}
+    answer = service.post("/v1/chat/completions", json=body)
+    assert answer.status_code == it.status_code
+    assert answer.json()["code"] == it.code
+    assert answer.headers["x-should-retry"] == ("true" if it.retryable else "false")
+
+
+def test_no_arrow_of_the_architecture_leads_upwards() -> None:
+    order = [*imports.ROOMS.values(), imports.SECTIONS]
+    assert imports.arrows()
+    for start, end in imports.arrows():
+        assert order.index(start) < order.index(end), (start, end)
+
+
+def test_every_setting_is_on_its_page_under_the_name_of_its_variable() -> None:
+    rows = reference.settings()
+    assert "| `REDIS_URL` | `None` |" in rows
+    for name in Settings.model_fields.keys() - {"redis_url"}:
+        assert f"`FULL_APP_{name.upper()}`" in rows
+
+
+def test_every_command_is_on_its_page() -> None:
+    text = reference.command_line()
+    for name in ("run", "test", "notebook", "docs", "bench", "list", "doctor"):
+        assert f"course {name}\n" in text
+
+
+def test_the_timetable_has_every_section_with_its_minutes() -> None:
+    rows = reference.timetable()
+    for it in manifest.sections():
+        assert f"| {it.minutes} | {it.title} |" in rows
+
+
+def test_tests_are_linked_by_their_names_as_sentences() -> None:
+    link = proofs.claims("tests/test_s5_error_handling.py test_a_long_message_is_cut")
+    assert link == (
+        "- [A long message is cut]"
+        "(../proofs/test-s5-error-handling.md#test_a_long_message_is_cut)"
+    )
+
+
+def test_a_curl_line_says_the_same_in_three_languages() -> None:
+    body = """'{"it": "isn'"'"'t"}'"""
+    line = f"curl -si http://127.0.0.1:8000/a?b=1 --json {body} -H 'X: y'"
+    command = parse(line)
+    assert (command.method, command.path, command.head) == ("POST", "/a?b=1", True)
+    assert json.loads(command.body or "") == {"it": "isn't"}
+    assert command.headers == {"Content-Type": "application/json", "X": "y"}
+    assert """GetBytes('{"it": "isn''t"}')""" in powershell(command)
+    assert "-Headers @{'X' = 'y'}" in powershell(command)
+    compile(python(command), "page", "exec")
+
+
+def test_every_try_it_line_of_every_section_is_understood() -> None:
+    for section in manifest.sections()[:-1]:
+        path = ROOT / f"{section.module.replace('.', '/')}.py"
+        listed = commands.commands(source.docstring(path))
+        assert listed
+        for command in listed:
+            compile(python(command), "page", "exec")
+            assert command.path.startswith("/")
+
+
+def test_an_unknown_word_of_a_try_it_line_is_not_ignored() -> None:
+    with pytest.raises(ValueError, match="--gone"):
+        parse("curl http://127.0.0.1:8000/ --gone")
+
+
+def test_no_page_or_script_asks_another_machine() -> None:
+    for path in (ROOT / "docs").rglob("*.*"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"(src|href)=.https?:|@import|url\(.?https?:", text), path

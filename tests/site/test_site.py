@@ -1,0 +1,164 @@
+"""The built site: every page in a real browser, light and dark, wide and narrow."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urldefrag, urljoin
+
+import pytest
+
+from course.groups import satisfied
+from course.site import build
+from course.site import pages as pages_module
+from tests.browser import DESKTOP, PHONE, axe_violations, opened, overflows
+from tests.servers import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not satisfied("docs"):
+        assert not os.environ.get("COURSE_REQUIRE_DOCS"), "the docs group is missing"
+        pytest.skip("needs `python3 -m course setup docs`")
+    target = tmp_path_factory.mktemp("site")
+    build.build(target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    with build.server(site, 0) as serving:
+        thread = threading.Thread(target=serving.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://{build.HOST}:{serving.server_address[1]}/"
+        serving.shutdown()
+        thread.join()
+
+
+class Links(HTMLParser):
+    """The targets of a page, and the ids that can be one."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.targets: set[str] = set()
+        self.ids: set[str] = set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in {"href", "src"} and value:
+                self.targets.add(value)
+            elif name in {"id", "name"} and value:
+                self.ids.add(value)
+
+
+def pages(site: Path) -> list[str]:
+    found = [path.relative_to(site).as_posix() for path in site.rglob("index.html")]
+    return sorted(it.removesuffix("index.html") for it in found)
+
+
+def test_no_link_of_the_site_is_dead(site: Path) -> None:
+    read = {page: Links(site / page / "index.html") for page in pages(site)}
+    dead = []
+    for page, links in read.items():
+        for target in links.targets:
+            whole, anchor = urldefrag(urljoin(f"http://site/{page}", target))
+            if not whole.startswith("http://site/"):
+                continue
+            place = unquote(whole.removeprefix("http://site/").split("?")[0])
+            if place.endswith("/") or not place:
+                there = place in read
+                anchored = there and (not anchor or unquote(anchor) in read[place].ids)
+            else:
+                there = anchored = (site / place).is_file()
+            if not there or not anchored:
+                dead.append(f"{page}: {target}")
+    assert not dead, "\n".join(dead)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_every_page_is_quiet_accessible_and_fits(
+    site: Path, address: str, browser: "Browser", dark: bool, size: tuple[int, int]
+) -> None:
+    wrong = []
+    chosen = [it for it in pages(site) if not it.startswith(("slides/", "proofs/"))]
+    for page in [*chosen, "proofs/test-s2-models/"]:
+        with opened(browser, address + page, dark=dark, size=size) as tab:
+            tab.wait_for_load_state("networkidle")
+            if "reference/http" in page:
+                tab.wait_for_selector(".opblock-tag")
+            else:  # Swagger UI's own faults are not ours to mend
+                wrong += [f"{page}: {it}" for it in axe_violations(tab)]
+            wrong += [f"{page} too wide: {it}" for it in overflows(tab)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_search_finds_a_page_without_the_internet(
+    address: str, browser: "Browser"
+) -> None:
+    with opened(browser, address) as tab:
+        tab.locator("input.md-search__input").fill("token bucket")
+        tab.wait_for_selector(".md-search-result__item")
+
+
+def test_a_recorded_stream_plays_pauses_and_steps(
+    address: str, browser: "Browser"
+) -> None:
+    page = address + "sections/s3_patterns/"
+    with opened(browser, page, still=False) as tab:
+        rows = tab.locator(".wire tbody tr")
+        hidden = tab.locator(".wire tr.later")
+        assert rows.count() >= 5
+        assert hidden.count() == 0
+        tab.get_by_role("button", name="Step").click()
+        assert hidden.count() == rows.count() - 1
+        tab.get_by_role("button", name="Play").click()
+        tab.get_by_role("button", name="Pause").click()
+        assert tab.get_by_role("button", name="Play").is_visible()
+        tab.get_by_role("button", name="Play").click()
+        tab.wait_for_function("!document.querySelector('.wire tr.later')")
+
+
+def test_with_reduced_motion_a_stream_moves_only_by_steps(
+    address: str, browser: "Browser"
+) -> None:
+    with opened(browser, address + "sections/s3_patterns/", still=True) as tab:
+        assert tab.get_by_role("button", name="Step").is_visible()
+        assert not tab.get_by_role("button", name="Play").is_visible()
+
+
+def test_without_javascript_the_recording_is_a_table(
+    address: str, browser: "Browser"
+) -> None:
+    page = address + "sections/s3_patterns/"
+    with opened(browser, page, java_script_enabled=False) as tab:
+        assert "[DONE]" in (tab.locator(".wire").text_content() or "")
+
+
+def test_zensical_builds_the_same_configuration(site: Path, tmp_path: Path) -> None:
+    if importlib.util.find_spec("zensical") is None:
+        pytest.skip("zensical is not installed; it is no package of the docs group")
+    shutil.copytree(pages_module.GENERATED, tmp_path / "build" / "pages")
+    for name in ("mkdocs.yml", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    done = subprocess.run(
+        [sys.executable, "-m", "zensical", "build", "--strict"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
