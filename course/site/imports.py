@@ -25,7 +25,7 @@ ROOMS = {
     "telemetry": "money, limits, providers",
     "schemas": "shapes, errors, settings",
 }
-WIDTH, LANE, LINE = 560, 13, 19
+WIDTH, LANE, LINE = 560, 6, 19
 
 
 @cache
@@ -100,7 +100,8 @@ def figure(_: str = "") -> str:
     size = f"0 0 {WIDTH + 50 + LANE * len(lanes)} {at}"
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Architecture">'
-        f'<svg class="arch" viewBox="{size}" role="img" aria-labelledby="arch-t arch-d">'
+        f'<svg class="arch" viewBox="{size}" role="img" '
+        'aria-labelledby="arch-t arch-d">'
         '<title id="arch-t">Modules of full_app and what imports what</title>'
         f'<desc id="arch-d">{html.escape(_told(lanes))}</desc>'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '

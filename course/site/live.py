@@ -30,7 +30,6 @@ START_SECONDS = 20.0
 @contextmanager
 def served(module: str) -> Iterator[httpx2.Client]:
     """A client of `module`'s app, under uvicorn on a free loopback port."""
-    logging.getLogger("examples").setLevel(logging.CRITICAL)  # errors are raised
     app = importlib.import_module(module).app
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -41,12 +40,14 @@ def served(module: str) -> Iterator[httpx2.Client]:
         sockets = {"sockets": [listener]}
         thread = threading.Thread(target=server.run, kwargs=sockets, daemon=True)
         thread.start()
+        logging.disable()  # the errors that a section shows on demand
         try:
             _await_start(server, thread)
             base = f"http://127.0.0.1:{listener.getsockname()[1]}"
             with httpx2.Client(base_url=base, timeout=30, trust_env=False) as client:
                 yield client
         finally:
+            logging.disable(logging.NOTSET)
             server.should_exit = True
             thread.join(15)
 

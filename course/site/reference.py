@@ -38,7 +38,7 @@ def command_line(_: str = "") -> str:
     rows = []
     for action in groups._group_actions if groups else []:
         helps = {it.dest: it.help for it in getattr(action, "_choices_actions", [])}
-        named: dict[str, argparse.ArgumentParser] = dict(action.choices or {})  # type: ignore[arg-type]
+        named: dict[str, argparse.ArgumentParser] = dict(action.choices or {})
         for name, parser in named.items():
             rows.append(f"## {command(f'course {name}')}\n\n{helps[name]}\n")
             rows.append(_options(parser))

@@ -23,7 +23,7 @@ def block(command: Command, output: str) -> str:
     if len(lines) > MAX_LINES:
         lines = [*lines[:MAX_LINES], f"… {len(lines) - MAX_LINES} more lines"]
     parts = [
-        f"#### `{command.method} {command.path}`",
+        f"### `{command.method} {command.path}`",
         _tab("bash", "bash", command.shown),
         _tab("PowerShell", "powershell", powershell(command)),
         _tab("Python", "python", python(command)),
