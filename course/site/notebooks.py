@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from course.places import ROOT
 from course.site import decks
 
 NOTEBOOKS = ROOT / "notebooks"
+# The empty corner of a table: a header that says nothing to a screen reader.
+_CORNER = re.compile(r"^\|\s*\|(?=.*\n\|[-: |]+\|\s*$)", re.MULTILINE)
 IMAGES = {"image/svg+xml": "svg", "image/png": "png"}
 
 
@@ -42,6 +45,7 @@ def write(folder: Path) -> None:
         ]
         note = f"`python3 -m course notebook {path.stem.split('_')[0]}` opens it."
         text = "\n\n".join([*parts[:1], note, *parts[1:]])
+        text = _CORNER.sub("| what |", text).replace("<th></th>", "<td></td>")
         (folder / f"{path.stem}.md").write_text(text + "\n", encoding="utf-8")
 
 
