@@ -13,6 +13,7 @@ from course.site import decks
 NOTEBOOKS = ROOT / "notebooks"
 # The empty corner of a table: a header that says nothing to a screen reader.
 _CORNER = re.compile(r"^\|\s*\|(?=.*\n\|[-: |]+\|\s*$)", re.MULTILINE)
+_PATTERN = re.compile(r"^\|.*\]\[.*\|$", re.MULTILINE)
 IMAGES = {"image/svg+xml": "svg", "image/png": "png"}
 
 
@@ -45,6 +46,8 @@ def write(folder: Path) -> None:
         ]
         note = f"`python3 -m course notebook {path.stem.split('_')[0]}` opens it."
         text = "\n\n".join([*parts[:1], note, *parts[1:]])
+        # a pattern in a table cell, `[a-z][0-9]`, is no link
+        text = _PATTERN.sub(lambda row: row[0].replace("][", "]\\["), text)
         text = _CORNER.sub("| what |", text).replace("<th></th>", "<td></td>")
         (folder / f"{path.stem}.md").write_text(text + "\n", encoding="utf-8")
 

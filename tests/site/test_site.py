@@ -18,7 +18,7 @@ from course.groups import satisfied
 from course.site import build
 from course.site import pages as pages_module
 from tests.browser import DESKTOP, PHONE, axe_violations, opened, overflows
-from tests.servers import ROOT
+from tests.servers import ROOT, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -31,8 +31,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not satisfied("docs"):
         assert not os.environ.get("COURSE_REQUIRE_DOCS"), "the docs group is missing"
         pytest.skip("needs `python3 -m course setup docs`")
-    target = tmp_path_factory.mktemp("site")
-    build.build(target)
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        target = tmp_path_factory.mktemp("site")
+        build.build(target)
+        return target
+    target = tmp_path_factory.getbasetemp().parent / f"site-{run}"
+    built = target.with_suffix(".built")
+    try:
+        target.mkdir()  # one of the workers builds it, the others wait
+    except FileExistsError:
+        wait_until(built.exists, seconds=200, what="the build of another worker")
+    else:
+        build.build(target)
+        built.touch()
     return target
 
 
@@ -154,8 +166,8 @@ def test_zensical_builds_the_same_configuration(site: Path, tmp_path: Path) -> N
     if importlib.util.find_spec("zensical") is None:
         pytest.skip("zensical is not installed; it is no package of the docs group")
     shutil.copytree(pages_module.GENERATED, tmp_path / "build" / "pages")
-    for name in ("mkdocs.yml", "examples"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict"],
         cwd=tmp_path,
