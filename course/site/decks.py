@@ -30,4 +30,4 @@ def links(section: Section) -> list[str]:
 def build(target: Path) -> None:
     """Write every deck below `target`, in the built site."""
     if available():
-        importlib.import_module("course.deck").build(target)
+        importlib.import_module("course.deck.build").build(target)
