@@ -33,8 +33,10 @@ def command(way: str, section: Path, port: int) -> list[str]:
     ("way", "sections"),
     [
         ("script", SECTIONS),
-        ("fastapi dev", SECTIONS[2:3]),  # all it does is find `app`,
-        ("uvicorn", SECTIONS[3:4]),  # and this is what every way ends in
+        # All it does is find `app`,
+        pytest.param("fastapi dev", SECTIONS[2:3], marks=pytest.mark.deep),
+        # and this is what every way ends in.
+        pytest.param("uvicorn", SECTIONS[3:4], marks=pytest.mark.deep),
     ],
 )
 def test_every_section_serves_its_documentation_from_an_empty_folder(

@@ -93,6 +93,7 @@ def test_the_curl_lines_get_an_answer(line: str, service: str) -> None:
     assert answer.json()["choices"][0]["message"]["content"]
 
 
+@pytest.mark.deep
 def test_the_python_snippet_prints_both_answers(service: str) -> None:
     [snippet] = blocks("python")
     assert f"{BASE}/v1" in snippet
@@ -105,6 +106,7 @@ def test_the_python_snippet_prints_both_answers(service: str) -> None:
     assert streamed.strip()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("line", OTHERS)
 def test_the_other_commands_succeed(line: str) -> None:
     words = SUBSTITUTES.get(line, line).split()

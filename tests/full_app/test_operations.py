@@ -141,6 +141,7 @@ def test_the_number_of_processes_is_read_as_uvicorn_reads_it(
     assert configured_processes(argv, environ) == expected
 
 
+@pytest.mark.deep
 def test_two_processes_without_redis_refuse_to_start_and_say_why() -> None:
     port = str(free_port())
     command = ("-m", "uvicorn", APP, "--port", port, "--workers", "2")
@@ -153,6 +154,7 @@ def test_two_processes_without_redis_refuse_to_start_and_say_why() -> None:
             seen += part
 
 
+@pytest.mark.deep
 def test_two_processes_on_redis_serve_the_official_client(redis_server: str) -> None:
     port = free_port()
     command = ("-m", "uvicorn", APP, "--port", str(port), "--workers", "2")
@@ -184,6 +186,7 @@ def test_two_processes_on_redis_serve_the_official_client(redis_server: str) -> 
             wait_until(ended, what="the job")
 
 
+@pytest.mark.deep
 def test_a_worker_works_off_what_an_api_without_one_accepts(redis_server: str) -> None:
     url = f"{redis_server}/5"
     env = {"REDIS_URL": url, "FULL_APP_OFFLINE_PACE": "0", "FULL_APP_API_KEYS": KEY}
@@ -200,6 +203,7 @@ def test_a_worker_works_off_what_an_api_without_one_accepts(redis_server: str) -
         assert worker.wait(15) == 0
 
 
+@pytest.mark.deep
 def test_a_worker_without_redis_says_so_and_ends() -> None:
     with process("-m", "examples.full_app.worker", env={"REDIS_URL": ""}) as worker:
         output, _ = worker.communicate(timeout=20)

@@ -48,6 +48,7 @@ def streaming(base: str, model: str) -> Iterator[Iterator[str]]:
         yield lines
 
 
+@pytest.mark.deep
 @signals
 def test_88_sigterm_refuses_what_is_new_and_ends_what_runs_with_status_0() -> None:
     """uvicorn as anyone starts it: no limit of its own, signals of its own."""

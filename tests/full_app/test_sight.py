@@ -61,6 +61,7 @@ def lines(text: io.StringIO, message: str = "request") -> list[dict[str, object]
     return [entry for entry in found if entry["message"] == message]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "failure",
     [
@@ -105,6 +106,7 @@ def test_no_route_and_no_failure_logs_a_prompt_or_a_key(
         assert secret not in text
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "reply", [refusal(401), refusal(500), SSE + b"data: {", SSE + FRAMES]
 )
@@ -234,6 +236,7 @@ def test_the_span_of_an_opentelemetry_sdk_is_the_parent_of_what_follows() -> Non
         assert continued(None).header == f"00-{TRACE}-{0xABC:016x}-00"
 
 
+@pytest.mark.deep
 def test_89_no_caller_can_grow_the_number_of_series() -> None:
     app = create_app(settings(), provider=Scripted())
     with TestClient(app, headers=HEADERS, raise_server_exceptions=False) as http:
