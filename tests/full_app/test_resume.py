@@ -57,7 +57,7 @@ def resume(
         return read(response, most)
 
 
-def test_a_stream_cut_after_any_event_goes_on_with_the_next(
+def test_49_a_stream_cut_after_any_event_goes_on_with_the_next(
     http: httpx2.Client,
 ) -> None:
     where, whole = begin(http)
@@ -86,7 +86,9 @@ def test_the_last_event_seen_means_there_is_nothing_more(http: httpx2.Client) ->
 
 
 @pytest.mark.parametrize("bad", ["1", "abc", "1-", "-1-1", "1-999999", "9-1", "0-0"])
-def test_an_id_that_was_never_given_out_is_a_400(http: httpx2.Client, bad: str) -> None:
+def test_49_an_id_that_was_never_given_out_is_a_400(
+    http: httpx2.Client, bad: str
+) -> None:
     where, _ = begin(http)
     answer = http.get(where, headers={"Last-Event-ID": bad})
 
@@ -206,7 +208,7 @@ def test_cancelling_stops_the_provider_and_tells_the_reader(
     assert http.delete(where).status_code == 204
 
 
-def test_events_that_are_gone_are_410_with_a_code(redis_server: str) -> None:
+def test_49_events_that_are_gone_are_410_with_a_code(redis_server: str) -> None:
     with scripted(redis_url=f"{redis_server}/11") as (url, provider):
         headers = {"Authorization": f"Bearer {KEY}"}
         provider.pieces = [str(n) for n in range(20)]
