@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 import redis
-import yaml  # type: ignore[import-untyped]
+import yaml
 from uvicorn.main import main as uvicorn_command
 
 from examples.full_app.settings import Settings
