@@ -47,7 +47,7 @@ def shows(page: "Page", selector: str, pattern: str) -> None:
 def status_of(page: "Page", panel: str) -> str:
     """What the panel says once it has ended."""
     page.wait_for_selector(f"#{panel} .send:not([disabled])")
-    return page.inner_text(f"#{panel} .status")
+    return str(page.inner_text(f"#{panel} .status"))
 
 
 def send(page: "Page", panel: str) -> str:
