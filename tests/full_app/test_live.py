@@ -162,3 +162,46 @@ def test_cancelling_a_resumable_answer_stops_the_provider(
 
     assert events(socket, {"error"})[-1]["error"]["code"] == "cancelled"
     wait_until(lambda: running[1].closed == 1)
+
+
+def heard(socket: ClientConnection) -> str | bytes:
+    """What comes in the next moment, three times the idle limit; else nothing."""
+    try:
+        return socket.recv(timeout=0.6)
+    except TimeoutError:
+        return ""
+
+
+def closing(socket: ClientConnection) -> tuple[int, str]:
+    """The code and the reason with which the service ends the connection."""
+    with pytest.raises(ConnectionClosed) as closed:
+        socket.recv(timeout=10)
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+def test_a_peer_that_says_nothing_is_closed_with_a_code() -> None:
+    with (
+        scripted(live_idle_seconds=0.2) as (url, _),
+        connect(
+            f"{url.replace('http', 'ws', 1)}/v1/live", additional_headers=HEADERS
+        ) as socket,
+    ):
+        assert closing(socket) == (1008, "Silent for too long.")
+
+
+def test_a_peer_that_waits_for_an_answer_may_be_silent() -> None:
+    with (
+        scripted(live_idle_seconds=0.2) as (url, provider),
+        connect(
+            f"{url.replace('http', 'ws', 1)}/v1/live", additional_headers=HEADERS
+        ) as socket,
+    ):
+        provider.silent = True
+        socket.send(json.dumps(CREATE))
+        delta = socket.recv(timeout=10)
+        while delta:
+            delta = heard(socket)
+        provider.silent = False
+
+        assert events(socket, {"chat.done"})[-1] == {"type": "chat.done"}

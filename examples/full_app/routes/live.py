@@ -5,7 +5,8 @@ In: `{"type": "chat.create", "request": {...}}` as for chat completions, or
 another connection `{"type": "chat.resume", "id": ..., "last_event_id": ...}` goes on
 after it; `id` is that of the chunks. Out: `chat.delta` (a chunk object), then one of
 `chat.done`, `chat.cancelled` or `error`. One request runs at a time on a connection;
-what the limits and errors say is what they say over HTTP.
+what the limits and errors say is what they say over HTTP. Who says nothing for long
+while nothing runs is closed with 1008.
 """
 
 import asyncio
@@ -14,8 +15,11 @@ import time
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
+from starlette.types import Message
 from starlette.websockets import WebSocketState
 
 from examples.full_app.calls import Call
@@ -47,7 +51,7 @@ from examples.full_app.settings import Settings
 from examples.full_app.validation import from_validation_error
 from examples.s5_error_handling import AIError
 
-UNSUPPORTED_DATA = 1003  # RFC 6455, section 7.4.1
+UNSUPPORTED_DATA, POLICY_VIOLATION = 1003, 1008  # RFC 6455, section 7.4.1
 router = APIRouter(prefix="/v1", tags=["live"])
 
 
@@ -84,20 +88,32 @@ class LiveSession:
         self.ended = False
         self.count = 0
         self.resumable: str | None = None
+        self.connection = anyio.CancelScope()
 
     async def run(self) -> None:
         """Read events until the client leaves, then stop what still runs."""
         try:
-            while True:
-                message = await self.socket.receive()
-                if message["type"] == "websocket.disconnect":
-                    return
-                if (text := message.get("text")) is None:
-                    await self.socket.close(UNSUPPORTED_DATA, "Send text messages.")
-                    return
-                await self._handle(text)
+            with self.connection:
+                while (message := await self._receive())["type"] == "websocket.receive":
+                    if isinstance(text := message.get("text"), str):
+                        await self._handle(text)
+                    else:
+                        await self._hang_up(UNSUPPORTED_DATA, "Send text messages.")
         finally:
             await self._stop()
+
+    async def _receive(self) -> Message:
+        """What the client says next; one that is silent without waiting is closed."""
+        while True:
+            with anyio.move_on_after(self.settings.live_idle_seconds):
+                return await self.socket.receive()
+            if self.answer is None or self.answer.done():
+                await self._hang_up(POLICY_VIOLATION, "Silent for too long.")
+
+    async def _hang_up(self, code: int, reason: str) -> None:
+        await self.socket.close(code, reason)
+        self.connection.cancel()
+        await anyio.lowlevel.checkpoint()
 
     async def _handle(self, text: str) -> None:
         request_id = self._next_id()
