@@ -16,12 +16,12 @@ from pydantic import BaseModel
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from course.bench.inprocess import ROUNDS, call, interleaved
 from examples.s2_models import ChatCompletionResponse, Choice, ResponseMessage, Usage
 
 CALLS = 10
 CALL_SECONDS = 0.05
 FIRST_REQUESTS = 20
-ROUNDS = 5
 
 
 class Practice(BaseModel):
@@ -158,7 +158,7 @@ def middleware(seconds: float) -> Practice:
             app.add_middleware(kind)
         return app
 
-    costs = _interleaved([layered(Based), layered(Pure)], seconds)
+    costs = interleaved([layered(Based), layered(Pure)], seconds)
     return _compared(
         "a request through 5 layers",
         "us",
@@ -202,50 +202,13 @@ def response_models(seconds: float) -> Practice:
     async def sent() -> Response:
         return Response(answer.model_dump_json(), media_type="application/json")
 
-    costs = _interleaved([annotated, plain], seconds)
+    costs = interleaved([annotated, plain], seconds)
     return _compared(
         "a chat answer of 200 words",
         "us",
         ("return annotation", costs[0]),
         ("response_model=None, own bytes", costs[1]),
     )
-
-
-def _interleaved(apps: list[FastAPI], seconds: float) -> list[float]:
-    """Microseconds a request of each app: medians of alternating rounds."""
-    share = seconds / ROUNDS / len(apps)
-    rounds = [[asyncio.run(_cost(app, share)) for app in apps] for _ in range(ROUNDS)]
-    return [statistics.median(times) * 1e6 for times in zip(*rounds, strict=True)]
-
-
-async def _cost(app: FastAPI, seconds: float) -> float:
-    await call(app, "/")
-    calls, started = 0, time.perf_counter()
-    while (took := time.perf_counter() - started) < seconds:
-        await call(app, "/")
-        calls += 1
-    return took / max(calls, 1)
-
-
-async def call(app: FastAPI, path: str) -> None:
-    """One GET of `path`, straight into the app. Raises ValueError unless it is 200."""
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Any) -> None:
-        if message.get("status", 200) != 200:
-            raise ValueError(f"{path} answered {message['status']}")
-
-    scope: dict[str, Any] = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "method": "GET",
-    }
-    scope |= {"path": path, "raw_path": path.encode(), "query_string": b""}
-    scope |= {"root_path": "", "headers": [], "http_version": "1.1", "scheme": "http"}
-    scope |= {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)}
-    await app(scope, receive, send)
 
 
 def _compared(
