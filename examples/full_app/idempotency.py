@@ -7,21 +7,19 @@ Sources: draft-ietf-httpapi-idempotency-key-header (400, 409, 422); Stripe's API
 replay header, the key's length, validation before the claim counts as no use).
 """
 
-import asyncio
-import contextlib
 import hashlib
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from examples.full_app.beats import beating
 from examples.full_app.errors import ConflictError, RequestError
 from examples.full_app.json_body import JSONRequest, JSONRoute
 
@@ -128,7 +126,11 @@ class IdempotencyStore:
             return _unpack(kept)
         answer = ""
         try:
-            async with self._renewed(name, owner):
+            lease = _ms(self.claim_seconds)
+            async with beating(
+                self.claim_seconds / 3,
+                lambda: self._call(RENEW, name, owner, lease),
+            ):
                 response = await work(kept)
             if response.status_code < 300:
                 answer = _pack(response)
@@ -136,20 +138,6 @@ class IdempotencyStore:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._call(SETTLE, name, owner, answer, keep)
-
-    @contextlib.asynccontextmanager
-    async def _renewed(self, name: str, owner: str) -> AsyncIterator[None]:
-        async def renew() -> None:
-            while True:
-                await asyncio.sleep(self.claim_seconds / 3)
-                with contextlib.suppress(RedisError):  # the next may get through
-                    await self._call(RENEW, name, owner, _ms(self.claim_seconds))
-
-        task = asyncio.create_task(renew())
-        try:
-            yield
-        finally:
-            task.cancel()
 
     async def _call(self, script: str, name: str, *args: str | int) -> Any:
         return await self.redis.register_script(script)(keys=[name], args=args)

@@ -6,13 +6,13 @@ cancelled, or a newer attempt has taken over.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 from redis.exceptions import RedisError
 
+from examples.full_app.beats import beating
 from examples.full_app.draining import Draining
 from examples.full_app.errors import NotReadyError, error_body
 from examples.full_app.jobs import JobStore
@@ -83,7 +83,7 @@ class JobRunner:
         record = await self.store.record(job_id) or {}
         try:
             with tracing(continued(record.get("traceparent"))):
-                async with self._alive(job_id):
+                async with beating(self.lease / 3, lambda: self.store.alive(job_id)):
                     return await self._work(job_id, attempt)
         except _Stale:
             log.info("attempt ended early", extra=fields)
@@ -170,20 +170,6 @@ class JobRunner:
             return await call.collect()
         finally:
             await call.close()
-
-    @contextlib.asynccontextmanager
-    async def _alive(self, job_id: str) -> AsyncIterator[None]:
-        async def beat() -> None:
-            while True:
-                await asyncio.sleep(self.lease / 3)
-                with contextlib.suppress(RedisError):  # the next may get through
-                    await self.store.alive(job_id)
-
-        task = asyncio.create_task(beat())
-        try:
-            yield
-        finally:
-            task.cancel()
 
     def _context(self, request_id: str) -> CallContext:
         ends = time.monotonic() + self.timeout + LIMIT_PATIENCE

@@ -6,7 +6,6 @@ its slots back when their leases end, and none is lost. Taking a slot and leavin
 parts of the limiter's scripts: they cost no round trip of their own.
 """
 
-import asyncio
 import contextlib
 import logging
 import secrets
@@ -14,8 +13,8 @@ from collections.abc import AsyncIterator
 from itertools import islice
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from examples.full_app.beats import beating
 from examples.s5_error_handling import CodedError, ErrorCode
 
 log = logging.getLogger(__name__)
@@ -128,17 +127,5 @@ class Slots:
     @contextlib.asynccontextmanager
     async def renewed(self) -> AsyncIterator[None]:
         """Renew beside the block, three times a lease."""
-        renewing = asyncio.create_task(self._keep_renewing())
-        try:
+        async with beating(self._lease / 3, self.renew):
             yield
-        finally:
-            renewing.cancel()
-            await asyncio.wait({renewing})
-
-    async def _keep_renewing(self) -> None:
-        while True:
-            await asyncio.sleep(self._lease / 3)
-            try:
-                await self.renew()
-            except RedisError as error:
-                log.warning("slots not renewed", extra={"reason": repr(error)})
