@@ -7,7 +7,8 @@ import pytest
 
 from course.places import ROOT
 
-SPREAD = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
+# Four, also on two cores: many tests wait for a server, a limit, another process.
+SPREAD = ["-n", "4", "--dist", "worksteal"]
 STUDENTS_SUITE = [*SPREAD, "-m", "not deep"]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,10 @@ from tests.servers import free_port, wait_until
 # A busy machine is no mistake: how long an example takes is not what is tested.
 settings.register_profile("course", deadline=None)
 settings.load_profile("course")
+# A shell starts what runs in the background with SIGINT ignored, and what the tests
+# start would inherit that: then Ctrl-C could not be tried.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

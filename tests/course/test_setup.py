@@ -51,7 +51,7 @@ def test_words_after_test_are_pytests_and_so_is_the_exit_status(
     assert failed.status == 3
     assert failed.output.endswith("pytest got -k fail fail\n")
     assert whole.status == 0
-    assert "pytest got -n auto" in whole.output
+    assert "pytest got -n 4" in whole.output
 
 
 def test_the_tests_group_holds_what_run_needs(checkout: Checkout) -> None:
