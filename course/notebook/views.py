@@ -22,7 +22,7 @@ def wire(answer: Any, *headers: str) -> Shown:
 
     `answer` is an httpx2 response.
     """
-    head = [f"HTTP {answer.status_code} {answer.reason_phrase}".rstrip()]
+    head = [f"HTTP {answer.status_code} {reason(answer)}".rstrip()]
     head += [
         f"{name}: {answer.headers[name]}" for name in headers if name in answer.headers
     ]
@@ -31,6 +31,14 @@ def wire(answer: Any, *headers: str) -> Shown:
         return Shown(text, fenced(text))
     language, body = _body(answer)
     return Shown(f"{text}\n\n{body}", f"{fenced(text)}\n\n{fenced(body, language)}")
+
+
+def reason(answer: Any) -> str:
+    """The reason phrase of RFC 9110 section 15, on every Python.
+
+    Before 3.13 Python calls 422 by its name of RFC 4918, "Unprocessable Entity".
+    """
+    return "Unprocessable Content" if answer.status_code == 422 else answer.reason_phrase
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> Shown:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import uvicorn
 
+from course.notebook.views import reason
 from course.site.commands import Command
 
 SHOWN_HEADERS = (
@@ -70,7 +71,7 @@ def output(client: httpx2.Client, command: Command) -> str:
     if not command.head:
         return text
     kept = [name for name in SHOWN_HEADERS if name in answer.headers]
-    head = [f"HTTP/1.1 {answer.status_code} {answer.reason_phrase}"]
+    head = [f"HTTP/1.1 {answer.status_code} {reason(answer)}"]
     head += [f"{name}: {answer.headers[name]}" for name in kept]
     return "\n".join([*head, "", text]).rstrip()
 
