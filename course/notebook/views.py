@@ -38,7 +38,9 @@ def reason(answer: Any) -> str:
 
     Before 3.13 Python calls 422 by its name of RFC 4918, "Unprocessable Entity".
     """
-    return "Unprocessable Content" if answer.status_code == 422 else answer.reason_phrase
+    if answer.status_code == 422:
+        return "Unprocessable Content"
+    return str(answer.reason_phrase)
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> Shown:
