@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import anyio
 
+from examples.full_app.deadlines import Deadline
 from examples.full_app.draining import ServerShuttingDownError
 from examples.full_app.errors import error_body
 from examples.full_app.frames import DONE, ChunkWriter, collect, new_id
@@ -46,14 +48,14 @@ class Call:
         self.produced: list[str] = []
         self._settle = settle
         self._estimate = estimate
-        self._deltas = provider.stream(request, context)
+        self._provider = provider
+        self._deltas: AsyncIterator[Delta | Usage] | None = None
         self._first: asyncio.Future[Delta | Usage] | None = None
         self._closed = False
         self.started = time.monotonic()
         self.first_token: float | None = None
         self.error = "ClientClosedRequest"  # until another end is seen
-        self._deadline = context.deadline
-        self._limit: asyncio.Timeout | None = None
+        self._deadline = Deadline(context.deadline)
         self._stopped = False
         self._ended: Callable[[], None] | None = None
 
@@ -64,8 +66,7 @@ class Call:
     def stop(self) -> None:
         """The process shuts down: end as soon as can be, with an error."""
         self._stopped = True
-        if self._limit is not None:
-            self._limit.reschedule(asyncio.get_running_loop().time())
+        self._deadline.ring()
 
     async def begin(self, patience: float) -> None:
         """Wait up to `patience` seconds for the first delta.
@@ -77,10 +78,11 @@ class Call:
         await asyncio.wait({self._first}, timeout=patience)
         if self._first.done():
             self._first.result()
-        self._deadline = self.context.stream_deadline or self._deadline
+        self._deadline.at = self.context.stream_deadline or self._deadline.at
 
     async def collect(self) -> ChatCompletion:
         """The whole answer. Raises an AIError."""
+        self._ask(replace(self.context, whole=True))
         return await collect(self._items(), self.request.model, choices=self.request.n)
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
@@ -109,6 +111,7 @@ class Call:
         if self._closed:
             return
         self._closed = True
+        self._deadline.close()
         with anyio.CancelScope(shield=True):
             if self._first is not None and not self._first.done():
                 self._first.cancel()
@@ -122,48 +125,57 @@ class Call:
                     self._ended()
                 await self._settle(self)
 
+    def _ask(self, context: CallContext) -> AsyncIterator[Delta | Usage]:
+        """The provider's deltas, which are asked for once."""
+        if self._deltas is None:
+            self._deltas = self._provider.stream(self.request, context)
+        return self._deltas
+
     async def _items(self) -> AsyncIterator[Delta | Usage]:
         with contextlib.suppress(StopAsyncIteration):
-            first = self._first or self._next()
+            if self._first is not None:
+                yield await self._first
             while True:
-                yield await first
-                first = self._next()
+                yield await self._next()
         if self.usage is None:  # some upstreams never say
             self.usage = self._estimate("".join(self.produced))
             yield self.usage
 
     async def _next(self) -> Delta | Usage:
         try:
-            return await self._step()
+            if self._stopped:
+                raise ServerShuttingDownError
+            item = await self._deadline.wait_for(anext(self._ask(self.context)))
         except StopAsyncIteration:
             self.error = ""
             raise
+        except TimeoutError:
+            error = self._too_late()
+            self.error = type(error).__name__
+            raise error from None
         except Exception as error:
             self.error = type(error).__name__
             raise
+        self._note(item)
+        return item
 
-    async def _step(self) -> Delta | Usage:
+    def _too_late(self) -> AIError:
         if self._stopped:
-            raise ServerShuttingDownError
-        left = None
-        if self._deadline is not None:
-            left = max(0.0, self._deadline - time.monotonic())
-        try:
-            async with asyncio.timeout(left) as self._limit:
-                item = await anext(self._deltas)
-        except TimeoutError:
-            if self._stopped:
-                raise ServerShuttingDownError from None
-            raise ModelTimeoutError("The model did not answer in time.") from None
-        finally:
-            self._limit = None
+            return ServerShuttingDownError()
+        return ModelTimeoutError("The model did not answer in time.")
+
+    def _note(self, item: Delta | Usage) -> None:
+        """Remember what is charged if nothing more comes."""
         if isinstance(item, Usage):
             self.usage = item
-        else:
-            if self.first_token is None:
-                self.first_token = time.monotonic() - self.started
-            self.produced += _texts(item)
-        return item
+            return
+        if self.first_token is None:
+            self.first_token = time.monotonic() - self.started
+        if item.content:
+            self.produced.append(item.content)
+        for piece in item.tool_calls:
+            told = piece.function
+            self.produced.append((told.name or "") + (told.arguments or ""))
 
     def error_frame(self, error: AIError) -> bytes:
         """The terminal event of a stream that broke off."""
@@ -175,11 +187,3 @@ class Call:
 
     def _log_fields(self) -> dict[str, str]:
         return {"request_id": self.context.request_id, "model": self.request.model}
-
-
-def _texts(delta: Delta) -> Iterator[str]:
-    """What a delta adds, as far as it is counted in tokens: text, names, arguments."""
-    if delta.content:
-        yield delta.content
-    for piece in delta.tool_calls:
-        yield (piece.function.name or "") + (piece.function.arguments or "")

@@ -224,10 +224,11 @@ class Time:
 async def play(
     faults: FaultProvider, model: str, **given: Any
 ) -> list[Delta | Usage] | AIError:
-    """What comes of a request, or the error."""
+    """What comes of a request, or the error. Nobody reads it word by word."""
     asked = ChatCompletionRequest.model_validate({**body(model), **given})
+    call = CallContext("req", whole=True)
     try:
-        return [item async for item in faults.stream(asked, CallContext("req"))]
+        return [item async for item in faults.stream(asked, call)]
     except AIError as error:
         return error
 

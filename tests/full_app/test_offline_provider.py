@@ -39,10 +39,12 @@ def request(**given: Any) -> ChatCompletionRequest:
 
 
 async def run(
-    asked: ChatCompletionRequest, provider: OfflineProvider | None = None
+    asked: ChatCompletionRequest,
+    provider: OfflineProvider | None = None,
+    call: CallContext = CALL,
 ) -> list[Delta | Usage]:
     provider = provider or OfflineProvider(pace=0)
-    return [item async for item in provider.stream(asked, CALL)]
+    return [item async for item in provider.stream(asked, call)]
 
 
 async def embedded(
@@ -110,6 +112,25 @@ async def test_it_streams_in_words_that_join_to_the_text() -> None:
 
     assert len(pieces) > 20
     assert all(len(piece.split()) == 1 for piece in pieces)
+
+
+async def test_an_answer_whose_pieces_nobody_reads_comes_whole() -> None:
+    whole = CallContext("req", whole=True)
+    first, *others, usage = await run(request(n=2), call=whole)
+
+    assert [first, *others] == [
+        Delta(index, text, finish_reason="stop")
+        for index, text in enumerate(texts(await run(request(n=2)), 2))
+    ]
+    assert usage == (await run(request(n=2)))[-1]
+
+
+async def test_whole_answers_too_keep_their_pauses() -> None:
+    async def sleep(seconds: float) -> None:
+        """As long as it takes to notice."""
+
+    paced = OfflineProvider(pace=1, sleep=sleep)
+    assert len(await run(request(), paced, CallContext("req", whole=True))) > 20
 
 
 async def slept(asked: ChatCompletionRequest, pace: float) -> list[float]:

@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from examples.full_app.errors import RequestError
@@ -100,7 +101,7 @@ class FaultProvider:
         fault, number = found
         await self._fail(fault, number, request)
         sane = request.model_copy(update={"model": DEFAULT_MODEL})
-        items = self.inner.stream(sane, call)
+        items = self.inner.stream(sane, replace(call, whole=False))  # to fail between
         try:
             async for item in self._affected(items, fault, request.n):
                 yield item

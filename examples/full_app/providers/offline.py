@@ -53,7 +53,7 @@ _PIECES = re.compile(r"\s*\S+\s*\Z|\s*\S+|\s+")
 class _Script:
     """What one choice will say."""
 
-    pieces: Sequence[str]
+    text: str
     reason: FinishReason
 
 
@@ -83,14 +83,16 @@ class OfflineProvider:
         if request.model not in CHAT_MODELS:
             raise wrong_model(request.model)
         produced = 0
-        pauses = seeded(request, -1)  # dice of their own: no answer rests on the pace
+        whole = call.whole and not self.pace  # who leaves during a pause pays no more
+        # Dice of their own: no answer rests on the pace.
+        pauses = seeded(request, -1) if self.pace else None
         await self._pause(FIRST_TOKEN_SECONDS)
         for index in range(request.n):
             said: list[str] = []
-            for delta in self._choice(request, index, seeded(request, index)):
+            for delta in self._choice(request, index, seeded(request, index), whole):
                 said += [delta.content or "", *map(text_of, delta.tool_calls)]
                 yield delta
-                if self.pace:
+                if pauses is not None:
                     await self._pause(WORD_SECONDS * (0.5 + pauses.random()))
                 elif len(said) % TURN == 0:
                     await self._sleep(0)
@@ -128,20 +130,27 @@ class OfflineProvider:
         return vector
 
     def _choice(
-        self, request: ChatCompletionRequest, index: int, dice: random.Random
+        self,
+        request: ChatCompletionRequest,
+        index: int,
+        dice: random.Random,
+        whole: bool,
     ) -> Iterator[Delta]:
         if tools := tools_to_call(request):
             question = last_question(request.messages)
             pieces = list(tool_calls(tools, question, dice))
-            whole = "".join(map(text_of, pieces))
-            length = len(self._fitting(whole, request.output_limit))
+            text = "".join(map(text_of, pieces))
+            length = len(self._fitting(text, request.output_limit))
             for piece in cut(pieces, length):
                 yield Delta(index, tool_calls=(piece,))
-            cut_off = length < len(whole)
+            cut_off = length < len(text)
             yield Delta(index, finish_reason="length" if cut_off else "tool_calls")
             return
         script = self._script(request, dice)
-        for word in script.pieces:
+        if whole and not request.logprobs:
+            yield Delta(index, script.text, finish_reason=script.reason)
+            return
+        for word in _PIECES.findall(script.text):
             chances = logprobs_of(word, request, dice) if request.logprobs else None
             yield Delta(index, word, logprobs=chances)
         yield Delta(index, finish_reason=script.reason)
@@ -152,8 +161,7 @@ class OfflineProvider:
         text = text[: min(cuts)] if cuts else text
         fitting = self._fitting(text, request.output_limit)
         reason: FinishReason = "stop" if len(fitting) == len(text) else "length"
-        pieces = _PIECES.findall(fitting)
-        return _Script(pieces, reason)
+        return _Script(fitting, reason)
 
     def _text(self, request: ChatCompletionRequest, dice: random.Random) -> str:
         question = last_question(request.messages)

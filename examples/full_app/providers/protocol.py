@@ -36,6 +36,7 @@ class CallContext:
     anew with every byte.
     `retry_count` is how often the client's library has tried before.
     `detached`: no connection waits for it (a job's); shutting down is no error of it.
+    `whole`: nobody reads the pieces, so that a choice may come in one.
     """
 
     request_id: str
@@ -44,6 +45,7 @@ class CallContext:
     traceparent: str | None = None
     retry_count: int = 0
     detached: bool = False
+    whole: bool = False
     trail: Trail = field(default_factory=Trail, compare=False)
 
 
