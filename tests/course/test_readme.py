@@ -17,10 +17,10 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from course.groups import requirements
+from course.groups import requirements, satisfied
 from course.manifest import sections
 from tests.course.checkout import running
-from tests.servers import ROOT
+from tests.servers import ROOT, process
 from tests.tryit import BASE, try_lines
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,6 +37,12 @@ SUBSTITUTES = {
     "uv run course run": "python3 -m course list",
     "uv run pytest": "python3 -m pytest --version",
 }
+# What these commands show needs a group of packages that CI sets up, a student may not.
+SHOWN = {
+    "present": ("docs", r"http://\S+/s2_models/"),
+    "notebook": ("notebooks", r"http://\S+/lab/tree/s2_models\.ipynb\S*"),
+    "docs": ("docs", r"http://\S+"),
+}
 
 
 def blocks(language: str) -> list[str]:
@@ -49,7 +55,9 @@ SERVING = [
     line for line in COMMANDS if SUBSTITUTES.get(line, line).split()[3:4] == ["run"]
 ]
 CURLS = [line for line in COMMANDS if line.startswith("curl ")]
-OTHERS = [line for line in COMMANDS if line not in SERVING + CURLS]
+SHOWING = [line for line in COMMANDS if line.split()[3:4] and line.split()[3] in SHOWN]
+OTHERS = [line for line in COMMANDS if line not in SERVING + CURLS + SHOWING]
+INLINE = re.findall(r"`((?:python3 -m|uv run) [^`]+)`", README)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +115,27 @@ def test_the_python_snippet_prints_both_answers(service: str) -> None:
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("line", OTHERS)
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("line", SHOWING)
+def test_what_an_instructor_or_a_reader_starts_is_there_to_see(line: str) -> None:
+    words = line.split()[3:]
+    group, place = SHOWN[words[0]]
+    if not satisfied(group):
+        assert "COURSE_REQUIRE_DOCS" not in os.environ, f"group {group} is missing"
+        pytest.skip(f"group {group} is missing: `python3 -m course setup {group}`")
+    silent = ["--no-browser"] if words[0] == "notebook" else []
+    with process("-m", "course", *words, *silent, "--port", "0") as shows:
+        assert shows.stdout is not None
+        said = (line.decode() for line in shows.stdout)
+        address = next(one[0] for one in (re.search(place, it) for it in said) if one)
+        page = httpx2.get(address, trust_env=False, follow_redirects=True, timeout=30)
+
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("line", OTHERS + INLINE)
 def test_the_other_commands_succeed(line: str) -> None:
     words = SUBSTITUTES.get(line, line).split()
     assert words[0] == "python3", f"no way to run this command is known: {line}"
