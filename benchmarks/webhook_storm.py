@@ -97,9 +97,9 @@ def verify(secret: str, accepted: dict[str, list[tuple[Headers, bytes]]]) -> lis
 async def send(events: int, url: str, environment: dict[str, str]) -> tuple[Any, ...]:
     """Register an endpoint and queue the events: its secret, and their ids."""
     os.environ.update(environment)
+    from examples.full_app.metrics import Metrics
     from examples.full_app.services import open_services
     from examples.full_app.settings import Settings
-    from examples.full_app.telemetry import Metrics
     from examples.full_app.webhooks import event
 
     async with open_services(Settings(), Metrics()) as services:
