@@ -121,8 +121,9 @@ class Call:
                 if isinstance(self._deltas, AsyncGenerator):
                     await self._deltas.aclose()
             finally:
-                if self._ended is not None:
-                    self._ended()
+                ended, self._ended = self._ended, None  # which would keep this alive
+                if ended is not None:
+                    ended()
                 await self._settle(self)
 
     def _ask(self, context: CallContext) -> AsyncIterator[Delta | Usage]:

@@ -6,9 +6,12 @@ has the same keys. These are the ones full_app adds.
 
 import re
 import time
+from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
 from fastapi import Depends
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
@@ -22,6 +25,10 @@ from examples.full_app.security import Identity
 from examples.full_app.settings import Settings
 from examples.full_app.tracing import traceparent
 from examples.full_app.webhook_service import WebhookService
+
+PATIENCE = "x-stainless-read-timeout"
+RETRY_COUNT = "x-stainless-retry-count"
+_BOOLEAN = TypeAdapter(bool)
 
 
 class AppState(TypedDict):
@@ -73,25 +80,66 @@ async def get_identity(connection: HTTPConnection) -> Identity:
     return identity
 
 
-async def get_call_context(
-    connection: HTTPConnection,
-    settings: Annotated[Settings, Depends(get_app_settings)],
-) -> CallContext:
+async def get_call_context(connection: HTTPConnection) -> CallContext:
     """The facts of this call: its id, its deadline, its trace, its place in a row.
 
     The official clients tell their patience and the number of their try; what is
     malformed counts as not said.
     """
-    headers = connection.headers
-    patience = _patience(headers.get("x-stainless-read-timeout", ""))
-    now, longest = time.monotonic(), settings.request_timeout_seconds
+    return call_context(connection)
+
+
+@dataclass(slots=True)
+class CallScope:
+    """What a chat call needs, found once a request."""
+
+    service: ChatService
+    generations: Generations
+    settings: Settings
+    identity: Identity
+    context: CallContext
+    resumable: bool
+
+
+def call_scope(connection: HTTPConnection) -> CallScope:
+    """All of it at once, for routes that FastAPI solves no dependencies for.
+
+    Raises RequestValidationError for an `X-Resumable` that is no boolean.
+    """
+    state = connection.scope["state"]
+    return CallScope(
+        state["chat_service"],
+        state["generations"],
+        state["settings"],
+        state["identity"],
+        call_context(connection),
+        _flag(connection, "x-resumable"),
+    )
+
+
+def call_context(connection: HTTPConnection) -> CallContext:
+    """See `get_call_context`."""
+    headers, state = connection.headers, connection.scope["state"]
+    longest = state["settings"].request_timeout_seconds
+    patience, now = _patience(headers.get(PATIENCE, "")), time.monotonic()
     return CallContext(
-        connection.state["request_id"],
+        state["request_id"],
         deadline=now + min(patience, longest),
         stream_deadline=now + longest,
         traceparent=traceparent(),
-        retry_count=_retry_count(headers.get("x-stainless-retry-count", "")),
+        retry_count=_retry_count(headers.get(RETRY_COUNT, "")),
     )
+
+
+def _flag(connection: HTTPConnection, name: str) -> bool:
+    told = connection.headers.get(name)
+    if told is None:
+        return False
+    try:
+        return _BOOLEAN.validate_python(told)
+    except ValidationError as error:
+        (wrong,) = error.errors(include_input=False)
+        raise RequestValidationError([{**wrong, "loc": ("header", name)}]) from None
 
 
 def _patience(told: str) -> float:
@@ -99,13 +147,17 @@ def _patience(told: str) -> float:
 
     A little is kept back: our 504 says whether to retry, the client's own does not.
     """
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", told) or float(told) == 0:
+    if (
+        not told
+        or not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", told)
+        or float(told) == 0
+    ):
         return float("inf")
     return float(told) - min(1.0, float(told) / 20)
 
 
 def _retry_count(told: str) -> int:
-    return int(told) if re.fullmatch("[0-9]{1,3}", told) else 0
+    return int(told) if told and re.fullmatch("[0-9]{1,3}", told) else 0
 
 
 AppSettingsDep = Annotated[Settings, Depends(get_app_settings)]

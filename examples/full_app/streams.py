@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 # A provider that never waits, on a socket that never fills, would freeze the loop.
 TURN_SECONDS = 0.005
+WATCH_AFTER_SECONDS = 0.05  # a task a request; leaving must be noticed within a second
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -44,7 +45,12 @@ async def until_disconnect(request: Request, work: Awaitable[T]) -> T:
 
 @contextlib.contextmanager
 def cancelled_on_disconnect(receive: Receive) -> Iterator[None]:
-    """A block that is cancelled, and left quietly, when the client leaves."""
+    """A block that is cancelled, and left quietly, when the client leaves.
+
+    Nobody looks for the first moments: most answers are done by then.
+    """
+    loop = asyncio.get_running_loop()
+    watchers: list[asyncio.Task[None]] = []
     with anyio.CancelScope() as scope:
 
         async def watch() -> None:
@@ -52,11 +58,15 @@ def cancelled_on_disconnect(receive: Receive) -> Iterator[None]:
                 pass
             scope.cancel()
 
-        watcher = asyncio.create_task(watch())
+        timer = loop.call_later(
+            WATCH_AFTER_SECONDS, lambda: watchers.append(loop.create_task(watch()))
+        )
         try:
             yield
         finally:
-            watcher.cancel()
+            timer.cancel()
+            for watcher in watchers:
+                watcher.cancel()
 
 
 class ConnectionAborted(Exception):

@@ -3,27 +3,23 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Request
+from fastapi import APIRouter, Body, Request
 from fastapi.openapi.models import Example
 from starlette.responses import Response
 
-from examples.full_app.dependencies import (
-    AppSettingsDep,
-    CallContextDep,
-    ChatServiceDep,
-    GenerationsDep,
-    IdentityDep,
-)
+from examples.full_app.dependencies import CallScope, call_scope
+from examples.full_app.direct_route import DirectRoute
 from examples.full_app.faulty_wire import break_answer, break_frames
-from examples.full_app.idempotency import IdempotentRoute
 from examples.full_app.providers.faults import WireFault, wire_fault
 from examples.full_app.routes.documents import (
     BODY,
     IDEMPOTENCY_KEY,
     MODEL,
     ONCE,
+    RESUMABLE,
     STREAM_DOCUMENT,
     errors,
+    parameters,
 )
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
@@ -31,12 +27,8 @@ from examples.full_app.settings import Settings
 from examples.full_app.streams import EventStream, until_disconnect
 from examples.full_app.validation import Bounded
 
-router = APIRouter(prefix="/v1", tags=["chat"], route_class=IdempotentRoute)
+router = APIRouter(prefix="/v1", tags=["chat"], route_class=DirectRoute)
 
-RESUMABLE = (
-    "With `stream: true`: events carry an `id:`, the answer goes on when the "
-    "connection breaks, and `GET` on its `Content-Location` continues it."
-)
 EXAMPLES = {
     "plain": Example(
         summary="One answer",
@@ -69,17 +61,11 @@ EXAMPLES = {
     summary="Answer a conversation",
     response_model=ChatCompletion,
     responses={200: STREAM_DOCUMENT, **errors(*BODY, *MODEL, *ONCE)},
-    openapi_extra=IDEMPOTENCY_KEY,
+    openapi_extra=parameters(IDEMPOTENCY_KEY, RESUMABLE),
 )
 async def create_chat_completion(
     body: Annotated[ChatCompletionRequest, Bounded, Body(openapi_examples=EXAMPLES)],
     request: Request,
-    service: ChatServiceDep,
-    identity: IdentityDep,
-    context: CallContextDep,
-    settings: AppSettingsDep,
-    generations: GenerationsDep,
-    x_resumable: Annotated[bool, Header(description=RESUMABLE)] = False,
 ) -> Response:
     """Answer the conversation, whole or as server-sent events.
 
@@ -90,20 +76,28 @@ async def create_chat_completion(
     fault = wire_fault(body.model)
     if fault is not None and fault.kind == "html-502":
         return break_answer(b"", fault)
-    opening = service.open(body, context, identity.subject)
-    call, lease = await until_disconnect(request, opening)
+    scope = call_scope(request)
+    return await until_disconnect(request, _answer(body, scope, fault))
+
+
+async def _answer(
+    body: ChatCompletionRequest, scope: CallScope, fault: WireFault | None
+) -> Response:
+    context, subject = scope.context, scope.identity.subject
+    call, lease = await scope.service.open(body, context, subject)
     try:
         if body.stream:
-            await until_disconnect(request, call.begin(settings.heartbeat_seconds))
+            await call.begin(scope.settings.heartbeat_seconds)
             frames, close = call.frames(), call.close
             headers = {**lease.headers, **context.trail.headers}
-            if x_resumable:
-                answer_id = await generations.start(call, identity.subject)
+            if scope.resumable:
+                generations = scope.generations
+                answer_id = await generations.start(call, subject)
                 frames = generations.frames(answer_id, generations.events(answer_id))
                 close = frames.aclose
                 headers["Content-Location"] = f"/v1/chat/completions/{answer_id}"
-            return _stream(frames, close, headers, settings, fault)
-        completion = await until_disconnect(request, call.collect())
+            return _stream(frames, close, headers, scope.settings, fault)
+        completion = await call.collect()
     except BaseException:
         await call.close()
         raise

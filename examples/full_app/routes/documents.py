@@ -46,13 +46,21 @@ STREAM_DOCUMENT: dict[str, Any] = {
     },
 }
 IDEMPOTENCY_KEY: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "description": "Sent again with the same body: the same answer, not worked "
-            "again, with `Idempotent-Replayed: true`. Not for streams.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-        }
-    ]
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Sent again with the same body: the same answer, not worked "
+    "again, with `Idempotent-Replayed: true`. Not for streams.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+RESUMABLE: dict[str, Any] = {
+    "name": "X-Resumable",
+    "in": "header",
+    "description": "With `stream: true`: events carry an `id:`, the answer goes on "
+    "when the connection breaks, and `GET` on its `Content-Location` continues it.",
+    "schema": {"type": "boolean", "default": False},
+}
+
+
+def parameters(*headers: dict[str, Any]) -> dict[str, Any]:
+    """`openapi_extra=` for a route that reads these headers by itself."""
+    return {"parameters": list(headers)}

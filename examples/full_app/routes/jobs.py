@@ -9,7 +9,13 @@ from examples.full_app.dependencies import AppSettingsDep, IdentityDep, JobServi
 from examples.full_app.idempotency import IdempotentRoute
 from examples.full_app.job_events import JobEvents
 from examples.full_app.limits import management_limit
-from examples.full_app.routes.documents import BODY, IDEMPOTENCY_KEY, ONCE, errors
+from examples.full_app.routes.documents import (
+    BODY,
+    IDEMPOTENCY_KEY,
+    ONCE,
+    errors,
+    parameters,
+)
 from examples.full_app.schemas.jobs import Job, JobList, JobRequest
 from examples.full_app.streams import EventStream
 from examples.full_app.validation import Bounded
@@ -55,7 +61,7 @@ EXAMPLES = {
     status_code=202,
     summary="Start a batch of chat requests",
     responses=errors(*BODY, *ONCE),
-    openapi_extra=IDEMPOTENCY_KEY,
+    openapi_extra=parameters(IDEMPOTENCY_KEY),
 )
 async def create_job(
     body: Annotated[JobRequest, Bounded, Body(openapi_examples=EXAMPLES)],
