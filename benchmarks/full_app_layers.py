@@ -198,7 +198,7 @@ def admissions(redis: Redis, where: str) -> Iterator[Row]:
     limits = Budget("requests", MANY), Budget("tokens", MANY)
     slots = Slots(redis, each=MANY, overall=MANY)
     plain, slotted = Limiter(redis, *limits), Limiter(redis, *limits, slots=slots)
-    ledger = Ledger(redis, slotted, {"ada": MANY * MANY})
+    ledger = Ledger(slotted, {"ada": MANY * MANY})
 
     async def ping() -> None:
         await redis.ping()

@@ -7,22 +7,24 @@ nothing reserved. Redis must not evict keys (`noeviction`).
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import anyio
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from examples.full_app.errors import BudgetExceededError, NotReadyError
 from examples.full_app.ledger_scripts import RESERVE, SETTLE, STANDING
 from examples.full_app.limits import Lease, Limiter, caller_tag
 from examples.full_app.money import Account, as_usd
+from examples.full_app.pipelining import regardless
 
 log = logging.getLogger(__name__)
 
@@ -53,17 +55,9 @@ class Ledger:
     are refused: what cannot be written down is not spent.
     """
 
-    def __init__(
-        self,
-        redis: Redis,
-        limiter: Limiter,
-        budgets: Mapping[str, int],
-        timeout: float | None = None,
-    ) -> None:
-        self.limiter, self.budgets, self.timeout = limiter, budgets, timeout
-        self._reserve = redis.register_script(RESERVE)
-        self._settle = redis.register_script(SETTLE)
-        self._standing = redis.register_script(STANDING)
+    def __init__(self, limiter: Limiter, budgets: Mapping[str, int]) -> None:
+        self.limiter, self.budgets = limiter, budgets
+        self.scripts = limiter.scripts
         self._untold: defaultdict[str, list[_Settlement]] = defaultdict(list)
 
     async def reserve(
@@ -91,24 +85,22 @@ class Ledger:
         lease = self.limiter.lease(subject, tokens, verdict, numbers, slot)
         return Hold(lease, hold_id)
 
-    async def settle(self, hold: Hold, tokens: int, cost: int | None) -> None:
+    def settle(self, hold: Hold, tokens: int, cost: int | None) -> asyncio.Future[None]:
         """Charge `cost`; give back what was not used, or take what was used beyond.
 
-        Never raises: what Redis cannot be told now, it is told before the next call.
+        It happens all the same if nobody awaits it, and never raises: what Redis cannot
+        be told now, it is told before the next call.
         """
         if hold.id is None:
-            await self.limiter.settle(hold.lease, tokens)
-            return
-        subject = hold.lease.subject
+            return self.limiter.settle(hold.lease, tokens)
         beyond, slot = tokens - hold.lease.tokens, hold.lease.slot
         self.limiter.forget(slot)
         end = _Settlement(hold.id, cost or 0, beyond, slot)
-        self._untold[subject].append(end)
-        await self._try_to_catch_up(subject)
+        return regardless(self._tell(hold.lease.subject, end))
 
-    async def release(self, hold: Hold) -> None:
+    def release(self, hold: Hold) -> asyncio.Future[None]:
         """Give back everything: the call failed before anything was produced."""
-        await self.settle(hold, 0, 0)
+        return self.settle(hold, 0, 0)
 
     async def account(self, subject: str) -> Account | None:
         """Where a caller stands; None without a budget. Raises NotReadyError."""
@@ -116,17 +108,18 @@ class Ledger:
         if budget is None:
             return None
         try:
-            async with asyncio.timeout(self.timeout):
-                await self._catch_up(subject)
-                spent, reserved = await self._standing(keys=_keys(subject))
+            await self._catch_up(subject)
+            spent, reserved = await self.scripts.call(STANDING, _keys(subject), [])
         except (RedisError, TimeoutError) as error:
             raise _closed(error) from error
         return Account(budget, int(spent), int(reserved))
 
     async def close(self) -> None:
-        """Tell Redis, if it answers, what it has not been told yet."""
-        for subject in self._untold:
-            await self._try_to_catch_up(subject)
+        """Return when all is told; what Redis does not hear now, it never will."""
+        await self.scripts.idle()
+        for subject in tuple(self._untold):
+            with contextlib.suppress(RedisError, TimeoutError):
+                await self._catch_up(subject)
 
     async def _take(
         self,
@@ -138,44 +131,43 @@ class Ledger:
         """The answer of RESERVE; without one, nothing stays taken."""
         sent = False
         try:
-            async with asyncio.timeout(self.timeout):
-                await self._catch_up(subject)
-                sent = True
-                reply: list[Any] = await self._reserve(keys=keys, args=args)
-        except (RedisError, TimeoutError, asyncio.CancelledError) as error:
+            await self._catch_up(subject)
+            sent = True
+            reply: list[Any] = await self.scripts.call(RESERVE, keys, args)
+        except (RedisError, TimeoutError) as error:
             if sent:  # and perhaps taken all the same
                 self._untold[subject].append(release)
-            if not isinstance(error, asyncio.CancelledError):
-                raise _closed(error) from error
-            with anyio.CancelScope(shield=True):
-                await self._try_to_catch_up(subject)
+            raise _closed(error) from error
+        except asyncio.CancelledError:
+            if sent:
+                with anyio.CancelScope(shield=True):
+                    await regardless(self._tell(subject, release))
             raise
         return reply
 
     async def _catch_up(self, subject: str) -> None:
-        """Tell Redis what it was not told yet of this caller. Raises RedisError."""
-        untold = self._untold[subject]
-        while untold:
-            settlement = untold.pop()
-            try:
-                await self._tell(subject, settlement)
-            except BaseException:
-                untold.append(settlement)
-                raise
+        """Tell Redis what it did not hear of this caller. Raises as a script does."""
+        for answer in [
+            self._tell(subject, end) for end in self._untold.pop(subject, ())
+        ]:
+            await answer
 
-    async def _try_to_catch_up(self, subject: str) -> None:
-        try:
-            async with asyncio.timeout(self.timeout):
-                await self._catch_up(subject)
-        except (RedisError, TimeoutError) as error:
-            log.warning("money not settled yet", extra={"reason": repr(error)})
-
-    async def _tell(self, subject: str, end: _Settlement) -> None:
+    def _tell(self, subject: str, end: _Settlement) -> asyncio.Future[Any]:
         keys, args = self.limiter.script_part(
             subject, (0, end.tokens), end.slot, force=True
         )
         args = [end.hold_id, end.cost, *args]
-        await self._settle(keys=[*_keys(subject), *keys], args=args)
+        answer = self.scripts.call(SETTLE, [*_keys(subject), *keys], args)
+        answer.add_done_callback(partial(self._heard, subject, end))
+        return answer
+
+    def _heard(
+        self, subject: str, end: _Settlement, answer: asyncio.Future[Any]
+    ) -> None:
+        error = None if answer.cancelled() else answer.exception()
+        if answer.cancelled() or error is not None:
+            self._untold[subject].append(end)
+            log.warning("money not settled yet", extra={"reason": repr(error)})
 
 
 def _keys(subject: str) -> list[str]:

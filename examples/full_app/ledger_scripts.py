@@ -1,6 +1,7 @@
 """The ledger's three steps as Redis scripts: each happens whole, or not at all."""
 
 from examples.full_app.limit_scripts import ADMIT
+from examples.full_app.pipelining import Script
 
 # KEYS[1], a hash: `spent`, `reserved`, and the amount of each hold under its id.
 # KEYS[2], a sorted set: when each hold lapses. A lapsed hold reserves nothing, and is
@@ -36,7 +37,7 @@ end
 
 # ARGV: id, amount, budget, ms until it lapses, then the limiter's. Answers: enough
 # money (1 or 0), spent and reserved as they were, then what the limiter's answers.
-RESERVE = f"""{ADMIT}{ACCOUNT}
+RESERVE = Script(f"""{ADMIT}{ACCOUNT}
 local spent, reserved = standing()
 local again = redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1
 local enough = again or tonumber(ARGV[2]) <= ARGV[3] - spent - reserved
@@ -48,11 +49,11 @@ if take then
   add('reserved', ARGV[2])
 end
 return {{enough and 1 or 0, spent, reserved, verdict, unpack(finish(take))}}
-"""
+""")
 
 # ARGV: id, cost, then the limiter's. A hold that is not there was settled before, by a
 # try whose answer was lost, or it was never taken: either way nothing is to be done.
-SETTLE = f"""{ADMIT}{ACCOUNT}
+SETTLE = Script(f"""{ADMIT}{ACCOUNT}
 local amount = redis.call('HGET', KEYS[1], ARGV[1])
 if not amount then return 0 end
 if amount ~= 'lapsed' then add('reserved', 0 - amount) end
@@ -60,5 +61,5 @@ add('spent', ARGV[2])
 forget(ARGV[1])
 leave({{unpack(KEYS, 3)}}, {{unpack(ARGV, 3)}})
 return 1
-"""
-STANDING = f"{ACCOUNT} return {{standing()}}"
+""")
+STANDING = Script(f"{ACCOUNT} return {{standing()}}")

@@ -1,5 +1,6 @@
 """Redis scripts that admit a call: limits and slots, taken together or not at all."""
 
+from examples.full_app.pipelining import Script
 from examples.full_app.slots import SLOTS
 
 # A function, so that the ledger can have both decisions in one round trip.
@@ -65,8 +66,8 @@ local function leave(keys, args)
   finish(true)
 end
 """
-DECIDE = f"""{ADMIT}
+DECIDE = Script(f"""{ADMIT}
 local verdict, finish = admit(KEYS, ARGV)
 return {{verdict, unpack(finish(verdict == 1))}}
-"""
-LEAVE = f"{ADMIT} leave(KEYS, ARGV)"
+""")
+LEAVE = Script(f"{ADMIT} leave(KEYS, ARGV)")

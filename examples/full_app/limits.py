@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from examples.full_app.errors import RequestError
 from examples.full_app.limit_scripts import DECIDE, LEAVE
+from examples.full_app.pipelining import Pipelining, regardless
 from examples.full_app.slots import Slots
 from examples.s4_dependency_injection import RateLimiter
 from examples.s5_error_handling import RateLimitExceededError
@@ -66,10 +67,8 @@ class Limiter:
         timeout: float | None = None,
         slots: Slots | None = None,
     ) -> None:
-        self.requests, self.tokens, self.timeout = requests, tokens, timeout
-        self.slots = slots
-        self._decide = redis.register_script(DECIDE)
-        self._leave = redis.register_script(LEAVE)
+        self.requests, self.tokens, self.slots = requests, tokens, slots
+        self.scripts = Pipelining(redis, timeout)
 
     async def reserve(self, subject: str, tokens: int) -> Lease:
         """Take a request, `tokens` tokens and a slot; or RateLimitExceededError.
@@ -80,31 +79,27 @@ class Limiter:
         slot = self.new_slot()
         keys, args = self.script_part(subject, (1, tokens), slot)
         try:
-            async with asyncio.timeout(self.timeout):
-                verdict, *numbers = await self._decide(keys, args)
+            verdict, *numbers = await self.scripts.call(DECIDE, keys, args)
         except (RedisError, TimeoutError) as error:
             log.warning("rate limit not checked", extra={"reason": repr(error)})
             return Lease(subject, 0, {})
         except asyncio.CancelledError:  # and perhaps it was taken
             with anyio.CancelScope(shield=True):
-                await self._tell(Lease(subject, 0, {}, slot), 0)
+                await self.settle(Lease(subject, 0, {}, slot), 0)
             raise
         return self.lease(subject, tokens, verdict, numbers, slot)
 
-    async def settle(self, lease: Lease, used: int) -> None:
-        """Leave the slot; give back what was not used, or take what was used beyond."""
-        self.forget(lease.slot)
-        if used != lease.tokens or lease.slot:
-            await self._tell(lease, used)
+    def settle(self, lease: Lease, used: int) -> asyncio.Future[None]:
+        """Leave the slot; give back what was not used, or take what was used beyond.
 
-    async def _tell(self, lease: Lease, used: int) -> None:
+        It happens all the same if nobody awaits it, and never raises.
+        """
+        self.forget(lease.slot)
         costs = (0, used - lease.tokens)
         keys, args = self.script_part(lease.subject, costs, lease.slot, force=True)
-        try:
-            async with asyncio.timeout(self.timeout):
-                await self._leave(keys, args)
-        except (RedisError, TimeoutError) as error:
-            log.warning("rate limit not settled", extra={"reason": repr(error)})
+        left = self.scripts.call(LEAVE, keys, args)
+        left.add_done_callback(_warn_of_failure)
+        return regardless(left)
 
     def new_slot(self) -> str:
         """The id of a slot to ask for; empty where none are counted."""
@@ -158,6 +153,11 @@ class Limiter:
     def headers(self, numbers: Sequence[int]) -> dict[str, str]:
         """The headers for the numbers that the script answered."""
         return limit_headers((self.requests, self.tokens), numbers)
+
+
+def _warn_of_failure(left: asyncio.Future[None]) -> None:
+    if not left.cancelled() and (error := left.exception()) is not None:
+        log.warning("rate limit not settled", extra={"reason": repr(error)})
 
 
 def caller_tag(subject: str) -> str:

@@ -8,8 +8,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-import anyio
-
 from examples.full_app.calls import Call
 from examples.full_app.draining import Draining
 from examples.full_app.ledger import Hold, Ledger
@@ -89,7 +87,7 @@ class ChatService:
         async def settle(call: Call) -> None:
             usage = call.usage or estimate("".join(call.produced))
             cost = cost_of(request.model, usage.prompt_tokens, usage.completion_tokens)
-            await self._settle(hold, usage.total_tokens, cost)
+            self._settle(hold, usage.total_tokens, cost)
             ended = CallReport(
                 "chat",
                 context.request_id,
@@ -134,8 +132,7 @@ class ChatService:
             raise
         finally:
             cost = cost_of(call.model, used, 0)
-            with anyio.CancelScope(shield=True):
-                await self._settle(hold, used, cost)
+            self._settle(hold, used, cost)
             ended = CallReport(
                 "embeddings",
                 context.request_id,
@@ -162,9 +159,10 @@ class ChatService:
             return await attempt()
         return await self.waiting.admitted(subject, attempt)
 
-    async def _settle(self, hold: Hold, tokens: int, cost: int | None) -> None:
-        await self.ledger.settle(hold, tokens, cost)
-        self.waiting.nudge()
+    def _settle(self, hold: Hold, tokens: int, cost: int | None) -> None:
+        """The answer does not wait for it; the next call of this process does."""
+        settled = self.ledger.settle(hold, tokens, cost)
+        settled.add_done_callback(lambda _: self.waiting.nudge())
 
     async def models(self) -> list[Model]:
         """Everything any provider answers for, the first provider of an id first."""

@@ -191,7 +191,7 @@ async def _ledger(
         for name, grant in settings.key_grants.items()
         if grant.budget_usd is not None
     }
-    ledger = Ledger(redis, limiter, budgets, timeout)
+    ledger = Ledger(limiter, budgets)
     stack.push_async_callback(ledger.close)
     return ledger
 

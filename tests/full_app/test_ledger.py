@@ -54,7 +54,7 @@ def ledger(
     """A ledger in which `ada` and `bob` have this budget and `eve` has none."""
     limits = Budget("requests", requests), Budget("tokens", tokens)
     limiter = Limiter(redis, *limits, timeout)
-    return Ledger(redis, limiter, {"ada": budget, "bob": budget}, timeout)
+    return Ledger(limiter, {"ada": budget, "bob": budget})
 
 
 async def standing(ledger: Ledger, subject: str = "ada") -> tuple[int, int, int]:
@@ -315,20 +315,25 @@ async def test_a_model_without_a_price_costs_nothing(redis: Redis) -> None:
 
 @dataclass
 class Wire:
-    """Counts what is sent; loses the next answers, or keeps them back, if told."""
+    """Counts what is sent; loses the next answers, or holds them back, if told."""
 
     sent: int = 0
+    keep: int = 0  # answers that come through before any is lost
     lose: int = 0
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
     hold_back: bool = False
+    on_send: Callable[[], None] = lambda: None
 
     async def answered(self) -> None:
         """Redis has answered: what becomes of that?"""
         if self.hold_back:
             self.hold_back = False
             self.arrived.set()
-            await asyncio.Event().wait()
-        if self.lose:
+            await self.go_on.wait()
+        if self.lose and self.keep:
+            self.keep -= 1
+        elif self.lose:
             self.lose -= 1
             raise RedisConnectionError("the answer was lost")
 
@@ -340,6 +345,7 @@ async def over_a_wire(redis: Redis) -> AsyncIterator[tuple[Redis, Wire]]:
 
     async def send(self: Any, *args: Any, **given: Any) -> None:
         wire.sent += 1
+        wire.on_send()
         await base.send_packed_command(self, *args, **given)
 
     async def read(self: Any, *args: Any, **given: Any) -> Any:
@@ -443,6 +449,7 @@ async def test_who_leaves_while_money_is_reserved_has_none_reserved(
         other = ledger(redis, 1_000, tokens=100)
         assert await standing(other) == (0, 600, 400)
         reserving.cancel()
+        wire.go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await reserving
 
@@ -554,7 +561,7 @@ async def play(redis_url: str | None, script: list[tuple[Any, ...]]) -> None:
     subject = f"caller {next(names)}"
     async with open_redis(settings(redis_url=apart)) as client:
         limits = Budget("requests", MANY), Budget("tokens", MANY)
-        purse = Ledger(client, Limiter(client, *limits), {subject: budget})
+        purse = Ledger(Limiter(client, *limits), {subject: budget})
         for verb, *numbers in script:
             if verb in {"reserve", "crash"}:
                 lives = MINUTE if verb == "reserve" else 0

@@ -72,7 +72,7 @@ async def test_each_caller_and_all_together_have_so_many_slots(redis: Redis) -> 
 
 async def test_with_a_budget_a_slot_is_part_of_the_same_step(redis: Redis) -> None:
     limiter = process_of(redis, each=1)
-    ledger = Ledger(redis, limiter, {"ada": 1000})
+    ledger = Ledger(limiter, {"ada": 1000})
     hold = await ledger.reserve("ada", 1, 10, seconds=60)
     with pytest.raises(ConcurrencyLimitError):
         await ledger.reserve("ada", 1, 10, seconds=60)
@@ -116,6 +116,7 @@ async def test_who_leaves_while_the_answer_is_on_its_way_holds_no_slot(
         leaving = asyncio.create_task(limiter.reserve("ada", 1))
         await wire.arrived.wait()
         leaving.cancel()
+        wire.go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await leaving
 

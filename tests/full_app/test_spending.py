@@ -481,7 +481,7 @@ class Waiting(Scripted):
 
 
 @pytest.mark.parametrize("way", ["chat", "embeddings"])
-async def test_who_is_cancelled_tells_redis_before_leaving(
+async def test_of_who_is_cancelled_redis_is_told_before_the_process_ends(
     redis_url: str | None, way: str
 ) -> None:
     provider, budgets = Waiting(), {"ada": 10**9}
@@ -490,9 +490,7 @@ async def test_who_is_cancelled_tells_redis_before_leaving(
     context, scope = CallContext("req_1"), anyio.CancelScope()
     async with open_redis(settings(redis_url=apart)) as client:
         limits = Budget("requests", 10**6), Budget("tokens", 10**6)
-        here, elsewhere = (
-            Ledger(client, Limiter(client, *limits), budgets) for _ in range(2)
-        )
+        here, elsewhere = (Ledger(Limiter(client, *limits), budgets) for _ in range(2))
         service = ChatService(
             [provider],
             lambda _: provider,
@@ -519,6 +517,7 @@ async def test_who_is_cancelled_tells_redis_before_leaving(
         await client.script_flush()  # now a settlement is more than one message
         scope.cancel()
         await asking
+        await here.close()
         after = await elsewhere.account("ada")
 
     assert before is not None

@@ -1,0 +1,178 @@
+"""Redis scripts that are called at the same time go out as one pipeline.
+
+By itself redis-py takes a connection out of its pool for each call and waits there for
+its answer (it pipelines nothing on its own: redis-py issue 3767). Here all calls of one
+turn of the event loop, and those made while a pipeline is on its way, share the next
+one. Each caller gets its own answer or error. One pipeline at a time keeps the order:
+what was settled before a question was asked is part of its answer.
+"""
+
+import asyncio
+import contextvars
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.connection import HiredisRespSerializer
+from redis.exceptions import NoScriptError, ResponseError
+from redis.utils import HIREDIS_AVAILABLE
+
+Pack = Callable[..., list[bytes]]
+
+# In redis-py's asyncio connections only the parser is hiredis: packing here was half of
+# what a call cost.
+HIREDIS = HiredisRespSerializer() if HIREDIS_AVAILABLE else None
+MOST = 100  # calls in one pipeline: nobody else is served while Redis runs them
+
+
+class Script:
+    """A Lua script, and the digest by which a Redis that has seen it knows it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    script: Script
+    rest: tuple[str | int, ...]
+    made: float
+    answer: asyncio.Future[Any]
+
+
+class Pipelining:
+    """What one process calls on one Redis.
+
+    A call that has no answer after `timeout` seconds gets a TimeoutError. Calls may
+    outlive those who made them: `idle` waits for all.
+    """
+
+    def __init__(self, redis: Redis, timeout: float | None = None) -> None:
+        self.timeout = timeout
+        self._pool = redis.connection_pool
+        self._seen: set[str] = set()  # digests of scripts that Redis was given
+        self._waiting: list[_Call] = []
+        self._sender: asyncio.Task[None] | None = None
+
+    def call(
+        self, script: Script, keys: Sequence[str], args: Sequence[str | int]
+    ) -> asyncio.Future[Any]:
+        """Run a script; the answer raises RedisError or TimeoutError.
+
+        Cancelled before it was sent, it never is; after that it is too late.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        rest = (len(keys), *keys, *args)
+        self._waiting.append(_Call(script, rest, loop.time(), answer))
+        if self._sender is None:
+            # Not in the context of the caller: it serves others, and outlives it.
+            apart = contextvars.Context()
+            self._sender = loop.create_task(self._send_all(), context=apart)
+        return answer
+
+    async def idle(self) -> None:
+        """Return when every call made so far has its answer or its error."""
+        while self._sender is not None:
+            await asyncio.wait({self._sender})
+
+    async def _send_all(self) -> None:
+        try:
+            while self._waiting:
+                await self._send_burst()
+        finally:
+            self._sender = None
+
+    async def _send_burst(self) -> None:
+        connection: AbstractConnection | None = None
+        batch: list[_Call] = []
+        try:
+            while batch := self._take():
+                try:
+                    async with asyncio.timeout_at(self._deadline(batch)):
+                        if connection is None:
+                            connection = await self._connected()
+                        await self._exchange(connection, batch)
+                except Exception as error:  # whatever it is, those who wait hear it
+                    self._seen.clear()  # whoever answers next may not have seen any
+                    for call in batch:
+                        if not call.answer.done():
+                            call.answer.set_exception(error)
+        except asyncio.CancelledError:  # the event loop ends
+            for call in (*batch, *self._waiting):
+                call.answer.cancel()
+            self._waiting.clear()
+            raise
+        finally:
+            if connection is not None:
+                await self._pool.release(connection)
+
+    async def _connected(self) -> AbstractConnection:
+        found: AbstractConnection
+        found = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        return found
+
+    def _take(self) -> list[_Call]:
+        batch = [call for call in self._waiting[:MOST] if not call.answer.done()]
+        del self._waiting[:MOST]
+        return batch
+
+    def _deadline(self, batch: list[_Call]) -> float | None:
+        return None if self.timeout is None else batch[0].made + self.timeout
+
+    async def _exchange(
+        self, connection: AbstractConnection, batch: list[_Call]
+    ) -> None:
+        """Send and hear all; after a broken connection once more what has no answer."""
+
+        async def once() -> None:
+            sent = [call for call in batch if not call.answer.done()]
+            packed: list[bytes] = []
+            pack: Pack = HIREDIS.pack if HIREDIS else connection.pack_command
+            for call in sent:
+                packed += pack(*self._command(call))
+            await connection.send_packed_command(packed)
+            unknown = []
+            for call in sent:
+                try:
+                    answer = await connection.read_response()
+                except NoScriptError:
+                    self._seen.discard(call.script.digest)
+                    unknown.append(call)
+                except ResponseError as error:
+                    if not call.answer.done():
+                        call.answer.set_exception(error)
+                else:
+                    if not call.answer.done():
+                        call.answer.set_result(answer)
+            self._waiting[:0] = unknown
+
+        async def broken(_: Exception) -> None:
+            await connection.disconnect()
+
+        await connection.retry.call_with_retry(once, broken)
+
+    def _command(self, call: _Call) -> tuple[str | int, ...]:
+        script = call.script
+        if script.digest in self._seen:
+            return ("EVALSHA", script.digest, *call.rest)
+        self._seen.add(script.digest)
+        return ("EVAL", script.text, *call.rest)
+
+
+def regardless(answer: asyncio.Future[Any]) -> asyncio.Future[None]:
+    """Done when `answer` is, however it ends; it is not cancelled with this one."""
+    done: asyncio.Future[None] = answer.get_loop().create_future()
+
+    def ended(answer: asyncio.Future[Any]) -> None:
+        if not answer.cancelled():
+            answer.exception()
+        if not done.done():
+            done.set_result(None)
+
+    answer.add_done_callback(ended)
+    return done
