@@ -6,10 +6,11 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import anyio
 
-from examples.full_app.deadlines import Deadline
+from examples.full_app.deadlines import Deadline, current_task
 from examples.full_app.draining import ServerShuttingDownError
 from examples.full_app.errors import error_body
 from examples.full_app.frames import DONE, ChunkWriter, collect, new_id
@@ -74,11 +75,14 @@ class Call:
         What fails before it raises here, while there still can be a real status;
         after `patience` the stream starts all the same, so that it can be kept alive.
         """
-        self._first = asyncio.ensure_future(self._next())
+        self._first = asyncio.ensure_future(self._begin())
         await asyncio.wait({self._first}, timeout=patience)
         if self._first.done():
             self._first.result()
         self._deadline.at = self.context.stream_deadline or self._deadline.at
+
+    async def _begin(self) -> Delta | Usage:
+        return await self._next(current_task())
 
     async def collect(self) -> ChatCompletion:
         """The whole answer. Raises an AIError."""
@@ -133,20 +137,21 @@ class Call:
         return self._deltas
 
     async def _items(self) -> AsyncIterator[Delta | Usage]:
+        task = current_task()
         with contextlib.suppress(StopAsyncIteration):
             if self._first is not None:
                 yield await self._first
             while True:
-                yield await self._next()
+                yield await self._next(task)
         if self.usage is None:  # some upstreams never say
             self.usage = self._estimate("".join(self.produced))
             yield self.usage
 
-    async def _next(self) -> Delta | Usage:
+    async def _next(self, task: asyncio.Task[Any]) -> Delta | Usage:
         try:
             if self._stopped:
                 raise ServerShuttingDownError
-            item = await self._deadline.wait_for(anext(self._ask(self.context)))
+            item = await self._deadline.wait_for(anext(self._ask(self.context)), task)
         except StopAsyncIteration:
             self.error = ""
             raise

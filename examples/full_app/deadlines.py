@@ -8,7 +8,7 @@ timer, and only when it goes off is looked at who waits, and until when.
 import asyncio
 import time
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -23,19 +23,20 @@ class Deadline:
     def __init__(self, at: float | None) -> None:
         self.at = at
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[object] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self._rang = False
 
-    async def wait_for(self, step: Awaitable[T]) -> T:
+    async def wait_for(self, step: Awaitable[T], task: asyncio.Task[Any]) -> T:
         """What `step` answers. Raises TimeoutError, once `step` has been cancelled.
 
         As with `asyncio.timeout`, what is ready without waiting is never too late, and
-        another's cancellation stays one.
+        another's cancellation stays one. `task` is the one that waits: who waits often
+        looks it up once (`asyncio.current_task` asks the system, for a token's price).
         """
-        task = self._task = asyncio.current_task()
+        self._task = task
         if self._timer is None and self.at is not None:
             self._set(self.at)
-        before = task.cancelling() if task is not None else 0
+        before = task.cancelling()
         try:
             return await step
         except asyncio.CancelledError:
@@ -72,6 +73,14 @@ class Deadline:
         else:
             self.ring()
 
-    def _take_back(self, task: asyncio.Task[object] | None) -> int:
+    def _take_back(self, task: asyncio.Task[Any]) -> int:
         self._rang = False
-        return task.uncancel() if task is not None else 0
+        return task.uncancel()
+
+
+def current_task() -> asyncio.Task[Any]:
+    """The task that runs now. Raises RuntimeError outside of any."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("There is no task to wait in.")
+    return task

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as _quoted
 
 from examples.full_app.providers.protocol import Delta
 from examples.full_app.schemas.answers import (
@@ -43,42 +44,43 @@ class ChunkWriter:
     model: str
     id: str = field(default_factory=new_id)
     created: int = field(default_factory=lambda: int(time.time()))
+    _head: str = field(init=False)
     _opened: set[int] = field(default_factory=set)
     _finished: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._head = (
+            f'data: {{"id":"{self.id}","object":"chat.completion.chunk",'
+            f'"created":{self.created},"model":{_quoted(self.model)},"choices":['
+        )
 
     def complete(self, choices: int) -> bool:
         """Whether each of the choices 0..choices-1 has had its finish_reason."""
         return self._finished.issuperset(range(choices))
 
-    def _frame(self, choices: str, usage: str = "") -> bytes:
-        head = (
-            f'data: {{"id":"{self.id}","object":"chat.completion.chunk",'
-            f'"created":{self.created},"model":{json.dumps(self.model)},'
-        )
-        return f'{head}"choices":[{choices}]{usage}}}\n\n'.encode()
-
     def delta(self, delta: Delta) -> bytes:
         """The frame, or frames, of one delta."""
-        opening = b""
+        opening, index, reason = "", delta.index, "null"
         if delta.finish_reason is not None:
-            self._finished.add(delta.index)
-        if delta.index not in self._opened:
-            self._opened.add(delta.index)
-            opening = self._frame(
-                f'{{"index":{delta.index},"delta":{{"role":"assistant","content":""}},'
-                '"finish_reason":null}'
+            self._finished.add(index)
+            reason = _quoted(delta.finish_reason)
+        if index not in self._opened:
+            self._opened.add(index)
+            opening = (
+                f'{self._head}{{"index":{index},"delta":{{"role":"assistant",'
+                '"content":""},"finish_reason":null}]}\n\n'
             )
         if delta.tool_calls or delta.logprobs:
-            return opening + self._frame(_slow_choice(delta))
-        said = "" if delta.content is None else f'"content":{json.dumps(delta.content)}'
-        reason = json.dumps(delta.finish_reason)
-        return opening + self._frame(
-            f'{{"index":{delta.index},"delta":{{{said}}},"finish_reason":{reason}}}'
-        )
+            return f"{opening}{self._head}{_slow_choice(delta)}]}}\n\n".encode()
+        said = "" if delta.content is None else f'"content":{_quoted(delta.content)}'
+        return (
+            f'{opening}{self._head}{{"index":{index},"delta":{{{said}}},'
+            f'"finish_reason":{reason}}}]}}\n\n'
+        ).encode("ascii")
 
     def usage(self, usage: Usage) -> bytes:
         """The last frame, for callers who asked for it: no choices, only usage."""
-        return self._frame("", f',"usage":{usage.model_dump_json()}')
+        return f'{self._head}],"usage":{usage.model_dump_json()}}}\n\n'.encode()
 
 
 def _slow_choice(delta: Delta) -> str:

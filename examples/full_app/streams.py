@@ -7,7 +7,6 @@ the garbage collector comes; a stream that fails and ends cleanly looks complete
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from typing import TypeVar
 
@@ -18,11 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from examples.full_app.errors import RequestError
 from examples.full_app.frames import PING
+from examples.full_app.outbox import Outbox
 
 T = TypeVar("T")
 
-# A provider that never waits, on a socket that never fills, would freeze the loop.
-TURN_SECONDS = 0.005
 WATCH_AFTER_SECONDS = 0.05  # a task a request; leaving must be noticed within a second
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -44,8 +42,10 @@ async def until_disconnect(request: Request, work: Awaitable[T]) -> T:
 
 
 @contextlib.contextmanager
-def cancelled_on_disconnect(receive: Receive) -> Iterator[None]:
+def cancelled_on_disconnect(receive: Receive) -> Iterator[Callable[[], None]]:
     """A block that is cancelled, and left quietly, when the client leaves.
+
+    What it gives cancels the block, too.
 
     Nobody looks for the first moments: most answers are done by then.
     """
@@ -62,7 +62,7 @@ def cancelled_on_disconnect(receive: Receive) -> Iterator[None]:
             WATCH_AFTER_SECONDS, lambda: watchers.append(loop.create_task(watch()))
         )
         try:
-            yield
+            yield scope.cancel
         finally:
             timer.cancel()
             for watcher in watchers:
@@ -96,45 +96,45 @@ class EventStream(Response):
         self.frames = frames
         self.close = close
         self.heartbeat = heartbeat
-        self._sending = asyncio.Lock()
-        self._last_sent = 0.0
-        self._last_turn = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send everything, or stop with the client."""
-        beat = asyncio.create_task(self._beat(send))
+        outbox = Outbox(send, heartbeat=self.heartbeat, ping=PING)
+        writer: asyncio.Task[None] | None = None
         try:
-            with cancelled_on_disconnect(receive):
-                await self._send_all(send)
-        except ConnectionAborted:
-            pass  # the server closes a connection whose answer is not complete
+            start = {"type": "http.response.start", "status": self.status_code}
+            await send({**start, "headers": self.raw_headers})
+            writer = asyncio.create_task(outbox.run())
+            with cancelled_on_disconnect(receive) as stop:
+                writer.add_done_callback(lambda task: _failed(task) and stop())
+                failure = await self._fill(outbox)
+                await asyncio.wait({writer})
+                if failure is not None:
+                    raise failure
+            if _failed(writer):
+                writer.result()
         finally:
-            beat.cancel()
             with anyio.CancelScope(shield=True):
+                if writer is not None and writer.cancel():
+                    await asyncio.wait({writer})
                 await self.frames.aclose()
                 await self.close()  # also when `frames` was never begun
 
-    async def _send_all(self, send: Send) -> None:
-        start = {"type": "http.response.start", "status": self.status_code}
-        async with self._sending:
-            await send({**start, "headers": self.raw_headers})
-        async for frame in self.frames:
-            await self._send(send, frame)
-        async with self._sending:
-            self.heartbeat = 0
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def _fill(self, outbox: Outbox) -> Exception | None:
+        """Put all frames into the outbox; what broke them off, once they are there."""
+        failure: Exception | None = None
+        complete = False
+        try:
+            async for frame in self.frames:
+                await outbox.put(frame)
+            complete = True
+        except ConnectionAborted:
+            pass  # the server closes a connection whose answer is not complete
+        except Exception as error:
+            failure = error
+        outbox.end(complete=complete)
+        return failure
 
-    async def _send(self, send: Send, frame: bytes) -> None:
-        async with self._sending:
-            self._last_sent = now = time.monotonic()
-            if now - self._last_turn > TURN_SECONDS:
-                self._last_turn = now
-                await asyncio.sleep(0)
-            await send({"type": "http.response.body", "body": frame, "more_body": True})
 
-    async def _beat(self, send: Send) -> None:
-        self._last_sent = time.monotonic()
-        while self.heartbeat:
-            await asyncio.sleep(self._last_sent + self.heartbeat - time.monotonic())
-            if time.monotonic() - self._last_sent >= self.heartbeat > 0:
-                await self._send(send, PING)
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is not None

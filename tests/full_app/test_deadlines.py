@@ -2,15 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import pytest
 
-from examples.full_app.deadlines import Deadline
+from examples.full_app.deadlines import Deadline, current_task
 
+T = TypeVar("T")
 FAR = 3600.0
 SOON = 0.01
+
+
+async def wait_for(deadline: Deadline, step: Coroutine[Any, Any, T]) -> T:
+    """Wait in this task."""
+    return await deadline.wait_for(step, current_task())
 
 
 async def forever() -> None:
@@ -32,7 +38,7 @@ async def test_what_waits_too_long_is_cancelled() -> None:
             ended.append(True)
 
     with pytest.raises(TimeoutError):
-        await Deadline(time.monotonic() + SOON).wait_for(step())
+        await wait_for(Deadline(time.monotonic() + SOON), step())
 
     assert ended == [True]
     assert still_cancelling() == 0
@@ -42,7 +48,7 @@ async def test_every_wait_after_the_time_is_cut_short_too() -> None:
     deadline = Deadline(time.monotonic() - 1)
     for _ in range(2):
         with pytest.raises(TimeoutError):
-            await deadline.wait_for(forever())
+            await wait_for(deadline, forever())
 
 
 async def test_what_is_ready_is_never_too_late() -> None:
@@ -51,14 +57,14 @@ async def test_what_is_ready_is_never_too_late() -> None:
 
     deadline = Deadline(time.monotonic() - 1)
 
-    assert await deadline.wait_for(step()) == 1
+    assert await wait_for(deadline, step()) == 1
     await asyncio.sleep(0)  # nobody waits when the timer goes off
-    assert await deadline.wait_for(step()) == 1
+    assert await wait_for(deadline, step()) == 1
 
 
 async def test_it_can_be_moved_while_something_waits() -> None:
     deadline = Deadline(time.monotonic() + SOON)
-    step = asyncio.ensure_future(deadline.wait_for(asyncio.sleep(5 * SOON, "late")))
+    step = asyncio.ensure_future(wait_for(deadline, asyncio.sleep(5 * SOON, "late")))
     await asyncio.sleep(0)
     deadline.at = time.monotonic() + FAR
 
@@ -68,7 +74,7 @@ async def test_it_can_be_moved_while_something_waits() -> None:
 async def test_a_ring_cuts_short_what_waits_and_nothing_else() -> None:
     deadline = Deadline(None)
     deadline.ring()  # nobody waits
-    step = asyncio.ensure_future(deadline.wait_for(forever()))
+    step = asyncio.ensure_future(wait_for(deadline, forever()))
     await asyncio.sleep(0)
     deadline.ring()
     deadline.ring()
@@ -80,7 +86,7 @@ async def test_a_ring_cuts_short_what_waits_and_nothing_else() -> None:
 @pytest.mark.parametrize("rings", [False, True])
 async def test_the_cancellation_of_another_stays_one(rings: bool) -> None:
     deadline = Deadline(None)
-    step = asyncio.ensure_future(deadline.wait_for(forever()))
+    step = asyncio.ensure_future(wait_for(deadline, forever()))
     await asyncio.sleep(0)
     if rings:
         deadline.ring()
@@ -101,7 +107,7 @@ async def test_a_step_that_was_ready_at_the_same_moment_leaves_nothing_behind() 
         return ""
 
     async def reader() -> tuple[str, int]:
-        return await deadline.wait_for(stubborn()), still_cancelling()
+        return await wait_for(deadline, stubborn()), still_cancelling()
 
     step = asyncio.ensure_future(reader())
     await asyncio.sleep(0)
@@ -126,7 +132,7 @@ async def test_many_waits_have_one_timer(monkeypatch: pytest.MonkeyPatch) -> Non
     deadline = Deadline(time.monotonic() + FAR)
     monkeypatch.setattr(loop, "call_later", counted)
     for _ in range(10):
-        await deadline.wait_for(step())
+        await wait_for(deadline, step())
     deadline.close()
 
     assert [timer.cancelled() for timer in made] == [True]
