@@ -88,7 +88,8 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
         if settings.log_json:
-            log_as_json()
+            handler = log_as_json()
+            metrics.lines_dropped.set_function(lambda: handler.dropped)
         async with contextlib.AsyncExitStack() as stack:
             opened = open_services(settings, metrics, provider)
             services = await stack.enter_async_context(opened)

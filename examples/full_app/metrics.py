@@ -50,6 +50,9 @@ class Metrics:
         self.active = Gauge(
             "http_server_active_requests", "Now running.", registry=registry
         )
+        self.lines_dropped = Gauge(
+            "log_lines_dropped", "Too many to be written in time.", registry=registry
+        )
         self.waiting = Gauge(
             "calls_waiting", "Calls that wait for a slot.", registry=registry
         )

@@ -165,9 +165,10 @@ def test_uvicorns_lines_are_json_too(capsys: pytest.CaptureFixture[str]) -> None
     uvicorn_log = logging.getLogger("uvicorn.error")
     uvicorn_log.addHandler(logging.StreamHandler())
     try:
-        log_as_json()
+        handler = log_as_json()
         uvicorn_log.setLevel(logging.INFO)
         uvicorn_log.info("Started")
+        handler.close()
     finally:
         root.handlers, root.level = before
 
