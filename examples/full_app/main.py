@@ -46,6 +46,7 @@ from examples.full_app.security import AuthenticationMiddleware, Authenticator
 from examples.full_app.services import open_services
 from examples.full_app.settings import Settings
 from examples.full_app.shutdown import draining_on_signal
+from examples.full_app.slow_peers import SlowPeersMiddleware
 from examples.full_app.telemetry import TelemetryMiddleware
 from examples.full_app.validation import from_validation_error
 from examples.s5_error_handling import setup_error_handlers
@@ -120,6 +121,8 @@ def create_app(
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     document_keys(app)
     setup_error_handlers(app, render=render)
+    # The outermost: it looks for the server behind `send`.
+    app.add_middleware(SlowPeersMiddleware, seconds=settings.live_send_seconds)
     app.add_exception_handler(RequestValidationError, refuse_invalid)
     app.add_exception_handler(RedisError, refuse_for_now)
     return app

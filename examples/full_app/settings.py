@@ -75,10 +75,13 @@ class Settings(s4.Settings):
     queue_places: int = Field(
         default=100, ge=0, description="Calls that may wait for a slot, a process."
     )
+    queue_seconds: float = Field(default=2, ge=0, description="How long they may.")
     live_idle_seconds: float = Field(
         default=300, gt=0, description="A WebSocket may be silent while nothing runs."
     )
-    queue_seconds: float = Field(default=2, ge=0, description="How long they may.")
+    live_send_seconds: float = Field(
+        default=20, gt=0, description="It is closed if it does not read for so long."
+    )
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     request_timeout_seconds: float = Field(default=120, gt=0)
     heartbeat_seconds: float = Field(default=10, gt=0)

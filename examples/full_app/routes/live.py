@@ -6,7 +6,7 @@ another connection `{"type": "chat.resume", "id": ..., "last_event_id": ...}` go
 after it; `id` is that of the chunks. Out: `chat.delta` (a chunk object), then one of
 `chat.done`, `chat.cancelled` or `error`. One request runs at a time on a connection;
 what the limits and errors say is what they say over HTTP. Who says nothing for long
-while nothing runs is closed with 1008.
+while nothing runs is closed with 1008, and so is who does not read (`slow_peers.py`).
 """
 
 import asyncio
@@ -29,11 +29,7 @@ from examples.full_app.dependencies import (
     GenerationsDep,
     IdentityDep,
 )
-from examples.full_app.errors import (
-    ConflictError,
-    RequestTooLargeError,
-    error_body,
-)
+from examples.full_app.errors import ConflictError, RequestTooLargeError, error_body
 from examples.full_app.event_log import Event
 from examples.full_app.generations import Generations
 from examples.full_app.json_body import parse_json
@@ -111,7 +107,8 @@ class LiveSession:
                 await self._hang_up(POLICY_VIOLATION, "Silent for too long.")
 
     async def _hang_up(self, code: int, reason: str) -> None:
-        await self.socket.close(code, reason)
+        with contextlib.suppress(WebSocketDisconnect):
+            await self.socket.close(code, reason)
         self.connection.cancel()
         await anyio.lowlevel.checkpoint()
 
@@ -205,6 +202,8 @@ class LiveSession:
         if states == {WebSocketState.CONNECTED}:  # a failed send changes the second
             with contextlib.suppress(WebSocketDisconnect):
                 await self.socket.send_text(text)
+        else:
+            await asyncio.sleep(0)  # `run` sees it, too, and ends what sends
 
     async def _stop(self) -> None:
         if self.answer is not None and not self.answer.done():

@@ -1,0 +1,130 @@
+"""Peers of a WebSocket that do not read: told so with a code, then cut off.
+
+A server's `send` waits until the peer has taken what was sent before, for ever if it
+never does: neither an error nor a close frame can pass what is in front of it. ASGI
+has no message for "cut this connection"; uvicorn's protocols own their `send` and
+their transport, and that is where the transport is found. With another server, which
+hides it, the work still ends in time, and the socket is that server's to close.
+Sources: RFC 6455, section 7.4.1 (codes); ASGI, WebSocket (a send that fails is an
+OSError); asyncio, flow control and `WriteTransport.abort`.
+"""
+
+import asyncio
+import time
+from typing import Any, Protocol
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY_VIOLATION = 1008
+FAREWELL = {
+    "type": "websocket.close",
+    "code": POLICY_VIOLATION,
+    "reason": "Reads too slowly.",
+}
+GRACE_SECONDS = 5.0  # to read the code in, for who reads on after all
+# A provider that never waits would freeze the loop: uvloop writes, and says that a
+# buffer is full, between turns only.
+TURN_SECONDS = 0.005
+
+
+class Transport(Protocol):
+    """What is asked of asyncio's transports and uvloop's, which share no class."""
+
+    def is_closing(self) -> bool: ...
+    def get_write_buffer_size(self) -> int: ...
+    def abort(self) -> None: ...
+
+
+class SlowPeersMiddleware:
+    """Pure ASGI: a WebSocket takes a message within `seconds`, or it was the last.
+
+    To the application the peer has left then, whatever it waits for: a message to send
+    raises TimeoutError (an OSError), a message to receive is a disconnect. The peer
+    sees 1008 if it reads on within five seconds (or `seconds`, if they are fewer).
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self.app = app
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stand between a WebSocket and the application; let the rest pass."""
+        if scope["type"] != "websocket":
+            await self.app(scope, receive, send)
+            return
+        peer = _Peer(receive, send, self.seconds)
+        try:
+            await self.app(scope, peer.receive, peer.send)
+        finally:
+            await peer.leave()
+
+
+class _Peer:
+    """One connection, given up once."""
+
+    def __init__(self, receive: Receive, send: Send, seconds: float) -> None:
+        self._receive, self._send, self._seconds = receive, send, seconds
+        self._transport = _transport_of(send)
+        self._reading: asyncio.Task[Message] | None = None
+        self._given_up: asyncio.Future[None] = asyncio.Future()
+        self._farewell: asyncio.Task[None] | None = None
+        self._last_turn = 0.0
+
+    async def send(self, message: Message) -> None:
+        if self._given_up.done() or self._is_closing():
+            raise BrokenPipeError  # a server that has said goodbye says RuntimeError
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._take_turns()
+                await self._send(message)
+        except TimeoutError:
+            self._give_up(message if message["type"] == FAREWELL["type"] else FAREWELL)
+            raise
+
+    async def _take_turns(self) -> None:
+        now = time.monotonic()
+        if now - self._last_turn > TURN_SECONDS:
+            self._last_turn = now
+            await asyncio.sleep(0)
+
+    async def receive(self) -> Message:
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._receive())
+        waits: set[asyncio.Future[Any]] = {self._reading, self._given_up}
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if self._given_up.done():
+            return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}
+        reading, self._reading = self._reading, None
+        return reading.result()
+
+    async def leave(self) -> None:
+        """What the application has sent goes out within the limit, or never."""
+        if self._reading is not None:
+            self._reading.cancel()
+        if self._farewell is not None:
+            await self._farewell
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(self._seconds, self._transport.abort)
+
+    def _give_up(self, farewell: Message) -> None:
+        if not self._given_up.done():
+            self._given_up.set_result(None)
+            self._farewell = asyncio.create_task(self._part(farewell))
+
+    async def _part(self, farewell: Message) -> None:
+        try:
+            async with asyncio.timeout(min(self._seconds, GRACE_SECONDS)):
+                await self._send(farewell)
+        except (OSError, RuntimeError):  # not in time, gone, or said already
+            if self._transport is not None:
+                self._transport.abort()
+
+    def _is_closing(self) -> bool:
+        return self._transport is not None and self._transport.is_closing()
+
+
+def _transport_of(send: Send) -> Transport | None:
+    """The transport under an ASGI server's own `send`, where it can be seen."""
+    protocol = getattr(send, "__self__", None)
+    transport: Transport | None = getattr(protocol, "transport", None)
+    return transport if hasattr(transport, "abort") else None
