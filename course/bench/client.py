@@ -1,14 +1,18 @@
 """A small load generator: asyncio, keep-alive, a request at a time a connection.
 
-python -m course.bench.client http://127.0.0.1:8000/json 32 3 ""
+It reads a `Target` as JSON from standard input, and prints a `Load`.
 """
 
 import asyncio
 import contextlib
+import itertools
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter
 
 from course.bench.load import Load, Target
 
@@ -47,7 +51,7 @@ def quantile(ordered: list[float], share: float) -> float:
 
 async def _connection(target: Target, end: float, tally: Tally) -> None:
     url = urlsplit(target.url)
-    request = _request(url.path or "/", url.netloc, target.body)
+    requests = _requests(target)
     while time.perf_counter() < end:
         try:
             reader, writer = await asyncio.open_connection(url.hostname, url.port)
@@ -58,8 +62,8 @@ async def _connection(target: Target, end: float, tally: Tally) -> None:
         try:
             while time.perf_counter() < end:
                 begun = time.perf_counter()
-                writer.write(request)
-                status = await _answer(reader)
+                writer.write(next(requests))
+                status, _ = await read_answer(reader)
                 tally.seconds.append(time.perf_counter() - begun)
                 tally.errors += not 200 <= status < 300
         except (OSError, EOFError, ValueError):
@@ -70,28 +74,43 @@ async def _connection(target: Target, end: float, tally: Tally) -> None:
                 await writer.wait_closed()
 
 
-def _request(path: str, host: str, body: str | None) -> bytes:
+def _requests(target: Target) -> Iterator[bytes]:
+    """The bytes of one request after the other, without end."""
+    bearers = [{"Authorization": f"Bearer {key}"} for key in target.keys] or [{}]
+    url, body = urlsplit(target.url), target.body
+    made = [
+        request(url.path or "/", url.netloc, body, {**target.headers, **bearer})
+        for bearer in bearers
+    ]
+    return itertools.cycle(made)
+
+
+def request(
+    path: str, host: str, body: str | None, headers: Mapping[str, str]
+) -> bytes:
+    """A request as HTTP/1.1 writes it: a POST if it has a body."""
     data = (body or "").encode()
     lines = [f"{'POST' if data else 'GET'} {path} HTTP/1.1", f"Host: {host}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     if data:
         lines += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
     return "\r\n".join([*lines, "", ""]).encode() + data
 
 
-async def _answer(reader: asyncio.StreamReader) -> int:
-    """Read one answer whole; its status."""
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Status and body of one answer, read whole. Raises EOFError if it ends early."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+    pieces = []
     if "transfer-encoding: chunked" in head:
         while size := int(await reader.readline(), 16):
-            await reader.readexactly(size + 2)
+            pieces.append((await reader.readexactly(size + 2))[:-2])
         await reader.readline()
     elif "content-length:" in head:
         length = head.split("content-length:", 1)[1].split("\r\n", 1)[0]
-        await reader.readexactly(int(length))
-    return int(head.split(" ", 2)[1])
+        pieces.append(await reader.readexactly(int(length)))
+    return int(head.split(" ", 2)[1]), b"".join(pieces)
 
 
 if __name__ == "__main__":
-    address, connections, seconds, text = sys.argv[1:]
-    asked = Target(address, int(connections), float(seconds), text or None)
+    asked = TypeAdapter(Target).validate_json(sys.stdin.read())
     sys.stdout.write(asyncio.run(measure(asked)).model_dump_json())

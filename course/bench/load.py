@@ -8,18 +8,28 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 SCRIPT = """wrk.method = "POST"
 wrk.body = [==[{body}]==]
 wrk.headers["Content-Type"] = "application/json"
+"""
+HEADER = """wrk.headers["{name}"] = [==[{value}]==]
+"""
+ROTATE = """local keys, turn = {{ {keys} }}, 0
+request = function()
+  turn = turn % #keys + 1
+  wrk.headers["Authorization"] = "Bearer " .. keys[turn]
+  return wrk.format()
+end
 """
 
 
@@ -38,12 +48,17 @@ class Load(BaseModel):
 
 @dataclass(frozen=True)
 class Target:
-    """What to ask, and how hard. `body` makes it a JSON POST."""
+    """What to ask, and how hard. `body` makes it a JSON POST.
+
+    `keys`: bearer keys that take turns, a request each.
+    """
 
     url: str
     connections: int
     seconds: float
     body: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError for a host that is not this machine."""
@@ -77,7 +92,7 @@ class Wrk:
             command += [f"-d{max(1, round(target.seconds))}s", "--timeout", "30s"]
             if target.body is not None:
                 script = Path(folder) / "post.lua"
-                script.write_text(SCRIPT.format(body=target.body), encoding="utf-8")
+                script.write_text(script_of(target), encoding="utf-8")
                 command += ["-s", str(script)]
             done = subprocess.run(  # noqa: S603 - our own command line
                 [*command, target.url],
@@ -89,6 +104,16 @@ class Wrk:
         if done.returncode != 0:
             raise OSError(f"wrk: {done.stderr or done.stdout}")
         return read_wrk(done.stdout)
+
+
+def script_of(target: Target) -> str:
+    """What tells wrk to POST the target's body, with its headers and keys."""
+    script = SCRIPT.format(body=target.body)
+    for name, value in target.headers.items():
+        script += HEADER.format(name=name, value=value)
+    if target.keys:
+        script += ROTATE.format(keys=", ".join(f'"{key}"' for key in target.keys))
+    return script
 
 
 def read_wrk(text: str) -> Load:
@@ -121,10 +146,9 @@ class Bundled:
 
     def __call__(self, target: Target) -> Load:
         """Load `target`."""
-        command = [sys.executable, "-m", "course.bench.client", target.url]
-        command += [str(target.connections), str(target.seconds), target.body or ""]
-        done = subprocess.run(  # noqa: S603 - our own command line
-            command,
+        done = subprocess.run(
+            [sys.executable, "-m", "course.bench.client"],
+            input=TypeAdapter(Target).dump_json(target).decode(),
             capture_output=True,
             text=True,
             check=False,

@@ -1,0 +1,37 @@
+"""What every contestant is asked, and what each must answer."""
+
+import json
+
+WORDS = 200
+# Two letters and a space: LiteLLM's mock streams three characters a chunk, full_app and
+# the others a word, so that all of them send as many chunks.
+WORD = "ab "
+TEXT = (WORD * WORDS).strip()
+OFFLINE_MODEL = "offline-echo"
+PROXY_MODEL = "gpt-4o-mini"
+SILENT_MODEL = "fault-silent-120"  # of full_app; the bare app knows the name too
+
+
+def chat(model: str, *, stream: bool = False, text: str = TEXT, turns: int = 1) -> str:
+    """A chat request as JSON: `turns` user messages, of which the last is `text`."""
+    earlier = [{"role": "user", "content": WORD.strip()}] * (turns - 1)
+    messages = [*earlier, {"role": "user", "content": text}]
+    body = {"model": model, "messages": messages, "stream": stream}
+    return json.dumps(body)
+
+
+def whole_text(answer: bytes) -> str:
+    """What a whole answer says. Raises KeyError or ValueError if it is none."""
+    return str(json.loads(answer)["choices"][0]["message"]["content"])
+
+
+def streamed_text(answer: bytes) -> tuple[str, int]:
+    """What a stream says, and in how many chunks. Raises ValueError if it is none."""
+    pieces = []
+    for line in answer.decode().splitlines():
+        if not line.startswith("data:") or line.endswith("[DONE]"):
+            continue
+        choices = json.loads(line.removeprefix("data:")).get("choices") or [{}]
+        if said := choices[0].get("delta", {}).get("content"):
+            pieces.append(str(said))
+    return "".join(pieces), len(pieces)
