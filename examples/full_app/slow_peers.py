@@ -10,7 +10,7 @@ OSError); asyncio, flow control and `WriteTransport.abort`.
 """
 
 import asyncio
-import time
+import contextlib
 from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,9 +22,6 @@ FAREWELL = {
     "reason": "Reads too slowly.",
 }
 GRACE_SECONDS = 5.0  # to read the code in, for who reads on after all
-# A provider that never waits would freeze the loop: uvloop writes, and says that a
-# buffer is full, between turns only.
-TURN_SECONDS = 0.005
 
 
 class Transport(Protocol):
@@ -60,32 +57,24 @@ class SlowPeersMiddleware:
 
 
 class _Peer:
-    """One connection, given up once."""
+    """One connection, until it is given up."""
 
     def __init__(self, receive: Receive, send: Send, seconds: float) -> None:
         self._receive, self._send, self._seconds = receive, send, seconds
         self._transport = _transport_of(send)
         self._reading: asyncio.Task[Message] | None = None
-        self._given_up: asyncio.Future[None] = asyncio.Future()
-        self._farewell: asyncio.Task[None] | None = None
-        self._last_turn = 0.0
+        self._given_up: asyncio.Future[Message] = asyncio.Future()
 
     async def send(self, message: Message) -> None:
-        if self._given_up.done() or self._is_closing():
-            raise BrokenPipeError  # a server that has said goodbye says RuntimeError
+        if self._transport is not None and self._transport.is_closing():
+            self._give_up(FAREWELL)  # a ping unanswered; nobody else says so
+            raise BrokenPipeError
         try:
             async with asyncio.timeout(self._seconds):
-                await self._take_turns()
                 await self._send(message)
         except TimeoutError:
             self._give_up(message if message["type"] == FAREWELL["type"] else FAREWELL)
             raise
-
-    async def _take_turns(self) -> None:
-        now = time.monotonic()
-        if now - self._last_turn > TURN_SECONDS:
-            self._last_turn = now
-            await asyncio.sleep(0)
 
     async def receive(self) -> Message:
         if self._reading is None:
@@ -101,26 +90,18 @@ class _Peer:
         """What the application has sent goes out within the limit, or never."""
         if self._reading is not None:
             self._reading.cancel()
-        if self._farewell is not None:
-            await self._farewell
+        patience = self._seconds
+        if self._given_up.done():
+            patience = min(self._seconds, GRACE_SECONDS)
+            with contextlib.suppress(OSError, RuntimeError):  # late, gone, or said
+                async with asyncio.timeout(patience):
+                    await self._send(self._given_up.result())
         if self._transport is not None and self._transport.get_write_buffer_size():
-            asyncio.get_running_loop().call_later(self._seconds, self._transport.abort)
+            asyncio.get_running_loop().call_later(patience, self._transport.abort)
 
     def _give_up(self, farewell: Message) -> None:
         if not self._given_up.done():
-            self._given_up.set_result(None)
-            self._farewell = asyncio.create_task(self._part(farewell))
-
-    async def _part(self, farewell: Message) -> None:
-        try:
-            async with asyncio.timeout(min(self._seconds, GRACE_SECONDS)):
-                await self._send(farewell)
-        except (OSError, RuntimeError):  # not in time, gone, or said already
-            if self._transport is not None:
-                self._transport.abort()
-
-    def _is_closing(self) -> bool:
-        return self._transport is not None and self._transport.is_closing()
+            self._given_up.set_result(farewell)
 
 
 def _transport_of(send: Send) -> Transport | None:
