@@ -528,7 +528,8 @@ def test_a_test_replaces_what_a_route_depends_on(
         async def complete(self, prompt: str) -> str:
             return prompt[::-1]
 
-    overrides[s4.get_llm_service] = lambda: s4.LLMService(primary_provider=Parrot())
+    parrot = s4.LLMService(primary_provider=Parrot())
+    overrides[s4.get_llm_service] = lambda: parrot
     overrides[s4.strict_rate_limit] = lambda: None
     assert offline.post("/ask", json={"prompt": "abc"}).json() == "cba"
     passed = [offline.get("/limits/strict").status_code for _ in range(12)]

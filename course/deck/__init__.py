@@ -1,9 +1,9 @@
 """Decks: Marp Markdown from `slides/` on reveal.js, its code held to its source.
 
 source: a deck as slides. code: fences that name a symbol. render: slides as HTML.
-build: decks and handouts as files that need no network.
+cells: a notebook as slides. build: all of it as files that need no network.
 """
 
-from course.deck.build import Built, build
+from course.deck.build import Built, build, notebooks
 
-__all__ = ["Built", "build"]
+__all__ = ["Built", "build", "notebooks"]

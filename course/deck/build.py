@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
-from course.deck import code, render
+from course.deck import cells, code, render
 from course.deck.source import SLIDES, Deck, decks
+from course.notebook.files import paths
 from course.places import CourseError
 
 ASSETS = Path(__file__).parent / "assets"
@@ -44,6 +45,22 @@ def build(target: Path, folder: Path = SLIDES) -> list[Built]:
     return [_deck(deck, target) for deck in found]
 
 
+def notebooks(target: Path) -> list[str]:
+    """Write `<stem>/notebook.html`, slides too, for every notebook; their addresses.
+
+    They use what `build` puts beside them.
+    """
+    written = []
+    for path in paths():
+        made = cells.pages(path)
+        sections = [cells.section(it, number) for number, it in enumerate(made, 1)]
+        page = target / path.stem / "notebook.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        _write(page, "deck.html", f"{made[0].title}: notebook", "\n".join(sections))
+        written.append(f"{path.stem}/notebook.html")
+    return written
+
+
 def reveal() -> Path:
     """Where reveal.js is. Raises CourseError if its package is not installed."""
     spec = util.find_spec("sphinx_revealjs")
@@ -68,9 +85,9 @@ def _deck(deck: Deck, target: Path) -> Built:
     folder = target / deck.stem
     folder.mkdir(parents=True, exist_ok=True)
     slides = [render.section(it, deck, n) for n, it in enumerate(deck.slides, 1)]
-    _write(folder / "index.html", "deck.html", deck, "\n".join(slides))
+    _write(folder / "index.html", "deck.html", deck.title, "\n".join(slides))
     pages = [_page(deck, number) for number in range(len(deck.slides))]
-    _write(folder / "handout.html", "handout.html", deck, "\n".join(pages))
+    _write(folder / "handout.html", "handout.html", deck.title, "\n".join(pages))
     return Built(
         stem=deck.stem,
         title=deck.title,
@@ -93,7 +110,7 @@ def _page(deck: Deck, index: int) -> str:
     )
 
 
-def _write(path: Path, template: str, deck: Deck, body: str) -> None:
+def _write(path: Path, template: str, title: str, body: str) -> None:
     text = string.Template((ASSETS / template).read_text(encoding="utf-8"))
-    page = text.substitute(title=html.escape(deck.title), body=body)
+    page = text.substitute(title=html.escape(title), body=body)
     path.write_text(page, encoding="utf-8")

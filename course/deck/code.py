@@ -2,8 +2,9 @@
 
     ```python src="examples/s2_models.py::Message" lines="2-8" steps="1-2|4"
 
-`lines` counts within the symbol, from 1; `steps` within what is shown. Marp ignores
-everything after the language, so the deck stays valid Marp.
+`lines` counts within the symbol, from 1, and may leave some out: `2-4,8`; `steps`
+counts within what is shown. Marp ignores everything after the language, so the deck
+stays valid Marp.
 """
 
 import re
@@ -41,10 +42,15 @@ class Fence:
         path, _, symbol = (self.source or "").partition("::")
         text = extract((ROOT / path).read_text(encoding="utf-8"), symbol)
         if span := self.attributes.get("lines"):
-            first, _, last = span.partition("-")
-            lines = text.splitlines()[int(first) - 1 : int(last or first)]
-            text = _dedented(lines)
+            text = _dedented(list(_chosen(text.splitlines(), span)))
         return text + "\n"
+
+
+def _chosen(lines: list[str], spans: str) -> Iterator[str]:
+    """Those of `lines` that `1-2,5` names."""
+    for span in spans.split(","):
+        first, _, last = span.partition("-")
+        yield from lines[int(first) - 1 : int(last or first)]
 
 
 def _dedented(lines: list[str]) -> str:

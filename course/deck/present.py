@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from course.deck import code
-from course.deck.build import build
+from course.deck.build import build, notebooks
 from course.deck.source import SLIDES, decks
 from course.places import CourseError, say
 from course.ports import listen
@@ -28,9 +28,12 @@ def present(wanted: str | None, port: int) -> int:
     stem = find(wanted) if wanted else "s0_opening"
     with tempfile.TemporaryDirectory() as folder, listen("127.0.0.1", port) as listener:
         built = build(Path(folder))
+        written = notebooks(Path(folder))
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         say(f"\n  {address}/{stem}/   present it: F full screen, S speaker window")
         say(f"  {address}/{stem}/handout.html   the handout")
+        if f"{stem}/notebook.html" in written:
+            say(f"  {address}/{stem}/notebook.html   its notebook as slides")
         others = ", ".join(deck.stem for deck in built if deck.stem != stem)
         say(f"  also there: {others}\nStop it with Ctrl-C.\n")
         server = http.server.ThreadingHTTPServer(
@@ -70,4 +73,6 @@ def write(target: Path) -> int:
     """Build all decks into `target`; the exit status."""
     for deck in build(target):
         say(f"{deck.page}: {deck.slides} slides, {deck.minutes:g} minutes")
+    for page in notebooks(target):
+        say(f"{page}: the notebook as slides")
     return 0

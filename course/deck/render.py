@@ -20,6 +20,22 @@ from course.places import CourseError
 _SIZE = re.compile(r"\b([wh]):(\d+)\b")
 
 
+def code_html(code: str, language: str, attributes: dict[str, str]) -> str:
+    """Code in its colours, row by row, under the name of its source."""
+    lexer = get_lexer_by_name(language, stripnl=False)
+    lines = highlight(code, lexer, HtmlFormatter(nowrap=True))
+    rows = "".join(
+        f'<span class="row">{row or " "}</span>\n'
+        for row in lines.rstrip("\n").split("\n")
+    )
+    steps = html.escape(attributes.get("steps", ""))
+    source = attributes.get("src", "").replace("::", " · ")
+    caption = f"<figcaption>{html.escape(source)}</figcaption>" if source else ""
+    opening = f'<figure class="code" data-steps="{steps}">'
+    pre = f'<pre tabindex="0"><code class="{language}">{rows}</code></pre>'
+    return f"{opening}{caption}{pre}</figure>\n"
+
+
 class _Html(RendererHTML):
     """markdown-it's HTML, with our code blocks and images."""
 
@@ -29,18 +45,7 @@ class _Html(RendererHTML):
         token = tokens[idx]
         language = token.info.split(" ", 1)[0] or "text"
         attributes = dict(_ATTRIBUTE.findall(token.info))
-        lexer = get_lexer_by_name(language)
-        lines = highlight(token.content, lexer, HtmlFormatter(nowrap=True))
-        rows = "".join(
-            f'<span class="row">{row or " "}</span>\n'
-            for row in lines.rstrip("\n").split("\n")
-        )
-        steps = html.escape(attributes.get("steps", ""))
-        source = attributes.get("src", "").replace("::", " · ")
-        caption = f"<figcaption>{html.escape(source)}</figcaption>" if source else ""
-        opening = f'<figure class="code" data-steps="{steps}">'
-        code = f'<pre tabindex="0"><code class="{language}">{rows}</code></pre>'
-        return f"{opening}{caption}{code}</figure>\n"
+        return code_html(token.content, language, attributes)
 
     def table_open(
         self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType
@@ -66,17 +71,17 @@ class _Html(RendererHTML):
 # Too pale on our panel for WCAG's 4.5 to 1.
 _DARKER = """.light .code .ow, .light .code .nd { color: #7a12bd }
 .light .code .ne { color: #a32a24 }"""
-_MARKDOWN = MarkdownIt("commonmark", {"html": True}, renderer_cls=_Html).enable("table")
+MARKDOWN = MarkdownIt("commonmark", {"html": True}, renderer_cls=_Html).enable("table")
 
 
 def slide_html(slide: Slide, folder: Path) -> str:
     """A slide's body."""
-    return str(_MARKDOWN.render(slide.body, {"folder": folder}))
+    return str(MARKDOWN.render(slide.body, {"folder": folder}))
 
 
 def notes_html(slide: Slide) -> str:
     """A slide's notes."""
-    return str(_MARKDOWN.render(slide.notes, {}))
+    return str(MARKDOWN.render(slide.notes, {}))
 
 
 def section(slide: Slide, deck: Deck, number: int) -> str:

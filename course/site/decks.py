@@ -30,4 +30,6 @@ def links(section: Section) -> list[str]:
 def build(target: Path) -> None:
     """Write every deck below `target`, in the built site."""
     if available():
-        importlib.import_module("course.deck.build").build(target)
+        deck = importlib.import_module("course.deck.build")
+        deck.build(target)
+        deck.notebooks(target)

@@ -24,6 +24,9 @@ def materials(section: str) -> str:
     if (path := path_of(chosen)).is_file():
         lines.append(f"- [The notebook](../notebooks/{path.stem}.md), with its outputs")
     lines += [f"- [The slides]({it})" for it in decks.links(chosen)]
+    if path.is_file() and decks.available():
+        address = f"../../slides/{path.stem}/notebook.html"
+        lines.append(f"- [The notebook as slides]({address})")
     lines.append(f"- The module: `{chosen.module.replace('.', '/')}.py`")
     return "\n".join(lines)
 

@@ -13,6 +13,7 @@ import pytest
 
 from course.deck.source import decks
 from course.groups import satisfied
+from course.notebook.files import paths
 from course.places import CourseError
 from tests.browser import DESKTOP, PHONE, axe_violations, opened, overflows
 
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.deep
 STEMS = [deck.stem for deck in decks()]
+NOTEBOOKS = [path.stem for path in paths()]
 SLIDES = {deck.stem: len(deck.slides) for deck in decks()}
 CUT = """() => {
   const box = Reveal.getCurrentSlide().querySelector(".slide");
   const edge = box.getBoundingClientRect();
+  const foot = parseFloat(getComputedStyle(box).paddingBottom) * Reveal.getScale();
   const wrong = [];
-  if (box.scrollHeight > box.clientHeight + 1) wrong.push(`${box.scrollHeight} high`);
+  const low = (it) => it.getBoundingClientRect().bottom - (edge.bottom - foot);
+  for (const it of box.children)
+    if (low(it) > 1) wrong.push(`${low(it)} too low: ${it.outerHTML.slice(0, 80)}`);
   for (const it of box.querySelectorAll("*")) {
     const at = it.getBoundingClientRect();
     if (it.closest("svg") && it.tagName !== "svg") continue;
@@ -44,10 +49,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not satisfied("docs"):
         assert not os.environ.get("COURSE_REQUIRE_DOCS"), "the docs group is missing"
         pytest.skip("the docs group is not installed: python3 -m course setup docs")
-    from course.deck import build
+    from course.deck import build, notebooks
 
     target = tmp_path_factory.mktemp("decks with a space")
     build(target)
+    notebooks(target)
     return target
 
 
@@ -86,6 +92,34 @@ def test_a_deck_is_stepped_to_its_end_and_nothing_is_cut(
             seen.add(number)
 
         assert seen == set(range(SLIDES[stem]))
+
+
+@pytest.mark.parametrize("stem", NOTEBOOKS)
+def test_a_notebook_is_presented_to_its_end_and_nothing_is_cut(
+    browser: "Browser", built: Path, stem: str
+) -> None:
+    address = (built / stem / "notebook.html").as_uri()
+    with opened(browser, address, size=(1280, 720)) as page:
+        assert page.evaluate("document.querySelectorAll('.slide').length") > 15
+        for number in steps(page):
+            assert page.evaluate(CUT) == [], f"slide {number + 1}"
+
+        assert page.evaluate("Reveal.getProgress()") == 1
+
+
+def test_what_a_cell_printed_comes_after_the_question(
+    browser: "Browser", built: Path
+) -> None:
+    address = (built / "s1_why_fastapi" / "notebook.html").as_uri()
+    with opened(browser, address, size=(1280, 720)) as page:
+        page.wait_for_function("window.Reveal && Reveal.isReady()")
+        shown = "Reveal.getSlides().findIndex(it => it.querySelector('.fragment img'))"
+        page.evaluate(f"Reveal.slide({shown})")
+        picture = page.locator(".present img")
+
+        assert not picture.is_visible()
+        page.keyboard.press("ArrowRight")
+        assert picture.is_visible()
 
 
 def test_a_step_marks_its_lines(browser: "Browser", built: Path) -> None:

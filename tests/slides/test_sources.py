@@ -148,7 +148,8 @@ def test_a_section_deck_quotes_its_module() -> None:
             text = deck.path.read_text(encoding="utf-8")
             named = [f.source or "" for f in code.fences(text) if f.source]
             assert len(named) >= 3, deck.stem
-            assert all(it.startswith(f"examples/{deck.stem}.py::") for it in named)
+            own = f"examples/{deck.stem}.py::", f"tests/test_{deck.stem}.py::"
+            assert all(it.startswith(own) for it in named)
 
 
 @pytest.mark.parametrize("deck", ALL, ids=lambda deck: str(deck.stem))
@@ -182,6 +183,18 @@ def test_drift_is_named_with_its_line_and_sync_mends_it(tmp_path: Path) -> None:
     assert code.check(path) == []
     assert "return SlowModel()" in path.read_text(encoding="utf-8")
     assert not code.sync(path)
+
+
+def test_a_fence_may_leave_lines_out(tmp_path: Path) -> None:
+    path = drifting(tmp_path)
+    text = path.read_text(encoding="utf-8").replace("get_model", "Times.done")
+    path.write_text(text.replace('done"', 'done" lines="2,4"', 1), encoding="utf-8")
+
+    assert code.sync(path)
+    (fence,) = code.fences(path.read_text(encoding="utf-8"))
+    first, second = fence.code.splitlines()
+    assert first.startswith("self.total_ms = ")
+    assert second == "return self"
 
 
 @pytest.mark.parametrize("source", ["examples/s1_why_fastapi.py::nobody", "no.py::x"])
@@ -257,7 +270,7 @@ def test_a_deck_that_does_not_exist_is_refused_with_those_that_do() -> None:
 def test_drawings_have_a_title_and_a_description() -> None:
     drawings = sorted((ROOT / "slides" / "diagrams").glob("*.svg"))
 
-    assert len(drawings) == 7
+    assert len(drawings) == 9
     for path in drawings:
         text = path.read_text(encoding="utf-8")
         assert "<title" in text, path.name

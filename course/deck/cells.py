@@ -1,0 +1,127 @@
+"""A notebook as slides: its cells and committed outputs, by its slideshow metadata.
+
+`slide` and `subslide` begin a slide, `fragment` appears with a key, `skip` is left out,
+`notes` is for the speaker; anything else goes on below. What a cell prints or draws
+appears with a key, too: first the question, then the answer. What does not fit goes on
+on another slide under the same title.
+"""
+
+import base64
+import html
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from course.deck.blocks import HEIGHT, RUNNING, Block, markdown, text
+from course.deck.render import MARKDOWN
+from course.notebook.files import Cell, read
+
+IMAGE = 430  # pixels that an image is high, at most
+
+
+@dataclass
+class Page:
+    """A slide of a notebook. `running`: its title was a slide's before."""
+
+    title: str
+    running: bool = True
+    blocks: list[Block] = field(default_factory=list)
+    notes: str = ""
+
+    def room(self) -> float:
+        """Pixels that are left."""
+        taken = (RUNNING if self.running else 0) + sum(it.size() for it in self.blocks)
+        return HEIGHT - taken
+
+    def html(self) -> str:
+        """Its content, under the title that it goes on with."""
+        title = f'<p class="running">{html.escape(self.title)}</p>\n'
+        body = "\n".join(it.html() for it in self.blocks)
+        return (title if self.running else "") + body
+
+
+def pages(path: Path) -> list[Page]:
+    """The slides of a notebook, each as high as a slide at most."""
+    made: list[Page] = []
+    for cell in read(path)["cells"]:
+        kind = cell["metadata"].get("slideshow", {}).get("slide_type", "-")
+        if kind == "skip":
+            continue
+        if kind == "notes":
+            made[-1].notes += str(MARKDOWN.render("".join(cell["source"])))
+            continue
+        if kind in {"slide", "subslide"} or not made:
+            made.append(Page(made[-1].title if made else ""))
+        for block in _blocks(cell):
+            hidden = block.hidden or kind == "fragment"
+            _place(replace(block, hidden=hidden), made)
+    return [it for it in made if it.blocks]
+
+
+def section(page: Page, number: int) -> str:
+    """A slide as reveal.js wants it; number from 1."""
+    notes = f'<aside class="notes">{page.notes}</aside>' if page.notes else ""
+    return (
+        f'<section id="slide-{number}" class="cells"><div class="slide">\n'
+        f"{page.html()}</div>\n{notes}</section>"
+    )
+
+
+def _place(block: Block, made: list[Page]) -> None:
+    page = made[-1]
+    if block.title and not page.blocks:
+        page.title, page.running = block.title, False
+    while block.size() > page.room():
+        fresh = Page(page.title)
+        alone = all(it.joined for it in page.blocks)
+        divisible = alone or block.size() > fresh.room()
+        if divisible and (parts := block.divide(page.room())):
+            page.blocks.append(parts[0])
+            block = parts[1]
+        elif alone:
+            break  # higher than a slide, and indivisible: a test sees it
+        else:
+            while page.blocks[-1].joined:
+                fresh.blocks.insert(0, page.blocks.pop())
+        made.append(fresh)
+        page = fresh
+    page.blocks.append(block)
+
+
+def _blocks(cell: Cell) -> Iterator[Block]:
+    source = "".join(cell["source"])
+    if cell["cell_type"] != "code":
+        yield from markdown(source)
+        return
+    listing = source.startswith("show(")
+    if source:
+        yield Block(rows=source.split("\n"), language="python", joined=listing)
+    for output in cell["outputs"]:
+        for block in _output(output):
+            joined = not block.rows and not block.body.startswith("<p class=")
+            yield replace(block, hidden=not listing, joined=joined)
+
+
+def _output(output: dict[str, Any]) -> Iterator[Block]:
+    if output["output_type"] == "stream":
+        yield text("".join(output["text"]))
+        return
+    data: dict[str, Any] = output["data"]
+    if "image/png" in data:
+        yield _image(data, output["metadata"])
+    elif "text/markdown" in data:
+        yield from markdown("".join(data["text/markdown"]))
+    else:
+        yield text("".join(data["text/plain"]))
+
+
+def _image(data: dict[str, Any], metadata: dict[str, Any]) -> Block:
+    source = "".join(data["image/png"]).replace("\n", "")
+    wide, high = struct.unpack(">II", base64.b64decode(source)[16:24])  # IHDR
+    across = min(metadata["image/png"]["width"], round(IMAGE * wide / high))
+    words = html.escape("".join(data["text/plain"]))
+    data_url = f"data:image/png;base64,{source}"
+    picture = f'<img src="{data_url}" alt="{words}" width="{across}">'
+    return Block(f'<p class="figure">{picture}</p>', across * high / wide + 34)
