@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import anyio
 
@@ -39,7 +39,7 @@ class Call:
         request: ChatCompletionRequest,
         context: CallContext,
         provider: Provider,
-        settle: Callable[["Call"], Awaitable[None]],
+        settle: Callable[["Call"], None],
         estimate: Callable[[str], Usage],
     ) -> None:
         self.id = new_id()
@@ -52,6 +52,8 @@ class Call:
         self._provider = provider
         self._deltas: AsyncIterator[Delta | Usage] | None = None
         self._first: asyncio.Future[Delta | Usage] | None = None
+        self._reader: asyncio.Task[Any] | None = None
+        self._exhausted = False
         self._closed = False
         self.started = time.monotonic()
         self.first_token: float | None = None
@@ -86,8 +88,10 @@ class Call:
 
     async def collect(self) -> ChatCompletion:
         """The whole answer. Raises an AIError."""
-        self._ask(replace(self.context, whole=True))
-        return await collect(self._items(), self.request.model, choices=self.request.n)
+        if not self.context.whole:
+            self.context = replace(self.context, whole=True)
+        asked = self.request
+        return await collect(self, asked.model, choices=asked.n, answer_id=self.id)
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """The frames of a stream, with exactly one terminal event.
@@ -96,7 +100,7 @@ class Call:
         """
         writer = ChunkWriter(self.request.model, self.id)
         try:
-            async for item in self._items():
+            async for item in self:
                 if isinstance(item, Delta):
                     yield writer.delta(item)
             if self.usage is None or not writer.complete(self.request.n):
@@ -116,42 +120,55 @@ class Call:
             return
         self._closed = True
         self._deadline.close()
-        with anyio.CancelScope(shield=True):
-            if self._first is not None and not self._first.done():
-                self._first.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await self._first
-            try:
-                if isinstance(self._deltas, AsyncGenerator):
-                    await self._deltas.aclose()
-            finally:
-                ended, self._ended = self._ended, None  # which would keep this alive
-                if ended is not None:
-                    ended()
-                await self._settle(self)
+        try:
+            if not self._exhausted:
+                with anyio.CancelScope(shield=True):
+                    await self._stop_provider()
+        finally:
+            ended, self._ended = self._ended, None  # which would keep this alive
+            if ended is not None:
+                ended()
+            self._settle(self)
 
-    def _ask(self, context: CallContext) -> AsyncIterator[Delta | Usage]:
+    async def _stop_provider(self) -> None:
+        if self._first is not None and not self._first.done():
+            self._first.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await self._first
+        if isinstance(self._deltas, AsyncGenerator):
+            await self._deltas.aclose()
+
+    def _ask(self) -> AsyncIterator[Delta | Usage]:
         """The provider's deltas, which are asked for once."""
         if self._deltas is None:
-            self._deltas = self._provider.stream(self.request, context)
+            self._deltas = self._provider.stream(self.request, self.context)
         return self._deltas
 
-    async def _items(self) -> AsyncIterator[Delta | Usage]:
-        task = current_task()
-        with contextlib.suppress(StopAsyncIteration):
-            if self._first is not None:
-                yield await self._first
-            while True:
-                yield await self._next(task)
-        if self.usage is None:  # some upstreams never say
-            self.usage = self._estimate("".join(self.produced))
-            yield self.usage
+    def __aiter__(self) -> Self:
+        """Read by the task that runs now; another one's would be cut short in vain."""
+        self._reader = current_task()
+        return self
 
-    async def _next(self, task: asyncio.Task[Any]) -> Delta | Usage:
+    async def __anext__(self) -> Delta | Usage:
+        """What comes next; at the end the usage, which some upstreams never say."""
+        try:
+            if self._first is not None:
+                item = await self._first
+                self._first = None
+                return item
+            return await self._next(self._reader)
+        except StopAsyncIteration:
+            self._exhausted = True
+            if self.usage is not None:
+                raise
+        self.usage = self._estimate("".join(self.produced))
+        return self.usage
+
+    async def _next(self, task: asyncio.Task[Any] | None) -> Delta | Usage:
         try:
             if self._stopped:
                 raise ServerShuttingDownError
-            item = await self._deadline.wait_for(anext(self._ask(self.context)), task)
+            item = await self._deadline.wait_for(anext(self._ask()), task)
         except StopAsyncIteration:
             self.error = ""
             raise

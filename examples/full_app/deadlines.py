@@ -26,14 +26,14 @@ class Deadline:
         self._task: asyncio.Task[Any] | None = None
         self._rang = False
 
-    async def wait_for(self, step: Awaitable[T], task: asyncio.Task[Any]) -> T:
+    async def wait_for(self, step: Awaitable[T], task: asyncio.Task[Any] | None) -> T:
         """What `step` answers. Raises TimeoutError, once `step` has been cancelled.
 
         As with `asyncio.timeout`, what is ready without waiting is never too late, and
         another's cancellation stays one. `task` is the one that waits: who waits often
         looks it up once (`asyncio.current_task` asks the system, for a token's price).
         """
-        self._task = task
+        self._task = task = task or current_task()
         if self._timer is None and self.at is not None:
             self._set(self.at)
         before = task.cancelling()

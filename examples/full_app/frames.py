@@ -6,25 +6,22 @@ Source: OpenAI API reference (chunk object), WHATWG HTML (server-sent events).
 """
 
 import json
-import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as _quoted
+from typing import Any
 
+from examples.full_app.ids import random_hex
 from examples.full_app.providers.protocol import Delta
 from examples.full_app.schemas.answers import (
     ChatCompletion,
-    Choice,
-    ChoiceLogprobs,
     ChunkChoice,
     ChunkDelta,
-    ResponseMessage,
     TokenLogprob,
     ToolCallDelta,
 )
 from examples.full_app.schemas.base import FinishReason
-from examples.full_app.schemas.messages import FunctionCall, ToolCall
 from examples.s2_models import Usage
 from examples.s5_error_handling import ModelError
 
@@ -34,7 +31,7 @@ PING = b": ping\n"  # one newline: two end an event, and the official client tri
 
 def new_id() -> str:
     """The id of an answer: nobody can guess it."""
-    return f"chatcmpl-{secrets.token_hex(16)}"
+    return f"chatcmpl-{random_hex()}"
 
 
 @dataclass(slots=True)
@@ -129,32 +126,38 @@ class ChoiceBuilder:
         call.name = piece.function.name or call.name
         call.arguments.append(piece.function.arguments or "")
 
-    def build(self, index: int) -> Choice:
-        """The whole choice."""
+    def build(self, index: int) -> dict[str, Any]:
+        """The whole choice, as `Choice` takes it."""
         calls = [
-            ToolCall(
-                id=call.id,
-                function=FunctionCall(
-                    name=call.name, arguments="".join(call.arguments)
-                ),
-            )
+            {
+                "id": call.id,
+                "function": {
+                    "name": call.name,
+                    "arguments": "".join(call.arguments),
+                },
+            }
             for _, call in sorted(self.calls.items())
         ]
         text = "".join(self.text)
-        return Choice(
-            index=index,
-            message=ResponseMessage(
-                content=text if text or not calls else None, tool_calls=calls or None
-            ),
-            finish_reason=self.finish_reason,
-            logprobs=ChoiceLogprobs(content=self.logprobs) if self.logprobs else None,
-        )
+        message = {
+            "content": text if text or not calls else None,
+            "tool_calls": calls or None,
+        }
+        return {
+            "index": index,
+            "message": message,
+            "finish_reason": self.finish_reason,
+            "logprobs": {"content": self.logprobs} if self.logprobs else None,
+        }
 
 
 async def collect(
-    deltas: AsyncIterator[Delta | Usage], model: str, choices: int
+    deltas: AsyncIterator[Delta | Usage], model: str, choices: int, answer_id: str = ""
 ) -> ChatCompletion:
-    """One whole answer of a provider's deltas. Raises ModelError if it breaks off."""
+    """One whole answer of a provider's deltas. Raises ModelError if it breaks off.
+
+    Pydantic builds the models within one another in one go, and checks each once.
+    """
     builders = [ChoiceBuilder() for _ in range(choices)]
     usage: Usage | None = None
     async for item in deltas:
@@ -164,10 +167,12 @@ async def collect(
             builders[item.index].add(item)
     if usage is None or any(builder.finish_reason is None for builder in builders):
         raise ModelError("The model's answer broke off.")
-    return ChatCompletion(
-        id=new_id(),
-        created=int(time.time()),
-        model=model,
-        choices=[builder.build(index) for index, builder in enumerate(builders)],
-        usage=usage,
+    return ChatCompletion.model_validate(
+        {
+            "id": answer_id or new_id(),
+            "created": int(time.time()),
+            "model": model,
+            "choices": [each.build(index) for index, each in enumerate(builders)],
+            "usage": usage,
+        }
     )

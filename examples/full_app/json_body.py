@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from fastapi.routing import APIRoute
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from examples.full_app.errors import (
@@ -116,13 +116,21 @@ class JSONRequest(Request):
         declared = self.headers.get("content-length", "0")
         if declared.isdecimal() and int(declared) > max_bytes:
             raise RequestTooLargeError(max_bytes)
-        chunks = bytearray()
-        async for chunk in self.stream():
-            chunks += chunk
-            if len(chunks) > max_bytes:
-                raise RequestTooLargeError(max_bytes)
-        self._body = bytes(chunks)
+        self._body = await self._read(max_bytes)
         self._parsed = parse_json(self._body)
+
+    async def _read(self, max_bytes: int) -> bytes:
+        chunks, size, more = [], 0, True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > max_bytes:
+                raise RequestTooLargeError(max_bytes)
+            more = message.get("more_body", False)
+        return b"".join(chunks)
 
     async def json(self) -> Any:
         """The parsed body."""

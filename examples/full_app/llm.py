@@ -84,7 +84,7 @@ class ChatService:
                 completion_tokens=self.tokenizer.count(text),
             )
 
-        async def settle(call: Call) -> None:
+        def settle(call: Call) -> None:
             usage = call.usage or estimate("".join(call.produced))
             cost = cost_of(request.model, usage.prompt_tokens, usage.completion_tokens)
             self._settle(hold, usage.total_tokens, cost)

@@ -25,6 +25,7 @@ from starlette.staticfiles import StaticFiles
 from examples.full_app.dependencies import AppState
 from examples.full_app.draining import EXEMPT, Draining, DrainingMiddleware
 from examples.full_app.errors import NotReadyError, render
+from examples.full_app.ids import RequestIDs
 from examples.full_app.logs import log_as_json
 from examples.full_app.metrics import Metrics
 from examples.full_app.providers.protocol import Provider
@@ -61,7 +62,6 @@ TELEMETRY: TelemetryConfig = {
 }
 CONSOLE = Path(__file__).with_name("console")
 ROUTERS = (
-    chat.router,
     resume.router,
     embeddings.router,
     models.router,
@@ -109,6 +109,8 @@ def create_app(
     )
     for router in ROUTERS:
         app.include_router(router)
+    # Not included, and first: an included router is looked through twice a request.
+    app.router.routes[:0] = chat.router.routes
     if settings.embedded and not settings.api_keys and settings.loopback_webhooks:
         app.include_router(inbox.inbox_router())
     app.add_api_route("/", console, include_in_schema=False)
@@ -121,6 +123,7 @@ def create_app(
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     document_keys(app)
     setup_error_handlers(app, render=render)
+    app.add_middleware(RequestIDs)
     # The outermost: it looks for the server behind `send`.
     app.add_middleware(SlowPeersMiddleware, seconds=settings.live_send_seconds)
     app.add_exception_handler(RequestValidationError, refuse_invalid)

@@ -34,6 +34,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self._models: set[str] = set()
+        self._children: dict[tuple[Histogram, tuple[str, ...]], Histogram] = {}
+        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.requests = Counter(
             "http_server_requests",
             "Requests answered.",
@@ -101,6 +103,21 @@ class Metrics:
         """Add one attempt; both labels are names of ours, never an upstream's words."""
         self.abandoned.labels(provider, reason).inc()
 
+    def count_request(
+        self, method: str, route: str, status: int, seconds: float
+    ) -> None:
+        """Add one HTTP request."""
+        key = method, route, status
+        found = self._of_requests.get(key)
+        if found is None:
+            found = (
+                self.requests.labels(method, route, str(status)),
+                self.duration.labels(method, route),
+            )
+            self._of_requests[key] = found
+        found[0].inc()
+        found[1].observe(seconds)
+
     def count_call(
         self,
         operation: str,
@@ -112,14 +129,23 @@ class Metrics:
         first_token: float | None = None,
     ) -> None:
         """Add one call: `chat` or `embeddings`, its tokens and its times in seconds."""
-        labels = operation, model if model in self._models else OTHER
-        self.calls.labels(*labels, error).observe(seconds)
-        self.tokens.labels(*labels, "input").observe(usage.prompt_tokens)
+        model = model if model in self._models else OTHER
+        self._child(self.calls, operation, model, error).observe(seconds)
+        self._child(self.tokens, operation, model, "input").observe(usage.prompt_tokens)
+        produced = usage.completion_tokens
         if operation == "chat":
-            self.tokens.labels(*labels, "output").observe(usage.completion_tokens)
+            self._child(self.tokens, operation, model, "output").observe(produced)
         if first_token is None:
             return
-        self.first_token.labels(*labels).observe(first_token)
-        if usage.completion_tokens > 1:
-            each = (seconds - first_token) / (usage.completion_tokens - 1)
-            self.each_token.labels(*labels).observe(each)
+        self._child(self.first_token, operation, model).observe(first_token)
+        if produced > 1:
+            each = (seconds - first_token) / (produced - 1)
+            self._child(self.each_token, operation, model).observe(each)
+
+    def _child(self, series: Histogram, *labels: str) -> Histogram:
+        """The series with these labels; to look it up by itself takes it a lock."""
+        key = series, labels
+        found = self._children.get(key)
+        if found is None:
+            found = self._children[key] = series.labels(*labels)
+        return found

@@ -70,8 +70,7 @@ class TelemetryMiddleware:
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         if route == UNMATCHED:
             method = "OTHER"
-        self.metrics.requests.labels(method, route, str(status)).inc()
-        self.metrics.duration.labels(method, route).observe(seconds)
+        self.metrics.count_request(method, route, status, seconds)
         if access_log.isEnabledFor(logging.INFO):
             line = _line(scope, route, status, seconds)
             access_log.info("request", extra={**facts, **line})

@@ -8,12 +8,13 @@ Source: W3C Trace Context (level 1).
 
 import contextlib
 import re
-import secrets
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 from opentelemetry import trace as otel
+
+from examples.full_app.ids import random_hex
 
 HEADER = re.compile(
     r"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})"
@@ -58,8 +59,8 @@ def continued(header: str | None) -> Trace:
         return Trace(f"{span.trace_id:032x}", f"{span.span_id:016x}", flags)
     found = HEADER.fullmatch(header or "")
     if found is None or (found[1] == "00" and found[5]):
-        return Trace(secrets.token_hex(16), secrets.token_hex(8))
-    return Trace(found[2], secrets.token_hex(8), found[4])
+        return Trace(random_hex(), random_hex()[:16])
+    return Trace(found[2], random_hex()[:16], found[4])
 
 
 @contextlib.contextmanager

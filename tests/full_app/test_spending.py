@@ -424,7 +424,7 @@ class Settled:
     def __init__(self) -> None:
         self.produced: list[list[str]] = []
 
-    async def __call__(self, call: Call) -> None:
+    def __call__(self, call: Call) -> None:
         """Settle `call`."""
         self.produced.append(list(call.produced))
 
