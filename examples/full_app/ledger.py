@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import anyio
 from redis.exceptions import RedisError
 
 from examples.full_app.errors import BudgetExceededError, NotReadyError
+from examples.full_app.ids import random_hex
 from examples.full_app.ledger_scripts import RESERVE, SETTLE, STANDING
 from examples.full_app.limits import Lease, Limiter, caller_tag
 from examples.full_app.money import Account, as_usd
@@ -71,7 +71,7 @@ class Ledger:
         budget = self.budgets.get(subject)
         if budget is None or cost is None:
             return Hold(await self.limiter.reserve(subject, tokens))
-        hold_id = f"hold:{secrets.token_hex(16)}"
+        hold_id = f"hold:{random_hex()}"
         slot = self.limiter.new_slot()
         keys, args = self.limiter.script_part(subject, (1, tokens), slot)
         keys = [*_keys(subject), *keys]

@@ -11,7 +11,7 @@ import time
 from typing import TextIO
 
 MOST_LINES = 10_000
-BATCH_SECONDS = 0.02  # a write of many lines costs what a write of one does
+BATCH_SECONDS = 0.1  # a write of many lines costs what a write of one does
 LAST_WORDS_SECONDS = 2.0  # for what is left, when the process ends
 
 
@@ -47,7 +47,7 @@ class QueuedHandler(logging.Handler):
         """Wait until the lines so far are written, or the stream has had its time."""
         ends = time.monotonic() + LAST_WORDS_SECONDS
         while (self._lines or self._writing) and time.monotonic() < ends:
-            time.sleep(BATCH_SECONDS / 4)
+            time.sleep(BATCH_SECONDS / 20)
 
     def close(self) -> None:
         """Write what is left, and end the thread."""

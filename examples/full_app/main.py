@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from examples.full_app.collector import seldom_collected
 from examples.full_app.dependencies import AppState
 from examples.full_app.draining import EXEMPT, Draining, DrainingMiddleware
 from examples.full_app.errors import NotReadyError, render
@@ -98,6 +99,7 @@ def create_app(
             if settings.job_worker:
                 beside = until_draining(services.work(), services.draining)
                 await stack.enter_async_context(beside)
+            stack.enter_context(seldom_collected())
             yield services.state()
 
     app = FastAPIOffline(

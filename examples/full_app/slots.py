@@ -8,13 +8,13 @@ parts of the limiter's scripts: they cost no round trip of their own.
 
 import contextlib
 import logging
-import secrets
 from collections.abc import AsyncIterator
 from itertools import islice
 
 from redis.asyncio import Redis
 
 from examples.full_app.beats import beating
+from examples.full_app.ids import random_hex
 from examples.s5_error_handling import CodedError, ErrorCode
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Slots:
 
     def new(self) -> str:
         """The id of a slot that is to be taken."""
-        return secrets.token_hex(12)
+        return random_hex()
 
     def keys(self, tag: str) -> list[str]:
         """The pools in which the caller with this tag takes its slots."""
