@@ -16,8 +16,8 @@ from markdown_it.token import Token
 from course.deck.render import MARKDOWN, code_html
 
 HEIGHT = 630  # of a slide's content
-TITLE, RUNNING, ROW, LINE, CODE, PANEL = 84, 56, 45, 33, 25, 40
-ACROSS, TITLE_ACROSS, TABLE_ACROSS = 92, 48, 104  # characters of a line
+TITLE, RUNNING, SOURCE, ROW, LINE, CODE, PANEL = 72, 54, 24, 45, 33, 24, 36
+ACROSS, TITLE_ACROSS, TABLE_ACROSS = 92, 54, 104  # characters of a line
 LEAST = 5  # lines of code that are worth a slide
 
 
@@ -91,9 +91,9 @@ def markdown(source: str) -> Iterator[Block]:
         elif kind == "heading_open":
             title = "".join(_words(group[1]))
             lines = math.ceil(len(title) / TITLE_ACROSS)
-            yield Block(body, TITLE + 46 * (lines - 1), title=title)
+            yield Block(body, TITLE + 42 * (lines - 1), title=title)
         else:
-            yield Block(body, sum(map(_height, group)) + 14)
+            yield Block(body, sum(map(_height, group)) + 12)
 
 
 def _table(body: str) -> Block:

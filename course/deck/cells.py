@@ -1,20 +1,21 @@
 """A notebook as slides: its cells and committed outputs, by its slideshow metadata.
 
-`slide` and `subslide` begin a slide, `fragment` appears with a key, `skip` is left out,
-`notes` is for the speaker; anything else goes on below. What a cell prints or draws
-appears with a key, too: first the question, then the answer. What does not fit goes on
-on another slide under the same title.
+`slide` begins a slide, `subslide` too unless there is but a title yet; `fragment`
+appears with a key, `skip` is left out, `notes` is for the speaker; anything else goes
+on below. What a cell prints or draws appears with a key, too: first the question, then
+the answer. What does not fit goes on on another slide under the same title.
 """
 
 import base64
 import html
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from course.deck.blocks import HEIGHT, RUNNING, Block, markdown, text
+from course.deck.blocks import HEIGHT, RUNNING, SOURCE, Block, markdown, text
 from course.deck.render import MARKDOWN
 from course.notebook.files import Cell, read
 
@@ -35,6 +36,10 @@ class Page:
         taken = (RUNNING if self.running else 0) + sum(it.size() for it in self.blocks)
         return HEIGHT - taken
 
+    def began(self) -> bool:
+        """Whether there is more than a title and a sentence or two."""
+        return self.running or any(it.rows for it in self.blocks)
+
     def html(self) -> str:
         """Its content, under the title that it goes on with."""
         title = f'<p class="running">{html.escape(self.title)}</p>\n'
@@ -52,7 +57,7 @@ def pages(path: Path) -> list[Page]:
         if kind == "notes":
             made[-1].notes += str(MARKDOWN.render("".join(cell["source"])))
             continue
-        if kind in {"slide", "subslide"} or not made:
+        if kind == "slide" or not made or (kind == "subslide" and made[-1].began()):
             made.append(Page(made[-1].title if made else ""))
         for block in _blocks(cell):
             hidden = block.hidden or kind == "fragment"
@@ -95,13 +100,23 @@ def _blocks(cell: Cell) -> Iterator[Block]:
     if cell["cell_type"] != "code":
         yield from markdown(source)
         return
-    listing = source.startswith("show(")
+    if source.startswith("show("):
+        yield from _listing(source, cell["outputs"][0])
+        return
     if source:
-        yield Block(rows=source.split("\n"), language="python", joined=listing)
+        yield Block(rows=source.split("\n"), language="python")
     for output in cell["outputs"]:
         for block in _output(output):
-            joined = not block.rows and not block.body.startswith("<p class=")
-            yield replace(block, hidden=not listing, joined=joined)
+            yield replace(block, hidden=True)
+
+
+def _listing(source: str, output: dict[str, Any]) -> Iterator[Block]:
+    """A section's code under its names, as the decks show it."""
+    path, *code = _output(output)
+    names = ", ".join(re.findall(r'"([^"]+)"', source))
+    caption = f"{path.body[3:-5]} · {html.escape(names)}"
+    yield Block(f'<p class="source">{caption}</p>', SOURCE, joined=True)
+    yield from code
 
 
 def _output(output: dict[str, Any]) -> Iterator[Block]:
