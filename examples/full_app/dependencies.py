@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection
 
 from examples.full_app.draining import Draining
 from examples.full_app.generations import Generations
+from examples.full_app.job_events import JobEvents
 from examples.full_app.job_service import JobService
 from examples.full_app.llm import ChatService
 from examples.full_app.metrics import Metrics
@@ -39,6 +40,7 @@ class AppState(TypedDict):
     chat_service: ChatService
     generations: Generations
     jobs: JobService
+    job_events: JobEvents
     webhooks: WebhookService
     metrics: Metrics
     draining: Draining
@@ -66,6 +68,12 @@ async def get_job_service(connection: HTTPConnection) -> JobService:
     """The one service behind jobs."""
     service: JobService = connection.state["jobs"]
     return service
+
+
+async def get_job_events(connection: HTTPConnection) -> JobEvents:
+    """What happens to jobs."""
+    events: JobEvents = connection.state["job_events"]
+    return events
 
 
 async def get_webhook_service(connection: HTTPConnection) -> WebhookService:
@@ -163,6 +171,7 @@ def _retry_count(told: str) -> int:
 AppSettingsDep = Annotated[Settings, Depends(get_app_settings)]
 ChatServiceDep = Annotated[ChatService, Depends(get_chat_service)]
 GenerationsDep = Annotated[Generations, Depends(get_generations)]
+JobEventsDep = Annotated[JobEvents, Depends(get_job_events)]
 JobServiceDep = Annotated[JobService, Depends(get_job_service)]
 WebhookServiceDep = Annotated[WebhookService, Depends(get_webhook_service)]
 IdentityDep = Annotated[Identity, Depends(get_identity)]

@@ -8,11 +8,12 @@ without a script. Sources: Redis documentation (XADD, XREAD); WHATWG HTML (event
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import AsyncGenerator, Collection
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError
 
 from examples.full_app.event_errors import (
@@ -21,65 +22,35 @@ from examples.full_app.event_errors import (
     FencedError,
     InvalidEventIdError,
 )
+from examples.full_app.event_watch import (
+    BATCH,
+    START,
+    Event,
+    EventWatch,
+    event_of,
+    numbers,
+)
 
-START = "0-0"
-BATCH = 256  # entries a round trip
+SILENCE_SECONDS = 1.0
 FLUSH_SECONDS = 0.03  # 32 appends in one go cost Redis a tenth of 32 alone
-BLOCK_SECONDS = 1.0
+MOST_BYTES = 16 * 1024 * 1024  # some 60,000 tokens
+ENTRY_BYTES = 64  # about what Redis needs besides the data
 NOT_GROWING = "equal or smaller"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One entry."""
-
-    id: str
-    type: str
-    data: str
-
-
-@contextlib.asynccontextmanager
-async def open_reader(redis: Redis, *, connections: int) -> AsyncIterator[Redis]:
-    """A client for blocking reads, to the same server.
-
-    Each read holds a connection for as long as it waits. From the pool of everything
-    else it would take them away; here further readers wait for their turn.
-    """
-    pool = redis.connection_pool
-    options = {**pool.connection_kwargs, "socket_timeout": BLOCK_SECONDS + 5}
-    own = BlockingConnectionPool(
-        connections,
-        None,
-        pool.connection_class,
-        **options,
-    )
-    async with Redis.from_pool(own) as reader:
-        yield reader
 
 
 class EventLog:
     """Streams of events, by key. `keep`: seconds a stream is kept after its last entry.
 
-    Of a stream with more than about `most` entries the oldest are dropped.
+    Of a stream with more than `most` bytes of data the oldest entries are dropped.
     """
 
     def __init__(
-        self, redis: Redis, reader: Redis, *, keep: int, most: int = 50_000
+        self, redis: Redis, watch: EventWatch, *, keep: int, most: int = MOST_BYTES
     ) -> None:
         self.redis = redis
-        self.reader = reader
+        self.watch = watch
         self.keep = keep
         self.most = most
-
-    async def read(
-        self, key: str, after: str = START, *, block: float | None = None
-    ) -> list[Event]:
-        """Up to 256 events after the id `after`; `block`: seconds to wait."""
-        client = self.redis if block is None else self.reader
-        wait = None if block is None else max(1, round(block * 1000))
-        found: Any = await client.xread({key: after}, count=BATCH, block=wait)
-        entries = found.values() if isinstance(found, dict) else [e for _, e in found]
-        return [_event(entry) for some in entries for entry in some]
 
     async def follow(
         self,
@@ -87,24 +58,28 @@ class EventLog:
         after: str,
         *,
         last: Collection[str],
-        block: float = BLOCK_SECONDS,
+        block: float = SILENCE_SECONDS,
     ) -> AsyncGenerator[list[Event], None]:
         """Events after `after`, in batches, through the first of a type in `last`.
 
-        An empty batch means `block` seconds without any.
+        An empty batch means about `block` seconds without any. Raises
+        EventsExpiredError (410) when events were dropped before they were read.
         """
-        while True:
-            events = await self.read(key, after, block=block)
-            yield events
-            if events:
-                after = events[-1].id
-                if events[-1].type in last:
-                    return
+        batches = self.watch.follow(key, after, block)
+        async with contextlib.aclosing(batches):
+            async for events in batches:
+                if events and _is_gap(after, events[0].id):
+                    raise EventsExpiredError
+                yield events
+                if events:
+                    after = events[-1].id
+                    if events[-1].type in last:
+                        return
 
     async def newest(self, key: str) -> Event | None:
         """The last event so far; None of a stream that does not exist."""
         found: Any = await self.redis.xrevrange(key, count=1)
-        return _event(found[0]) if found else None
+        return event_of(found[0]) if found else None
 
     async def begin(
         self, key: str, last_event_id: str | None, *, last: Collection[str]
@@ -120,14 +95,14 @@ class EventLog:
         newest = await self.newest(key)
         if not first or newest is None:
             raise EventsExpiredError
-        attempt, number = _numbers(first[0][0])
+        attempt, number = numbers(first[0][0])
         if last_event_id is None:
             if number > 1:
                 raise EventsExpiredError
             return START
-        if number > 1 and (0, 0) < _numbers(last_event_id) < (attempt, number - 1):
+        if number > 1 and (0, 0) < numbers(last_event_id) < (attempt, number - 1):
             raise EventsExpiredError
-        if number > 1 and _numbers(last_event_id) == (attempt, number - 1):
+        if number > 1 and numbers(last_event_id) == (attempt, number - 1):
             return last_event_id  # dropped itself, and nothing after it
         if not await self.redis.xrange(key, last_event_id, last_event_id):
             raise InvalidEventIdError
@@ -146,7 +121,7 @@ class EventLog:
         newest = await self.newest(key)
         if newest is not None and newest.type in last:
             return
-        attempt = _numbers(newest.id)[0] if newest else 1
+        attempt = numbers(newest.id)[0] if newest else 1
         with contextlib.suppress(ResponseError):
             fields: Any = {"event": kind, "data": data}
             await self.redis.xadd(key, fields, id=f"{attempt + 1}-1")
@@ -162,6 +137,8 @@ class EventWriter:
         self.attempt = attempt
         self.count = 0
         self.waiting: list[Event] = []
+        self._kept: deque[tuple[str, int]] = deque()  # first id and bytes, a batch
+        self._bytes = 0
         self._some = asyncio.Event()
         self._flushing = asyncio.Lock()
 
@@ -185,11 +162,15 @@ class EventWriter:
             pipe = self.log.redis.pipeline(transaction=False)
             for event in batch:
                 fields: Any = {"event": event.type, "data": event.data}
-                pipe.xadd(self.key, fields, id=event.id, maxlen=self.log.most)
+                pipe.xadd(self.key, fields, id=event.id)
+            self._trim(pipe)
             pipe.expire(self.key, self.log.keep)
             results = await pipe.execute(raise_on_error=False)
             await self._check(results)
             del self.waiting[: len(batch)]
+            size = sum(len(event.data) + ENTRY_BYTES for event in batch)
+            self._kept.append((batch[0].id, size))
+            self._bytes += size
 
     async def flush_soon(self) -> None:
         """Flush as events come, until cancelled: at once, then every 30 ms at most."""
@@ -198,22 +179,27 @@ class EventWriter:
             await self.flush()
             await asyncio.sleep(FLUSH_SECONDS)
 
+    def _trim(self, pipe: Pipeline) -> None:
+        """Drop the oldest batches when there is too much, but never the newest."""
+        if self._bytes <= self.log.most:
+            return
+        while self._bytes > self.log.most and len(self._kept) > 1:
+            self._bytes -= self._kept.popleft()[1]
+        pipe.xtrim(self.key, minid=self._kept[0][0], approximate=False)
+
     async def _check(self, results: list[Any]) -> None:
         """An id refused is one that a retry has appended before, or we are too late."""
         for result in results:
             if isinstance(result, ResponseError) and NOT_GROWING in str(result):
                 newest = await self.log.newest(self.key)
-                if newest is not None and _numbers(newest.id)[0] > self.attempt:
+                if newest is not None and numbers(newest.id)[0] > self.attempt:
                     raise FencedError(self.key)
             elif isinstance(result, Exception):
                 raise result
 
 
-def _event(entry: Any) -> Event:
-    event_id, fields = entry
-    return Event(event_id, fields["event"], fields["data"])
-
-
-def _numbers(event_id: str) -> tuple[int, int]:
-    attempt, _, number = event_id.partition("-")
-    return int(attempt), int(number)
+def _is_gap(after: str, first: str) -> bool:
+    """Whether events between these two ids, of one attempt, are missing."""
+    (attempt, number), (new_attempt, new_number) = numbers(after), numbers(first)
+    same = attempt == new_attempt or after == START
+    return same and new_number > number + 1

@@ -23,14 +23,8 @@ from examples.full_app.calls import Call
 from examples.full_app.draining import Draining
 from examples.full_app.errors import NotFoundError, error_body
 from examples.full_app.event_errors import EventsExpiredError
-from examples.full_app.event_log import (
-    BLOCK_SECONDS,
-    START,
-    Event,
-    EventLog,
-    EventWriter,
-    open_reader,
-)
+from examples.full_app.event_log import SILENCE_SECONDS, EventLog, EventWriter
+from examples.full_app.event_watch import START, Event, open_watch
 from examples.full_app.settings import Settings
 from examples.full_app.streams import ConnectionAborted
 
@@ -121,16 +115,18 @@ class Generations:
         """
         key = f"{_key(answer_id)}:events"
         seen = 0.0
-        block = min(BLOCK_SECONDS, self.grace / 4)
-        async for events in self.log.follow(key, after, last=LAST, block=block):
-            for event in events:
-                yield event
-                if time.monotonic() - seen > self.grace / 4:
-                    seen = time.monotonic()
+        block = min(SILENCE_SECONDS, self.grace / 4)
+        batches = self.log.follow(key, after, last=LAST, block=block)
+        async with contextlib.aclosing(batches):
+            async for events in batches:
+                for event in events:
+                    yield event
+                    if time.monotonic() - seen > self.grace / 4:
+                        seen = time.monotonic()
+                        await self._reading(answer_id)
+                if not events:
                     await self._reading(answer_id)
-            if not events:
-                await self._reading(answer_id)
-                await self._look_after(answer_id)
+                    await self._look_after(answer_id)
 
     async def frames(
         self, answer_id: str, events: AsyncGenerator[Event, None]
@@ -187,9 +183,8 @@ async def open_generations(
     settings: Settings, redis: Redis, draining: Draining
 ) -> AsyncIterator[Generations]:
     """The resumable answers of this process; what still runs ends with the block."""
-    connections = settings.redis_max_connections
-    async with open_reader(redis, connections=connections) as reader:
-        log = EventLog(redis, reader, keep=settings.resume_seconds)
+    async with open_watch(redis) as watch:
+        log = EventLog(redis, watch, keep=settings.resume_seconds)
         grace = settings.resume_grace_seconds
         generations = Generations(redis, log, draining, grace=grace)
         try:

@@ -11,6 +11,7 @@ from examples.full_app.draining import Draining
 from examples.full_app.egress import EgressPolicy, guarded_client
 from examples.full_app.eviction import warn_of_eviction
 from examples.full_app.generations import Generations, open_generations
+from examples.full_app.job_events import JobEvents
 from examples.full_app.job_queue import Queue, open_queue, work
 from examples.full_app.job_runner import JobRunner
 from examples.full_app.job_service import JobService
@@ -62,6 +63,7 @@ class Services:
             chat_service=self.chat,
             generations=self.generations,
             jobs=self.jobs,
+            job_events=JobEvents(self.generations.log, self.draining),
             webhooks=self.webhooks,
             metrics=self.metrics,
             draining=self.draining,

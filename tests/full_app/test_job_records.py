@@ -1,5 +1,6 @@
 """Job records on both engines: fenced, counted, listed, swept, and told as events."""
 
+import contextlib
 import secrets
 from collections.abc import AsyncIterator
 
@@ -10,6 +11,8 @@ from redis.asyncio import Redis
 from examples.full_app.draining import Draining
 from examples.full_app.errors import ErrorBody, ErrorObject, RequestError
 from examples.full_app.event_errors import InvalidEventIdError
+from examples.full_app.event_log import EventLog
+from examples.full_app.event_watch import open_watch
 from examples.full_app.job_events import JobEvents
 from examples.full_app.job_records import LIVE, JobNotFoundError
 from examples.full_app.job_sweep import Sweeper
@@ -25,17 +28,40 @@ FAILURE = ErrorBody.model_construct(
 )
 
 
+def client_of(request: pytest.FixtureRequest, *, text: bool) -> Redis:
+    """A client of the engine the test is for; `text`: one that decodes answers."""
+    engine, url = request.getfixturevalue("engine")
+    if url is None:
+        return fakeredis.FakeAsyncRedis(server=engine, decode_responses=text)
+    return Redis.from_url(url, decode_responses=text)
+
+
 @pytest.fixture(params=["fakeredis", "fakeredis-bytes", "redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[JobStore]:
-    if request.param == "redis":
-        url = request.getfixturevalue("redis_server")
-        client: Redis = Redis.from_url(f"{url}/11", decode_responses=True)
-    else:
-        text = request.param == "fakeredis"
-        client = fakeredis.FakeAsyncRedis(decode_responses=text)
-    await client.flushdb()
-    yield JobStore(client, keep=100)
-    await client.aclose()
+def engine(request: pytest.FixtureRequest) -> tuple[fakeredis.FakeServer, str | None]:
+    if request.param != "redis":
+        return fakeredis.FakeServer(), None
+    return fakeredis.FakeServer(), f"{request.getfixturevalue('redis_server')}/11"
+
+
+@pytest.fixture
+async def store(
+    request: pytest.FixtureRequest, engine: object
+) -> AsyncIterator[JobStore]:
+    text = "bytes" not in request.node.callspec.params["engine"]
+    async with client_of(request, text=text) as client:
+        await client.flushdb()
+        yield JobStore(client, keep=100)
+
+
+@pytest.fixture
+async def told(
+    request: pytest.FixtureRequest, store: JobStore
+) -> AsyncIterator[JobEvents]:
+    """The events of jobs, in a process that drains: what there is, and no more."""
+    draining = Draining()
+    draining.began.set()
+    async with client_of(request, text=True) as client, open_watch(client) as watch:
+        yield JobEvents(EventLog(client, watch, keep=100), draining)
 
 
 def batch(size: int = 2) -> JobRequest:
@@ -47,16 +73,11 @@ def item(index: int, attempt: int = 1) -> JobItem:
     return JobItem(index=index, attempt=attempt, error=FAILURE)
 
 
-async def events_of(store: JobStore, job_id: str, after: str = "0-0") -> list[str]:
-    draining = Draining()
-    frames = JobEvents(store.redis, job_id).frames(after, draining=draining)
+async def events_of(told: JobEvents, job_id: str, after: str = "0-0") -> list[str]:
     found = []
-    draining.began.set()
-    try:
-        async for frame in frames:
+    with contextlib.suppress(ConnectionAborted):
+        async for frame in told.frames(job_id, after):
             found.append(frame.decode("utf-8"))
-    except ConnectionAborted:
-        pass
     return found
 
 
@@ -158,7 +179,9 @@ async def test_everything_of_a_job_goes_after_its_end(store: JobStore) -> None:
     assert await store.redis.zcard(LIVE) == 0
 
 
-async def test_the_events_of_a_job_tell_every_change_in_order(store: JobStore) -> None:
+async def test_the_events_of_a_job_tell_every_change_in_order(
+    store: JobStore, told: JobEvents
+) -> None:
     job = await store.create(ME, batch(2))
     await store.begin(job.id, attempts=5)
     await store.save(job.id, 1, item(0))
@@ -166,7 +189,7 @@ async def test_the_events_of_a_job_tell_every_change_in_order(store: JobStore) -
     await store.save(job.id, 1, item(1))  # stale: no event
     await store.save(job.id, 2, item(1, 2))
     await store.end(job.id, JobStatus.SUCCEEDED, attempt=2)
-    frames = await events_of(store, job.id)
+    frames = await events_of(told, job.id)
     heads = [tuple(frame.splitlines()[:2]) for frame in frames]
 
     assert heads == [
@@ -181,34 +204,35 @@ async def test_the_events_of_a_job_tell_every_change_in_order(store: JobStore) -
         f'data: {{"id":"{job.id}","status":"running","attempt":2,'
         '"progress":{"done":2,"failed":2,"total":2}}'
     )
-    assert await events_of(store, job.id, "2-4") == frames[4:]
+    assert await events_of(told, job.id, "2-4") == frames[4:]
 
 
-async def test_a_long_job_tells_a_thousand_steps_and_its_last(store: JobStore) -> None:
+async def test_a_long_job_tells_a_thousand_steps_and_its_last(
+    store: JobStore, told: JobEvents
+) -> None:
     job = await store.create(ME, batch(2_500))
     await store.begin(job.id, attempts=5)
     for index in range(7):
         await store.save(job.id, 1, item(index))
-    frames = await events_of(store, job.id)
+    frames = await events_of(told, job.id)
 
     assert [f for f in frames if "progress\n" in f and '"done":3' in f]
     assert len([f for f in frames if "job.progress" in f]) == 2  # at 3 and at 6
 
 
 async def test_only_ids_a_stream_has_given_out_are_gone_on_from(
-    store: JobStore,
+    store: JobStore, told: JobEvents
 ) -> None:
     job = await store.create(ME, batch(1))
-    events = JobEvents(store.redis, job.id)
 
-    assert await events.begin(None) == "0-0"
-    assert await events.begin("0-1") == "0-1"
+    assert await told.begin(job.id, None) == "0-0"
+    assert await told.begin(job.id, "0-1") == "0-1"
     for bad in ("", "x", "0-1 ", "-", "+", "0-99", "9" * 19 + "-0", "0-1\n", "(0-1"):
         with pytest.raises(InvalidEventIdError):
-            await events.begin(bad)
+            await told.begin(job.id, bad)
     await store.cancel(job.id, ME)
-    assert await events.begin("0-1") == "0-1"
-    assert await events.begin("0-2") is None
+    assert await told.begin(job.id, "0-1") == "0-1"
+    assert await told.begin(job.id, "0-2") is None
 
 
 class FakeQueue:

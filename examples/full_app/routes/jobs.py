@@ -5,9 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from fastapi.openapi.models import Example
 
-from examples.full_app.dependencies import AppSettingsDep, IdentityDep, JobServiceDep
+from examples.full_app.dependencies import (
+    AppSettingsDep,
+    IdentityDep,
+    JobEventsDep,
+    JobServiceDep,
+)
 from examples.full_app.idempotency import IdempotentRoute
-from examples.full_app.job_events import JobEvents
 from examples.full_app.limits import management_limit
 from examples.full_app.routes.documents import (
     BODY,
@@ -111,14 +115,14 @@ async def read_job(
     "/{job_id}/events",
     summary="Follow a job",
     response_class=Response,
-    responses={200: EVENTS_DOCUMENT, 204: NOTHING_MORE, **errors(400, 404)},
+    responses={200: EVENTS_DOCUMENT, 204: NOTHING_MORE, **errors(400, 404, 410)},
 )
 async def follow_job(
     job_id: JobId,
     jobs: JobServiceDep,
     identity: IdentityDep,
     settings: AppSettingsDep,
-    connection: Request,
+    events: JobEventsDep,
     last_event_id: Annotated[str | None, Header(max_length=64)] = None,
 ) -> Response:
     """What happened and happens to it, as server-sent events, until it has ended.
@@ -126,11 +130,10 @@ async def follow_job(
     A connection that breaks goes on after `Last-Event-ID`; 204: nothing follows it.
     """
     await jobs.store.read(job_id, identity.subject)
-    events = JobEvents(jobs.store.redis, job_id)
-    begin = await events.begin(last_event_id)
+    begin = await events.begin(job_id, last_event_id)
     if begin is None:
         return Response(status_code=204)
-    frames = events.frames(begin, draining=connection.state.draining)
+    frames = events.frames(job_id, begin)
     return EventStream(frames, heartbeat=settings.heartbeat_seconds, close=_nothing)
 
 

@@ -30,7 +30,7 @@ from examples.full_app.dependencies import (
     IdentityDep,
 )
 from examples.full_app.errors import ConflictError, RequestTooLargeError, error_body
-from examples.full_app.event_log import Event
+from examples.full_app.event_watch import Event
 from examples.full_app.generations import Generations
 from examples.full_app.json_body import parse_json
 from examples.full_app.llm import ChatService

@@ -1,0 +1,196 @@
+"""One connection on which a process waits for what is new in any stream it follows.
+
+`XREAD BLOCK` holds a connection for as long as it waits. One for each reader would
+take hundreds from Redis; asking again and again instead costs the more the less there
+is to read. Here one task asks for all streams at once, at most a hundred times a
+second, and hands out what came. Source: Redis documentation (XREAD).
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError
+
+START = "0-0"
+BATCH = 256  # entries of a stream a round trip
+BLOCK_MS = 1000
+PAUSE_SECONDS = 0.01  # many streams that are written to share a round trip
+WAKE_KEEP_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry."""
+
+    id: str
+    type: str
+    data: str
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One that is followed: how far it was read, and what its readers wait for."""
+
+    after: str
+    readers: int = 0
+    news: asyncio.Future[list[Event]] = field(default_factory=asyncio.Future)
+
+    def tell(self, events: list[Event]) -> None:
+        news, self.news = self.news, asyncio.Future()
+        self.after = events[-1].id
+        news.set_result(events)
+
+    def fail(self, error: RedisError) -> None:
+        news, self.news = self.news, asyncio.Future()
+        news.set_exception(error)
+        news.exception()  # nobody need be waiting
+
+
+class EventWatch:
+    """Waits for the entries of all streams that are followed here.
+
+    `reader` waits, on a connection that nobody else needs; `redis` does all the rest.
+    """
+
+    def __init__(self, redis: Redis, reader: Redis) -> None:
+        self.redis, self._reader = redis, reader
+        self._streams: dict[str, _Stream] = {}
+        self._some = asyncio.Event()
+        self._waiting = self._closed = False
+        self._wake_key, self._woken = f"events:wake:{secrets.token_hex(8)}", START
+
+    async def read(self, key: str, after: str) -> list[Event]:
+        """Up to 256 events after the id `after`, of those that are there."""
+        found = await self.redis.xread({key: after}, count=BATCH)
+        return _streams_of(found).get(key, [])
+
+    async def follow(
+        self, key: str, after: str, seconds: float
+    ) -> AsyncGenerator[list[Event], None]:
+        """Batches of events after the id `after`; `seconds` without: an empty one.
+
+        It never ends. Raises RedisError.
+        """
+        full = True
+        while full:
+            events = await self.read(key, after)
+            full = len(events) == BATCH
+            if events:
+                after = events[-1].id
+                yield events
+        async with self._following(key, after):
+            while True:
+                events = await self._next(key, after, seconds)
+                after = events[-1].id if events else after
+                yield events
+
+    @property
+    def followed(self) -> int:
+        """How many streams are waited for."""
+        return len(self._streams)
+
+    @contextlib.asynccontextmanager
+    async def _following(self, key: str, after: str) -> AsyncIterator[None]:
+        """A block in which what comes to `key` after the id `after` is waited for."""
+        known = key in self._streams
+        stream = self._streams.setdefault(key, _Stream(after))
+        stream.readers += 1
+        self._some.set()
+        try:
+            if self._waiting and not known:
+                await self._wake()
+            yield
+        finally:
+            stream.readers -= 1
+            if not stream.readers:
+                del self._streams[key]
+
+    async def _next(self, key: str, after: str, seconds: float) -> list[Event]:
+        stream = self._streams[key]
+        if numbers(after) < numbers(stream.after):  # a reader who is not the fastest
+            return await self.read(key, after)
+        news = stream.news
+        await asyncio.wait({news}, timeout=seconds)
+        if not news.done():
+            return []
+        return [e for e in news.result() if numbers(e.id) > numbers(after)]
+
+    async def run(self) -> None:
+        """Wait for all of them, until `close`."""
+        while not self._closed:
+            if not self._streams:
+                self._some.clear()
+                await self._some.wait()
+            asked = {key: stream.after for key, stream in self._streams.items()}
+            try:
+                found = await self._wait({**asked, self._wake_key: self._woken})
+            except RedisError as error:
+                for stream in self._streams.values():
+                    stream.fail(error)
+                found = {}
+            for key, events in found.items():
+                if key == self._wake_key:
+                    self._woken = events[-1].id
+                elif key in self._streams and self._streams[key].after == asked[key]:
+                    self._streams[key].tell(events)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _wait(self, asked: dict[str, str]) -> dict[str, list[Event]]:
+        after: Any = asked
+        self._waiting = True
+        try:
+            found = await self._reader.xread(after, count=BATCH, block=BLOCK_MS)
+            return _streams_of(found)
+        finally:
+            self._waiting = False
+
+    async def _wake(self) -> None:
+        """Have it ask again, for one more stream."""
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.xadd(self._wake_key, {"event": "wake", "data": ""}, maxlen=1)
+            pipe.expire(self._wake_key, WAKE_KEEP_SECONDS)
+            await pipe.execute()
+
+    def close(self) -> None:
+        """Let `run` end, also if redis-py swallows its cancellation."""
+        self._closed = True
+
+
+@contextlib.asynccontextmanager
+async def open_watch(redis: Redis) -> AsyncIterator[EventWatch]:
+    """An `EventWatch` at work, with a connection of its own to the same server."""
+    pool = redis.connection_pool
+    options = {**pool.connection_kwargs, "socket_timeout": BLOCK_MS / 1000 + 5}
+    own = BlockingConnectionPool(1, None, pool.connection_class, **options)
+    async with Redis.from_pool(own) as reader:
+        watch = EventWatch(redis, reader)
+        work = asyncio.create_task(watch.run())
+        try:
+            yield watch
+        finally:
+            watch.close()
+            work.cancel()
+            await asyncio.wait({work})
+
+
+def event_of(entry: Any) -> Event:
+    """An entry as redis-py answers it."""
+    event_id, fields = entry
+    return Event(event_id, fields["event"], fields["data"])
+
+
+def numbers(event_id: str) -> tuple[int, int]:
+    """An id in its order."""
+    attempt, _, number = event_id.partition("-")
+    return int(attempt), int(number)
+
+
+def _streams_of(found: Any) -> dict[str, list[Event]]:
+    """What XREAD answers: pairs, or a dictionary where the URL says `protocol=3`."""
+    pairs = found.items() if isinstance(found, dict) else found
+    return {key: [event_of(entry) for entry in entries] for key, entries in pairs}
