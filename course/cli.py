@@ -135,6 +135,10 @@ def _bench(options: argparse.Namespace, arguments: list[str]) -> int:
     from course.bench import run
 
     out = options.out or ROOT / "benchmarks" / "results" / "here"
+    if options.peers:
+        from course.bench.peers import run as peers
+
+        return peers.run(quick=options.quick, out=out)
     return run.run(quick=options.quick, out=out)
 
 
@@ -192,6 +196,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("sync", help="write today's code into the slides")
     bench = commands.add_parser("bench", help="measure the chapter's claims here")
     bench.add_argument("--quick", action="store_true", help="a minute's worth")
+    bench.add_argument(
+        "--peers", action="store_true", help="full_app beside LiteLLM and others"
+    )
     bench.add_argument("--out", type=Path, help="where JSON and plots go")
     docs = commands.add_parser("docs", help="the course's site, built and served")
     docs.add_argument(

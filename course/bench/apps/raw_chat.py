@@ -6,7 +6,7 @@ The limit for the contestants, and the fast upstream of those that pass requests
 import json
 from typing import Any
 
-from course.bench.peers.bodies import PROXY_MODEL, TEXT, WORD, WORDS
+from course.bench.peers.bodies import PROXY_MODEL, TEXT, WORDS
 
 USAGE = {"prompt_tokens": 150, "completion_tokens": 150, "total_tokens": 300}
 HEAD = {"id": "chatcmpl-raw", "created": 1, "model": PROXY_MODEL}
@@ -34,8 +34,8 @@ WHOLE = json.dumps(
 ).encode()
 FRAMES = [
     _frame({"role": "assistant", "content": ""}),
-    *[_frame({"content": WORD})] * (WORDS - 1),
-    _frame({"content": WORD.strip()}),
+    *[_frame({"content": f"{word} "}) for word in WORDS[:-1]],
+    _frame({"content": WORDS[-1]}),
     _frame({}, "stop"),
     b"data: [DONE]\n\n",
 ]

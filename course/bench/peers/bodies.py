@@ -1,12 +1,15 @@
-"""What every contestant is asked, and what each must answer."""
+"""What every contestant is asked, and what each must answer; the names of ours."""
 
 import json
 
-WORDS = 200
 # Two letters and a space: LiteLLM's mock streams three characters a chunk, full_app and
-# the others a word, so that all of them send as many chunks.
-WORD = "ab "
-TEXT = (WORD * WORDS).strip()
+# the others a word, so that all of them send as many chunks. No two words are the same:
+# of a model that repeats itself LiteLLM makes an error.
+LETTERS = "abcdefghijklmno"
+WORDS = [first + second for first in LETTERS for second in LETTERS][:200]
+TEXT = " ".join(WORDS)
+RAW, BARE, FULL = "raw ASGI", "bare FastAPI", "full_app"
+CHAT = "/v1/chat/completions"
 OFFLINE_MODEL = "offline-echo"
 PROXY_MODEL = "gpt-4o-mini"
 SILENT_MODEL = "fault-silent-120"  # of full_app; the bare app knows the name too
@@ -14,7 +17,7 @@ SILENT_MODEL = "fault-silent-120"  # of full_app; the bare app knows the name to
 
 def chat(model: str, *, stream: bool = False, text: str = TEXT, turns: int = 1) -> str:
     """A chat request as JSON: `turns` user messages, of which the last is `text`."""
-    earlier = [{"role": "user", "content": WORD.strip()}] * (turns - 1)
+    earlier = [{"role": "user", "content": WORDS[0]}] * (turns - 1)
     messages = [*earlier, {"role": "user", "content": text}]
     body = {"model": model, "messages": messages, "stream": stream}
     return json.dumps(body)

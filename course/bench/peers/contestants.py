@@ -8,18 +8,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course.bench.peers.bodies import OFFLINE_MODEL, PROXY_MODEL, TEXT
+from course.bench.peers.bodies import BARE, FULL, OFFLINE_MODEL, PROXY_MODEL, RAW, TEXT
 from course.bench.peers.homes import node_home, python_home
 from course.bench.peers.processes import Tree, free_port, started
 
 APPS = "course.bench.apps"
-CHAT = "/v1/chat/completions"
 MANY = 10**9
 LITELLM = "litellm[proxy]==1.106.2"
 LITSERVE = "litserve==0.2.19"
-PORTKEY = "@portkey-ai/gateway", "1.15.2"
-RAW, BARE, FULL = "raw ASGI", "bare FastAPI", "full_app"
-VERSIONS = {"LiteLLM": "1.106.2", "LitServe": "0.2.19", "Portkey": PORTKEY[1]}
+PORTKEY = "1.15.2"
+# With a newer one every stream of it is a 500: "immutable" headers.
+PORTKEY_STANDS_ON = {"@hono/node-server": "1.13.8", "hono": "4.9.7"}
+VERSIONS = {"LiteLLM": "1.106.2", "LitServe": "0.2.19", "Portkey": PORTKEY}
 # Made up for this run; they open nothing anywhere else.
 KEYS = tuple(f"sk-bench-{number:032d}" for number in range(1_001))
 
@@ -58,7 +58,7 @@ def full_app(redis_url: str | None, workers: int = 1) -> Contestant:
 
     def command(port: int, upstream: str | None) -> tuple[list[str], dict[str, str]]:
         keys = [
-            {"name": f"caller-{number}", "key": key, "budget_usd": "1000000000"}
+            {"name": f"caller-{number}", "key": key, "budget_usd": "1000000"}
             for number, key in enumerate(KEYS)
         ]
         env = {
@@ -118,7 +118,7 @@ def _litserve(port: int, _: str | None) -> tuple[list[str], dict[str, str]]:
 
 
 def _portkey(port: int, _: str | None) -> tuple[list[str], dict[str, str]]:
-    folder = node_home("portkey", *PORTKEY)
+    folder = node_home("@portkey-ai/gateway", PORTKEY, PORTKEY_STANDS_ON)
     program = folder / "build" / "start-server.js"
     return ["node", str(program), f"--port={port}", "--headless"], {}
 

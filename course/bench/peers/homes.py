@@ -3,10 +3,12 @@
 They lie in `.tools/peers`, are made once a version, and may be deleted at any time.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from course.places import ROOT
@@ -40,20 +42,23 @@ def python_home(name: str, requirement: str) -> Path:
     return python
 
 
-def node_home(name: str, package: str, version: str) -> Path:
-    """The folder of an npm package.
+def node_home(package: str, version: str, overrides: dict[str, str]) -> Path:
+    """The folder of an npm package; `overrides` pins what it stands on.
 
     Raises MissingPeerError if it cannot be installed.
     """
-    home, requirement = FOLDER / name, f"{package}@{version}"
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         raise MissingPeerError("Node.js is not installed")
+    wanted = {"dependencies": {package: version}, "overrides": overrides}
+    requirement = json.dumps({"private": True, **wanted})
+    home = FOLDER / package.strip("@").replace("/", "-")
     if not _made(home, requirement):
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
+        (home / "package.json").write_text(requirement, encoding="utf-8")
         quiet = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
-        _run([npm, "install", *quiet, "--prefix", str(home), requirement])
+        _run([npm, "install", *quiet, "--prefix", str(home)])
         _finish(home, requirement)
     return home / "node_modules" / package
 
@@ -71,6 +76,7 @@ def _run(command: list[str]) -> None:
     try:
         done = subprocess.run(  # noqa: S603 - our own command line
             command,
+            cwd=tempfile.gettempdir(),  # else uv holds a peer to our own versions
             capture_output=True,
             encoding="utf-8",
             errors="replace",

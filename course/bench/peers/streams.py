@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from course.bench.client import read_answer, request
-from course.bench.peers.contestants import CHAT
+from course.bench.peers.bodies import CHAT
 
 SOMETHING_SAID = re.compile(rb'"content":\s*"[^"]')
 PATIENCE_SECONDS = 60
