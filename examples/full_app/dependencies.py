@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection
 
 from examples.full_app.draining import Draining
 from examples.full_app.generations import Generations
+from examples.full_app.headers import headers_of
 from examples.full_app.job_events import JobEvents
 from examples.full_app.job_service import JobService
 from examples.full_app.llm import ChatService
@@ -109,7 +110,7 @@ class CallScope:
     resumable: bool
 
 
-def call_scope(connection: HTTPConnection) -> CallScope:
+def call_scope(connection: HTTPConnection, *, whole: bool) -> CallScope:
     """All of it at once, for routes that FastAPI solves no dependencies for.
 
     Raises RequestValidationError for an `X-Resumable` that is no boolean.
@@ -120,14 +121,14 @@ def call_scope(connection: HTTPConnection) -> CallScope:
         state["generations"],
         state["settings"],
         state["identity"],
-        call_context(connection),
+        call_context(connection, whole=whole),
         _flag(connection, "x-resumable"),
     )
 
 
-def call_context(connection: HTTPConnection) -> CallContext:
+def call_context(connection: HTTPConnection, *, whole: bool = False) -> CallContext:
     """See `get_call_context`."""
-    headers, state = connection.headers, connection.scope["state"]
+    headers, state = headers_of(connection.scope), connection.scope["state"]
     longest = state["settings"].request_timeout_seconds
     patience, now = _patience(headers.get(PATIENCE, "")), time.monotonic()
     return CallContext(
@@ -136,11 +137,12 @@ def call_context(connection: HTTPConnection) -> CallContext:
         stream_deadline=now + longest,
         traceparent=traceparent(),
         retry_count=_retry_count(headers.get(RETRY_COUNT, "")),
+        whole=whole,
     )
 
 
 def _flag(connection: HTTPConnection, name: str) -> bool:
-    told = connection.headers.get(name)
+    told = headers_of(connection.scope).get(name)
     if told is None:
         return False
     try:

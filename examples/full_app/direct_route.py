@@ -5,12 +5,13 @@ microseconds a dependency, half of what a short answer costs. A direct route's e
 takes its body and the request, and reads what it needs off the request's state.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from examples.full_app.idempotency import IdempotentRoute
 from examples.full_app.json_body import JSONRequest
@@ -34,19 +35,38 @@ class DirectRoute(IdempotentRoute):
             raise TypeError(f"{path}: a direct route takes a body and the request.")
         self._validate = TypeAdapter(model).validate_python
 
-    async def respond(
-        self, request: JSONRequest, answer: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        """The endpoint's answer, or FastAPI's."""
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or have FastAPI do it."""
+        if scope["method"] not in (self.methods or ()) or "fastapi.telemetry" in scope:
+            await super().handle(scope, receive, send)
+            return
+        request = JSONRequest(scope, receive, send)
+        await request.load(scope["state"]["settings"].max_body_bytes)
+        try:
+            response = await self.respond(request, self._directly)
+        except _Mistake:
+            await super().handle(scope, _again(await request.body(), receive), send)
+            return
+        await response(scope, receive, send)
 
-        async def directly(request: Request) -> Response:
-            if "fastapi.telemetry" in request.scope:
-                return await answer(request)
-            try:
-                body = self._validate(await request.json())
-            except ValidationError:
-                return await answer(request)
-            response: Response = await self.endpoint(body, request)
-            return response
+    async def _directly(self, request: Request) -> Response:
+        try:
+            body = self._validate(await request.json())
+        except ValidationError:
+            raise _Mistake from None
+        response: Response = await self.endpoint(body, request)
+        return response
 
-        return await super().respond(request, directly)
+
+class _Mistake(Exception):
+    """The body is not what the endpoint takes."""
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """What has been received, for a second reader."""
+    first = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Message:
+        return first.pop() if first else await receive()
+
+    return received

@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from examples.full_app.beats import beating
 from examples.full_app.errors import ConflictError, RequestError
+from examples.full_app.headers import headers_of
 from examples.full_app.json_body import JSONRequest, JSONRoute
 
 HEADER = "Idempotency-Key"
@@ -150,9 +151,9 @@ class IdempotentRoute(JSONRoute):
         self, request: JSONRequest, answer: Callable[[Request], Awaitable[Response]]
     ) -> Response:
         """Answer once for each key; without a key, as often as asked."""
-        keys = request.headers.getlist(HEADER)
-        if not keys or request.method != "POST":
+        if HEADER.lower() not in headers_of(request.scope) or request.method != "POST":
             return await answer(request)
+        keys = request.headers.getlist(HEADER)
         key = keys[0]
         if len(keys) > 1 or not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
             raise InvalidIdempotencyKeyError(

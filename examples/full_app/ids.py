@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from examples.full_app.headers import headers_of
+
 DIGITS = 32  # hexadecimal, of an id: 128 bits
 PAGE_BYTES = 4096
 
@@ -49,8 +51,8 @@ class RequestIDs:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Add the header, as a proxy would."""
         if scope["type"] != "lifespan":
-            headers = scope["headers"]
-            if all(name != b"x-request-id" for name, _ in headers):
+            names = headers_of(scope)
+            if "x-request-id" not in names:
                 new = (b"x-request-id", f"req_{random_hex()}".encode("ascii"))
-                scope["headers"] = [*headers, new]
+                scope["headers"] = [*scope["headers"], new]
         await self.app(scope, receive, send)

@@ -19,6 +19,7 @@ from examples.full_app.errors import (
     RequestTooLargeError,
     UnsupportedMediaTypeError,
 )
+from examples.full_app.headers import headers_of
 
 MAX_DEPTH = 64
 MAX_NUMBER_DIGITS = 64
@@ -27,6 +28,7 @@ _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (MAX_NUMBER_DIGITS + 1))
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _STEP = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+_NOT_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 _NOT_BRACKETS = bytes(set(range(256)) - set(_STEP))
 
 
@@ -57,7 +59,8 @@ def parse_json(body: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
 def _check_shape(body: bytes, max_depth: int) -> None:
     """Depth and number length, before a parser recurses or multiplies."""
     deep = body.count(b"[") + body.count(b"{") > max_depth
-    long = _LONG_NUMBER.search(body) is not None
+    digits = len(body.translate(None, _NOT_DIGITS))
+    long = digits > MAX_NUMBER_DIGITS and _LONG_NUMBER.search(body) is not None
     if not deep and not long:
         return
     outside = _STRINGS.sub(b'""', body)
@@ -108,12 +111,13 @@ class JSONRequest(Request):
         """Read and parse. Raises RequestTooLarge-, UnsupportedMediaType- or
         InvalidJSONError; reads at most `max_bytes` bytes and one chunk more.
         """
-        media_type = self.headers.get("content-type", "").partition(";")[0].strip()
+        headers = headers_of(self.scope)
+        media_type = headers.get("content-type", "").partition(";")[0].strip()
         if media_type.lower() != "application/json":
             raise UnsupportedMediaTypeError("Send the body as application/json.")
-        if self.headers.get("content-encoding", "identity").lower() != "identity":
+        if headers.get("content-encoding", "identity").lower() != "identity":
             raise UnsupportedMediaTypeError("Send the body without content encoding.")
-        declared = self.headers.get("content-length", "0")
+        declared = headers.get("content-length", "0")
         if declared.isdecimal() and int(declared) > max_bytes:
             raise RequestTooLargeError(max_bytes)
         self._body = await self._read(max_bytes)

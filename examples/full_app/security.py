@@ -11,7 +11,6 @@ import ipaddress
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from examples.full_app.errors import (
@@ -19,6 +18,7 @@ from examples.full_app.errors import (
     PermissionDeniedError,
     render,
 )
+from examples.full_app.headers import headers_of
 from examples.full_app.keys import Grant, KeyScope
 from examples.s5_error_handling import AIError
 
@@ -62,7 +62,7 @@ class Authenticator:
         self._names = {digest: name for name, digest in keys.items()}
         self._grants = grants or {}
 
-    def identify(self, headers: Headers, peer: str | None) -> Identity:
+    def identify(self, headers: Mapping[str, str], peer: str | None) -> Identity:
         """The caller. Raises InvalidAPIKeyError or PermissionDeniedError."""
         if not self._names:
             return self._local(headers, peer)
@@ -77,7 +77,7 @@ class Authenticator:
         grant = self._grants.get(name)
         return Identity(key_subject(name), name, grant.scopes if grant else None)
 
-    def _local(self, headers: Headers, peer: str | None) -> Identity:
+    def _local(self, headers: Mapping[str, str], peer: str | None) -> Identity:
         """Without keys: only this machine, and no web page that was rebound to it."""
         if _is_address(peer):
             if not ipaddress.ip_address(peer or "").is_loopback:
@@ -109,7 +109,7 @@ class AuthenticationMiddleware:
         client = scope.get("client")
         try:
             state["identity"] = identity = self.authenticator.identify(
-                Headers(scope=scope), client[0] if client else None
+                headers_of(scope), client[0] if client else None
             )
             check_scope(identity, route_path(scope))
         except AIError as error:

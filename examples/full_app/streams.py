@@ -6,9 +6,8 @@ the garbage collector comes; a stream that fails and ends cleanly looks complete
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import anyio
 from starlette.requests import Request
@@ -41,32 +40,37 @@ async def until_disconnect(request: Request, work: Awaitable[T]) -> T:
     raise ClientClosedRequestError("The client closed the request.")
 
 
-@contextlib.contextmanager
-def cancelled_on_disconnect(receive: Receive) -> Iterator[Callable[[], None]]:
+class cancelled_on_disconnect:  # used like a function
     """A block that is cancelled, and left quietly, when the client leaves.
 
-    What it gives cancels the block, too.
-
-    Nobody looks for the first moments: most answers are done by then.
+    What it gives cancels the block, too. Nobody looks for the first moments: most
+    answers are done by then.
     """
-    loop = asyncio.get_running_loop()
-    watchers: list[asyncio.Task[None]] = []
-    with anyio.CancelScope() as scope:
 
-        async def watch() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            scope.cancel()
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._scope = anyio.CancelScope()
+        self._watcher: asyncio.Task[None] | None = None
 
-        timer = loop.call_later(
-            WATCH_AFTER_SECONDS, lambda: watchers.append(loop.create_task(watch()))
-        )
-        try:
-            yield scope.cancel
-        finally:
-            timer.cancel()
-            for watcher in watchers:
-                watcher.cancel()
+    def __enter__(self) -> Callable[[], None]:
+        self._scope.__enter__()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(WATCH_AFTER_SECONDS, self._begin)
+        return self._scope.cancel
+
+    def __exit__(self, *error: Any) -> bool:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        return self._scope.__exit__(*error)
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._scope.cancel()
 
 
 class ConnectionAborted(Exception):

@@ -12,10 +12,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from examples.full_app.logs import access_log, collect_facts
+from examples.full_app.headers import headers_of
+from examples.full_app.logs import access_line, access_log, collect_facts
 from examples.full_app.metrics import Metrics
 from examples.full_app.security import Identity
 from examples.full_app.tracing import continued, tracing
@@ -36,7 +36,7 @@ class TelemetryMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        with tracing(continued(Headers(scope=scope).get("traceparent"))):
+        with tracing(continued(headers_of(scope).get("traceparent"))):
             if scope["type"] == "http":
                 await self._measured(scope, receive, send)
             else:
@@ -72,8 +72,7 @@ class TelemetryMiddleware:
             method = "OTHER"
         self.metrics.count_request(method, route, status, seconds)
         if access_log.isEnabledFor(logging.INFO):
-            line = _line(scope, route, status, seconds)
-            access_log.info("request", extra={**facts, **line})
+            access_line({**facts, **_line(scope, route, status, seconds)})
 
 
 def _line(scope: Scope, route: str, status: int, seconds: float) -> dict[str, Any]:

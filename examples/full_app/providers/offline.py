@@ -23,7 +23,12 @@ from examples.full_app.providers.offline_models import (
     offline_models,
     wrong_model,
 )
-from examples.full_app.providers.prose import compose, last_question, seeded
+from examples.full_app.providers.prose import (
+    compose,
+    dice_of,
+    last_question,
+    seeded,
+)
 from examples.full_app.providers.protocol import (
     CallContext,
     Delta,
@@ -89,7 +94,7 @@ class OfflineProvider:
         await self._pause(FIRST_TOKEN_SECONDS)
         for index in range(request.n):
             said: list[str] = []
-            for delta in self._choice(request, index, seeded(request, index), whole):
+            for delta in self._choice(request, index, dice_of(request, index), whole):
                 said += [delta.content or "", *map(text_of, delta.tool_calls)]
                 yield delta
                 if pauses is not None:

@@ -6,9 +6,11 @@ import random
 import re
 from collections.abc import Sequence
 
+from examples.full_app.providers.offline_models import ECHO
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.schemas.messages import ChatMessage, ToolMessage, UserMessage
 
+_UNUSED = random.Random(0)  # noqa: S311  # nobody throws it
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
 _TOKEN = re.compile(r"[^\W\d_][\w'-]*|[^\w\s]")
 _COMMON = frozenset(
@@ -48,6 +50,12 @@ def seeded(request: ChatCompletionRequest, index: int) -> random.Random:
     facts += [message.model_dump_json() for message in request.messages]
     digest = hashlib.blake2b("\0".join(facts).encode("utf-8"), digest_size=16).digest()
     return random.Random(digest)  # noqa: S311  # reproducible on purpose
+
+
+def dice_of(request: ChatCompletionRequest, index: int) -> random.Random:
+    """The dice of one choice; of an echo, which throws none, one that is at hand."""
+    thrown = request.model != ECHO or request.logprobs or request.tools
+    return seeded(request, index) if thrown or request.response_format else _UNUSED
 
 
 def last_question(messages: Sequence[ChatMessage]) -> str:

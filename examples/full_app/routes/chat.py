@@ -76,7 +76,7 @@ async def create_chat_completion(
     fault = wire_fault(body.model)
     if fault is not None and fault.kind == "html-502":
         return break_answer(b"", fault)
-    scope = call_scope(request)
+    scope = call_scope(request, whole=not body.stream)
     return await until_disconnect(request, _answer(body, scope, fault))
 
 
