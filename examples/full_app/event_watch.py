@@ -61,7 +61,7 @@ class EventWatch:
         self.redis, self._reader = redis, reader
         self._streams: dict[str, _Stream] = {}
         self._some = asyncio.Event()
-        self._waiting = self._closed = False
+        self.waiting = self._closed = False
         self._wake_key, self._woken = f"events:wake:{secrets.token_hex(8)}", START
 
     async def read(self, key: str, after: str) -> list[Event]:
@@ -102,7 +102,7 @@ class EventWatch:
         stream.readers += 1
         self._some.set()
         try:
-            if self._waiting and not known:
+            if self.waiting and not known:
                 await self._wake()
             yield
         finally:
@@ -136,18 +136,18 @@ class EventWatch:
             for key, events in found.items():
                 if key == self._wake_key:
                     self._woken = events[-1].id
-                elif key in self._streams and self._streams[key].after == asked[key]:
+                elif key in self._streams:
                     self._streams[key].tell(events)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _wait(self, asked: dict[str, str]) -> dict[str, list[Event]]:
         after: Any = asked
-        self._waiting = True
+        self.waiting = True
         try:
             found = await self._reader.xread(after, count=BATCH, block=BLOCK_MS)
             return _streams_of(found)
         finally:
-            self._waiting = False
+            self.waiting = False
 
     async def _wake(self) -> None:
         """Have it ask again, for one more stream."""

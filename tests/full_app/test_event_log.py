@@ -58,9 +58,10 @@ async def all_of(log: EventLog, key: str, after: str = START) -> list[str]:
 
 
 async def until(log: EventLog, followed: int) -> None:
-    """Return when so many streams are followed."""
+    """Return when so many streams are followed, and Redis is asked for their news."""
+    watch = log.watch
     async with asyncio.timeout(10):
-        while log.watch.followed != followed:  # noqa: ASYNC110  # nothing to wait on
+        while (watch.followed, watch.waiting) != (followed, True):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -96,6 +97,7 @@ async def test_who_comes_while_others_wait_is_told_at_once(log: EventLog) -> Non
         first = group.create_task(all_of(log, "stream:a"))
         await until(log, 1)
         await write(log, "stream:a", ["0"], end=False)
+        await until(log, 1)
         second = group.create_task(all_of(log, "stream:b"))
         await until(log, 2)
         await write(log, "stream:b", ["1"], end=True)
