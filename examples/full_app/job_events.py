@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from examples.full_app.draining import Draining
-from examples.full_app.event_log import EventLog
+from examples.full_app.event_log import SILENCE_SECONDS, EventLog
 from examples.full_app.job_records import events_key
 from examples.full_app.streams import ConnectionAborted
 
@@ -16,10 +16,15 @@ LAST = frozenset({"job.succeeded", "job.failed", "job.cancelled"})
 
 
 class JobEvents:
-    """The events of jobs, from any of them on."""
+    """The events of jobs, from any of them on.
 
-    def __init__(self, log: EventLog, draining: Draining) -> None:
-        self.log, self.draining = log, draining
+    A reader who hears nothing is looked after each `silence` seconds.
+    """
+
+    def __init__(
+        self, log: EventLog, draining: Draining, *, silence: float = SILENCE_SECONDS
+    ) -> None:
+        self.log, self.draining, self.silence = log, draining, silence
 
     async def begin(self, job_id: str, last_event_id: str | None) -> str | None:
         """The id to go on after; None: the last event was seen, nothing follows.
@@ -36,7 +41,7 @@ class JobEvents:
         comes back and goes on where it was.
         """
         key = events_key(job_id)
-        batches = self.log.follow(key, after, last=LAST)
+        batches = self.log.follow(key, after, last=LAST, block=self.silence)
         async with contextlib.aclosing(batches):
             async for events in batches:
                 for event in events:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -19,7 +18,7 @@ from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 from redis.exceptions import RedisError
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from examples.full_app.collector import seldom_collected
@@ -32,6 +31,7 @@ from examples.full_app.metrics import Metrics
 from examples.full_app.providers.protocol import Provider
 from examples.full_app.routes import (
     chat,
+    console,
     elsewhere,
     embeddings,
     health,
@@ -61,7 +61,6 @@ TELEMETRY: TelemetryConfig = {
     "logs": False,
     "exclude": lambda scope: scope["path"] in EXEMPT,
 }
-CONSOLE = Path(__file__).with_name("console")
 ROUTERS = (
     resume.router,
     embeddings.router,
@@ -113,10 +112,12 @@ def create_app(
         app.include_router(router)
     # Not included, and first: an included router is looked through twice a request.
     app.router.routes[:0] = chat.router.routes
-    if settings.embedded and not settings.api_keys and settings.loopback_webhooks:
+    keys = bool(settings.api_keys)
+    received = settings.embedded and not keys and settings.loopback_webhooks
+    if received:
         app.include_router(inbox.inbox_router())
-    app.add_api_route("/", console, include_in_schema=False)
-    app.mount("/console", StaticFiles(directory=CONSOLE))
+    app.include_router(console.console_router(inbox=received, keys=keys))
+    app.mount("/console", StaticFiles(directory=console.CONSOLE))
     app.add_middleware(
         AuthenticationMiddleware,
         authenticator=Authenticator(settings.api_keys, settings.key_grants),
@@ -145,11 +146,6 @@ def document_keys(app: FastAPI) -> None:
         return schema
 
     app.openapi = with_keys  # type: ignore[method-assign]  # FastAPI's documented way
-
-
-async def console() -> FileResponse:
-    """The page at `/`."""
-    return FileResponse(CONSOLE / "index.html")
 
 
 async def refuse_invalid(request: Request, error: Exception) -> Response:

@@ -1,5 +1,6 @@
 """Job records on both engines: fenced, counted, listed, swept, and told as events."""
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ from examples.full_app.event_errors import InvalidEventIdError
 from examples.full_app.event_log import EventLog
 from examples.full_app.event_watch import open_watch
 from examples.full_app.job_events import JobEvents
-from examples.full_app.job_records import LIVE, JobNotFoundError
+from examples.full_app.job_records import LIVE, JobNotFoundError, events_key
 from examples.full_app.job_sweep import Sweeper
 from examples.full_app.jobs import JobStore
 from examples.full_app.schemas.jobs import JobItem, JobRequest
@@ -218,6 +219,20 @@ async def test_a_long_job_tells_a_thousand_steps_and_its_last(
 
     assert [f for f in frames if "progress\n" in f and '"done":3' in f]
     assert len([f for f in frames if "job.progress" in f]) == 2  # at 3 and at 6
+
+
+async def test_the_reader_of_a_job_that_is_gone_is_let_go(
+    store: JobStore, told: JobEvents
+) -> None:
+    job = await store.create(ME, batch(1))
+    told = JobEvents(told.log, Draining(), silence=0.02)
+    frames = told.frames(job.id, "0-0")
+
+    assert b"job.queued" in await anext(frames)
+    await store.redis.delete(events_key(job.id))
+    with pytest.raises(ConnectionAborted):
+        async with asyncio.timeout(10):
+            await anext(frames)
 
 
 async def test_only_ids_a_stream_has_given_out_are_gone_on_from(

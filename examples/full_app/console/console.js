@@ -154,10 +154,20 @@ hook.more.addEventListener("click", async () => {
   hook.more.disabled = false;
 });
 
+const about = await (await fetch("/console/about")).json();
+if (!about.inbox) {
+  hook.disable("There is no inbox here: the page has one only where everything runs in one "
+    + "process, without keys. There, a job's webhook arrives on this page. Here, give a job "
+    + 'your own receiver: "webhook": {"url": "https://..."}, in the panel beside this one.');
+}
+
 /* The model picker: real models, then what can go wrong */
+const key = document.getElementById("key");
 async function pick() {
-  const response = await fetch("/v1/models");
-  if (response.status === 401) document.getElementById("key-field").hidden = false;
+  document.getElementById("key-field").hidden = !about.keys;
+  if (about.keys && !key.value) { key.focus(); return; }
+  const headers = key.value ? { Authorization: `Bearer ${key.value}` } : {};
+  const response = await fetch("/v1/models", { headers });
   if (!response.ok) return;
   const ids = (await response.json()).data.map(({ id }) => id);
   const groups = { Models: ids.filter((id) => !id.startsWith("fault-")),
@@ -170,5 +180,5 @@ async function pick() {
   if (ids.includes("gpt-4o-mini")) model.value = "gpt-4o-mini";
 }
 document.getElementById("controls").addEventListener("submit", (event) => event.preventDefault());
-document.getElementById("key").addEventListener("change", pick);
+key.addEventListener("change", pick);
 await pick();

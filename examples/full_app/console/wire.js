@@ -44,6 +44,13 @@ export class Panel {
     }
   }
 
+  /** A panel that cannot work here says why. */
+  disable(why) {
+    [this.send.disabled, this.more.disabled] = [true, true];
+    this.say("not here");
+    this.result.textContent = why;
+  }
+
   stop() { this.aborted?.abort(); }
 
   elapsed() {

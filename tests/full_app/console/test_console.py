@@ -8,7 +8,7 @@ import pytest
 
 from examples.full_app.main import create_app
 from tests.browser import DESKTOP, PHONE, axe_violations, opened, overflows
-from tests.full_app.conftest import settings
+from tests.full_app.conftest import KEY, settings
 from tests.servers import serve
 
 if TYPE_CHECKING:
@@ -114,6 +114,27 @@ def test_a_panel_works_from_the_keyboard(page: "Page") -> None:
     page.keyboard.press("Enter")
 
     shows(page, "#synchronous .status", "^done")
+
+
+def test_where_there_is_no_inbox_the_panel_says_so_and_a_key_is_asked_for(
+    browser: "Browser",
+) -> None:
+    """Nothing is asked for that is not there: the browser's console stays empty."""
+    with (
+        serve(create_app(settings())) as url,
+        opened(browser, url) as page,
+    ):
+        shows(page, "#webhook .result", "no inbox here")
+        assert page.is_disabled("#webhook .send")
+        assert page.is_disabled("#webhook .more")
+        assert page.evaluate("document.activeElement.id") == "key"
+        page.fill("#key", KEY)
+        page.keyboard.press("Tab")
+        ready(page)
+
+        assert send(page, "synchronous").startswith("done in")
+        assert send(page, "job").startswith("done in")
+        assert axe_violations(page) == []
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
