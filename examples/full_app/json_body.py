@@ -27,9 +27,9 @@ MAX_NUMBER_DIGITS = 64
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (MAX_NUMBER_DIGITS + 1))
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_STEP = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
-_NOT_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
-_NOT_BRACKETS = bytes(set(range(256)) - set(_STEP))
+_DIGITS = bytes(48 if 48 <= byte < 58 else 0 for byte in range(256))  # all are "0"
+_LONG = b"0" * (MAX_NUMBER_DIGITS + 1)
+_CONTAINERS = frozenset({dict, list})
 
 
 def parse_json(body: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
@@ -42,7 +42,7 @@ def parse_json(body: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidJSONError("The body is not UTF-8.") from None
-    _check_shape(body, max_depth)
+    _check_numbers(body)
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -51,25 +51,36 @@ def parse_json(body: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
         ) from None
     except RecursionError:
         raise InvalidJSONError("The body is nested too deeply.") from None
+    if body.count(b"[") + body.count(b"{") > max_depth:
+        _check_depth(value, max_depth)
     if _SURROGATE.search(body):
         _check_surrogates(value)
     return value
 
 
-def _check_shape(body: bytes, max_depth: int) -> None:
-    """Depth and number length, before a parser recurses or multiplies."""
-    deep = body.count(b"[") + body.count(b"{") > max_depth
-    digits = len(body.translate(None, _NOT_DIGITS))
-    long = digits > MAX_NUMBER_DIGITS and _LONG_NUMBER.search(body) is not None
-    if not deep and not long:
-        return
-    outside = _STRINGS.sub(b'""', body)
-    if long and _LONG_NUMBER.search(outside):
+def _check_numbers(body: bytes) -> None:
+    """Length, before a parser multiplies: its time is quadratic in it."""
+    if _LONG in body.translate(_DIGITS) and _LONG_NUMBER.search(_outside(body)):
         raise InvalidJSONError("A number in the body has too many digits.")
-    brackets = outside.translate(None, _NOT_BRACKETS)
-    depth = max(itertools.accumulate(map(_STEP.__getitem__, brackets)), default=0)
-    if depth > max_depth:
-        raise InvalidJSONError(f"The body is nested deeper than {max_depth} levels.")
+
+
+def _outside(body: bytes) -> bytes:
+    return _STRINGS.sub(b'""', body)
+
+
+def _check_depth(value: Any, max_depth: int) -> None:
+    """Level by level: most bodies with many brackets are wide, not deep."""
+    level = [value]
+    for _ in range(max_depth + 1):
+        inside = [
+            each.values() if type(each) is dict else each
+            for each in level
+            if type(each) in _CONTAINERS
+        ]
+        if not inside:
+            return
+        level = list(itertools.chain.from_iterable(inside))
+    raise InvalidJSONError(f"The body is nested deeper than {max_depth} levels.")
 
 
 def _check_surrogates(value: Any) -> None:

@@ -10,8 +10,10 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from examples.full_app.direct_route import DirectRoute
-from examples.full_app.main import create_app
+from examples.full_app.headers import headers_of
+from examples.full_app.main import TELEMETRY, create_app
 from tests.full_app.conftest import KEY, settings
+from tests.full_app.test_sight import Tracing
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 PATH = "/v1/chat/completions"
@@ -81,3 +83,21 @@ def test_a_flag_in_a_header_is_a_boolean(
     assert answer.status_code == status
     if status == 400:
         assert answer.json()["error"]["param"] == "header.x-resumable"
+
+
+def test_an_opentelemetry_sdk_sees_fastapis_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider = Tracing()
+    monkeypatch.setitem(TELEMETRY, "tracer_provider", provider)
+    with TestClient(create_app(settings()), headers=HEADERS) as client:
+        assert client.post(PATH, json=ASK).status_code == 200
+
+    names = [name for name, _ in provider.started]
+    assert {"fastapi.dependencies", "fastapi.endpoint"} <= set(names)
+
+
+def test_of_equal_headers_the_first_counts() -> None:
+    pairs = [(b"a", b"1"), (b"b", b"caf\xe9"), (b"a", b"2")]
+
+    assert headers_of({"headers": pairs}) == {"a": "1", "b": "caf\xe9"}
