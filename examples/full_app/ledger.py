@@ -3,7 +3,8 @@
 `spent + reserved + left` is the budget after every step, because a step is one script.
 A hold has an id, so that a step that is tried again, after an answer that was lost,
 counts once; and a time at which it lapses, so that a process that crashed leaves
-nothing reserved. Redis must not evict keys (`noeviction`).
+nothing reserved. (Of a call that it was about to settle then, nothing is charged:
+answers do not wait for their settlement.) Redis must not evict keys (`noeviction`).
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import contextlib
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import anyio
 from redis.exceptions import RedisError
 
+from examples.full_app.beats import beating
 from examples.full_app.errors import BudgetExceededError, NotReadyError
 from examples.full_app.ids import random_hex
 from examples.full_app.ledger_scripts import RESERVE, SETTLE, STANDING
@@ -27,6 +29,8 @@ from examples.full_app.money import Account, as_usd
 from examples.full_app.pipelining import regardless
 
 log = logging.getLogger(__name__)
+
+RETELL_SECONDS = 5.0  # while there is something that Redis did not hear
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class Ledger:
         """Charge `cost`; give back what was not used, or take what was used beyond.
 
         It happens all the same if nobody awaits it, and never raises: what Redis cannot
-        be told now, it is told before the next call.
+        be told now, it is told before the caller's next call, or by `telling`.
         """
         if hold.id is None:
             return self.limiter.settle(hold.lease, tokens)
@@ -114,12 +118,20 @@ class Ledger:
             raise _closed(error) from error
         return Account(budget, int(spent), int(reserved))
 
-    async def close(self) -> None:
-        """Return when all is told; what Redis does not hear now, it never will."""
-        await self.scripts.idle()
-        for subject in tuple(self._untold):
-            with contextlib.suppress(RedisError, TimeoutError):
-                await self._catch_up(subject)
+    async def tell_all(self) -> None:
+        """Tell Redis what it did not hear of any caller; what fails is kept."""
+        late = map(self._catch_up, tuple(self._untold))
+        await asyncio.gather(*late, return_exceptions=True)
+
+    @contextlib.asynccontextmanager
+    async def telling(self) -> AsyncIterator[None]:
+        """Tell beside the block what was not heard, and at its end whatever is left."""
+        try:
+            async with beating(RETELL_SECONDS, self.tell_all):
+                yield
+        finally:
+            await self.scripts.idle()
+            await self.tell_all()
 
     async def _take(
         self,

@@ -194,7 +194,7 @@ async def _ledger(
         if grant.budget_usd is not None
     }
     ledger = Ledger(limiter, budgets)
-    stack.push_async_callback(ledger.close)
+    await stack.enter_async_context(ledger.telling())
     return ledger
 
 

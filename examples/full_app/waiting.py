@@ -34,8 +34,9 @@ class WaitingRoom:
 
     def nudge(self) -> None:
         """A slot was freed here: whoever is first in line may look at once."""
-        self._freed.set()
-        self._freed = asyncio.Event()
+        if self.taken:
+            self._freed.set()
+            self._freed = asyncio.Event()
 
     async def admitted(self, subject: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """What `attempt` answers, tried again while it raises NoSlotError.

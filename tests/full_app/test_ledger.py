@@ -363,6 +363,11 @@ async def over_a_wire(redis: Redis) -> AsyncIterator[tuple[Redis, Wire]]:
         yield client, wire
 
 
+def unplugged() -> None:
+    """Nothing gets through."""
+    raise RedisConnectionError("no way through")
+
+
 # (The first step of each kind also loads its script.)
 
 
@@ -419,6 +424,40 @@ async def test_a_charge_of_which_nothing_was_heard_is_told_again(redis: Redis) -
         await purse.settle(hold, 60, 250)
 
         assert await standing(purse) == (250, 0, 750)
+
+
+async def test_what_was_not_heard_is_told_again_without_another_call(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("examples.full_app.ledger.RETELL_SECONDS", 0.01)
+    async with over_a_wire(redis) as (client, wire):
+        purse, elsewhere = ledger(client, 1_000), ledger(redis, 1_000)
+        async with purse.telling():
+            hold = await purse.reserve("ada", 60, 600, seconds=MINUTE)
+            wire.on_send = unplugged
+            await purse.settle(hold, 60, 250)
+            assert await standing(elsewhere) == (0, 600, 400)
+            wire.on_send = lambda: None
+            async with asyncio.timeout(10):
+                while await standing(elsewhere) != (250, 0, 750):
+                    pass
+
+
+async def test_what_was_not_heard_is_told_before_the_process_ends(
+    redis: Redis,
+) -> None:
+    async with over_a_wire(redis) as (client, wire):
+        purse = ledger(client, 1_000)
+        async with purse.telling():
+            holds = [
+                await purse.reserve("ada", 1, 300, seconds=MINUTE) for _ in range(2)
+            ]
+            wire.on_send = unplugged
+            await purse.settle(holds[0], 1, 250)
+            wire.on_send = lambda: None
+            purse.settle(holds[1], 1, 100)
+
+        assert await standing(ledger(redis, 1_000)) == (350, 0, 650)
 
 
 async def test_an_outage_leaves_no_more_to_tell_than_it_interrupted(
@@ -512,7 +551,7 @@ async def test_a_redis_that_does_not_answer_is_waited_for_no_longer_than_said(
             server.send_signal(signal.SIGCONT)
             assert not isinstance(await outcome(client.ping()), RedisError)
             await ping
-            await purse.close()
+            await purse.tell_all()
 
             assert await standing(ledger(client, 1_000)) == (700, 0, 300)
 

@@ -35,6 +35,7 @@ from examples.s5_error_handling import ContentFilteredError
 from tests.conftest import running_redis
 from tests.full_app.conftest import KEY, OTHER_KEY, settings
 from tests.full_app.scripted import Scripted
+from tests.full_app.test_ledger import over_a_wire
 from tests.servers import serve, wait_until
 
 MODEL = "gpt-4o-mini"
@@ -480,6 +481,40 @@ class Waiting(Scripted):
         await asyncio.Event().wait()
 
 
+async def test_an_answer_does_not_wait_for_its_settlement(
+    redis_url: str | None,
+) -> None:
+    apart = redis_url and f"{redis_url}/6"
+    flush(apart)
+    async with (
+        open_redis(settings(redis_url=apart)) as client,
+        over_a_wire(client) as (wired, wire),
+    ):
+        limits = Budget("requests", 10**6), Budget("tokens", 10**6)
+        ledger = Ledger(Limiter(wired, *limits), {"ada": 10**9})
+        elsewhere = Ledger(Limiter(client, *limits), {"ada": 10**9})
+        async with ledger.telling():
+            provider = Scripted()
+            service = ChatService(
+                [provider],
+                lambda _: provider,
+                ledger=ledger,
+                tokenizer=EstimateTokenizer(),
+                metrics=Metrics(),
+            )
+            body = ChatCompletionRequest.model_validate(ASK)
+            call, _ = await service.open(body, CallContext("req_1"), "ada")
+            wire.hold_back = True
+            await call.collect()
+            await call.close()
+            assert not wire.arrived.is_set()
+            await wire.arrived.wait()
+            wire.go_on.set()
+        after = await elsewhere.account("ada")
+
+    assert after == Account(10**9, price(1, 3), 0)
+
+
 @pytest.mark.parametrize("way", ["chat", "embeddings"])
 async def test_of_who_is_cancelled_redis_is_told_before_the_process_ends(
     redis_url: str | None, way: str
@@ -517,7 +552,7 @@ async def test_of_who_is_cancelled_redis_is_told_before_the_process_ends(
         await client.script_flush()  # now a settlement is more than one message
         scope.cancel()
         await asking
-        await here.close()
+        await here.scripts.idle()  # as the process does before it ends
         after = await elsewhere.account("ada")
 
     assert before is not None
