@@ -69,6 +69,7 @@ def tables(results: Results) -> list[Rows]:
         if cells:
             made.append((title, *_cells(cells)))
     made += [_waiting(results), _memory(results), _scales(results)]
+    made.append(_figures(results))
     return [table for table in made if table[2]]
 
 
@@ -159,3 +160,12 @@ def _scales(results: Results) -> Rows:
         for it in results.scales
     ]
     return ("What grows with what", head, rows)
+
+
+def _figures(results: Results) -> Rows:
+    rows = [[it.what, _number(it.value), it.unit] for it in results.figures]
+    return ("Jobs, resuming, the limiter: full_app alone", ["what", "", "unit"], rows)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

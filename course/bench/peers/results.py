@@ -70,6 +70,14 @@ class Scale(BaseModel):
     requests_per_second: float
 
 
+class Figure(BaseModel):
+    """A number of full_app alone: jobs, resuming, the limiter."""
+
+    what: str
+    value: float
+    unit: str
+
+
 class Target(BaseModel):
     """One line of what was to be reached; `held` is None where it was not measured."""
 
@@ -92,4 +100,5 @@ class Results(BaseModel):
     waiting: list[Waiting]
     memory: list[Memory]
     scales: list[Scale]
+    figures: list[Figure] = Field(default_factory=list)
     targets: list[Target] = Field(default_factory=list)

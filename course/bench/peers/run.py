@@ -9,7 +9,15 @@ from rich.console import Console
 
 from course.bench import load
 from course.bench.frameworks import Told
-from course.bench.peers import bodies, cells, contestants, report, scales, targets
+from course.bench.peers import (
+    bodies,
+    cells,
+    contestants,
+    inside,
+    report,
+    scales,
+    targets,
+)
 from course.bench.peers.arena import Runner, arena
 from course.bench.peers.processes import redis_server
 from course.bench.peers.results import Results
@@ -86,6 +94,7 @@ def measure(found: Results, plan: Plan, redis_url: str | None, told: Told) -> No
         found.scales += scales.workers(tool, redis_url, plan.rounds, plan.seconds, told)
     except OSError as error:
         found.skipped["two workers"] = str(error)
+    found.figures += inside.measure(found.quick, redis_url, found.skipped, told)
 
 
 def _loads(
