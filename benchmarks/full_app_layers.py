@@ -14,6 +14,7 @@ Redis" need `redis-server` and are left out without it. It takes about half a mi
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -24,7 +25,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -90,13 +91,13 @@ class Row:
         return statistics.median(self.times)
 
 
-def scope(app_state: dict[str, Any]) -> Scope:
+def scope(app_state: dict[str, Any], key: str, body: bytes) -> Scope:
     """A request as a server hands it over."""
     headers = {
         b"host": b"localhost",
         b"content-type": b"application/json",
-        b"content-length": str(len(BODY)).encode(),
-        b"authorization": f"Bearer {KEY}".encode(),
+        b"content-length": str(len(body)).encode(),
+        b"authorization": f"Bearer {key}".encode(),
     }
     return {
         "type": "http",
@@ -115,11 +116,17 @@ def scope(app_state: dict[str, Any]) -> Scope:
     }
 
 
-def asking(app: ASGIApp, state: dict[str, Any] | None = None) -> Once:
-    """One request to `app`, checked."""
+def asking(
+    app: ASGIApp,
+    state: dict[str, Any] | None = None,
+    keys: Sequence[str] = (KEY,),
+    content: bytes = BODY,
+) -> Once:
+    """One request to `app`, checked; each with the next of the keys."""
+    turns = itertools.cycle(keys)
 
     async def once() -> None:
-        body: list[Message] = [{"type": "http.request", "body": BODY}]
+        body: list[Message] = [{"type": "http.request", "body": content}]
         statuses: list[int] = []
 
         async def receive() -> Message:
@@ -132,7 +139,7 @@ def asking(app: ASGIApp, state: dict[str, Any] | None = None) -> Once:
             if message["type"] == "http.response.start":
                 statuses.append(message["status"])
 
-        await app(scope(state or {}), receive, send)
+        await app(scope(state or {}, next(turns), content), receive, send)
         if statuses != [200]:
             raise RuntimeError(f"answered {statuses}")
 
@@ -227,22 +234,24 @@ def reporting() -> Row:
     return Row("a call's metrics and log line", once)
 
 
-async def measure(rows: list[Row]) -> None:
+async def measure(
+    rows: list[Row], clock: Callable[[], float] = time.perf_counter
+) -> None:
     """Fill in the times: rounds in turn, each as many requests as fill its time."""
     sizes = []
     for row in rows:
         await row.once()
-        started, count = time.perf_counter(), 0
-        while time.perf_counter() - started < ROUND_SECONDS:
+        started, count = clock(), 0
+        while clock() - started < ROUND_SECONDS:
             await row.once()
             count += 1
         sizes.append(count)
     for _ in range(ROUNDS):
         for row, count in zip(rows, sizes, strict=True):
-            started = time.perf_counter()
+            started = clock()
             for _ in range(count):
                 await row.once()
-            taken = (time.perf_counter() - started) / count
+            taken = (clock() - started) / count
             row.times.append(taken * 1e6)
 
 
