@@ -1,11 +1,14 @@
 """`openai_compatible`: one full_app behind another, and upstreams that misbehave."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 import openai
 import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 
 from examples.full_app.main import create_app
 from examples.full_app.providers.upstream_errors import MAX_ERROR_BYTES
@@ -23,6 +26,26 @@ from tests.full_app.upstreams import (
     in_front_of,
 )
 from tests.servers import free_port, serve, wait_until
+
+CALL = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "weather", "arguments": '{"city": "Oslo"}'},
+}
+WHOLE = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            "finish_reason": "tool_calls",
+        }
+    ],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+}
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +188,68 @@ def test_an_upstream_that_says_nothing_is_a_504_in_time() -> None:
             answer = http.post(PATH, json=ASK)
 
     assert (answer.status_code, answer.json()["code"]) == (504, "timeout")
+
+
+def test_a_whole_answer_is_asked_for_whole_and_a_stream_streamed() -> None:
+    reply = head(200, "application/json") + json.dumps(WHOLE).encode()
+    with answering(reply, SSE + FRAMES) as (url, asked), in_front_of(url) as http:
+        whole = http.post(PATH, json=ASK).json()
+        streamed = http.post(PATH, json={**ASK, "stream": True})
+
+    assert '"stream"' not in asked[0]
+    assert '"stream":true' in asked[1]
+    [choice] = whole["choices"]
+    assert choice["message"]["tool_calls"] == [CALL]
+    assert choice["finish_reason"] == "tool_calls"
+    assert whole["usage"]["total_tokens"] == 7
+    assert streamed.text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    "body", [b"[1]", b'{"choices": [{}]}', b"{", b'{"error": {"message": "no"}}']
+)
+def test_a_whole_answer_that_is_none_is_an_error_of_ours(body: bytes) -> None:
+    reply = head(200, "application/json") + body
+    with answering(reply) as (url, _), in_front_of(url) as http:
+        answer = http.post(PATH, json=ASK)
+
+    assert (answer.status_code, answer.json()["code"]) == (502, "upstream_error")
+
+
+def test_one_connection_serves_one_stream_after_the_other() -> None:
+    upstream, ports = FastAPI(), set()
+
+    @upstream.post(PATH)
+    async def chat(request: Request) -> StreamingResponse:
+        assert request.client is not None
+        ports.add(request.client.port)
+        return StreamingResponse(iter([FRAMES]), media_type="text/event-stream")
+
+    with serve(upstream) as url, in_front_of(f"{url}/v1") as http:
+        for _ in range(3):
+            http.post(PATH, json={**ASK, "stream": True}).raise_for_status()
+
+    assert len(ports) == 1
+
+
+def test_an_upstream_that_goes_on_after_its_last_event_is_not_waited_for() -> None:
+    upstream = FastAPI()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield FRAMES
+        await asyncio.Event().wait()
+
+    @upstream.post(PATH)
+    async def chat() -> StreamingResponse:
+        return StreamingResponse(endless(), media_type="text/event-stream")
+
+    with (
+        serve(upstream) as url,
+        in_front_of(f"{url}/v1", heartbeat_seconds=60) as http,
+    ):
+        answer = http.post(PATH, json={**ASK, "stream": True}, timeout=10)
+
+    assert answer.text.endswith("data: [DONE]\n\n")
 
 
 def test_the_events_of_a_stream_survive_every_split_of_its_bytes() -> None:

@@ -5,10 +5,10 @@ a finish_reason, resets or sends garbage is an error here, never an end: clients
 take half an answer for a whole one. Source: OpenAI API reference; WHATWG HTML (SSE).
 """
 
+import asyncio
 import contextlib
-import json
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import httpx2
 from pydantic import ValidationError
@@ -19,12 +19,15 @@ from examples.full_app.providers.protocol import (
     EmbeddingCall,
     Embeddings,
 )
+from examples.full_app.providers.upstream_answers import (
+    items_of_answer,
+    items_of_chunk,
+)
 from examples.full_app.providers.upstream_errors import (
     UpstreamError,
     check_status,
     translated,
 )
-from examples.full_app.schemas.answers import ChatCompletionChunk
 from examples.full_app.schemas.catalogue import EmbeddingResponse, Model, ModelList
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.tls import trusted
@@ -32,7 +35,10 @@ from examples.full_app.tracing import traceparent
 from examples.s2_models import Usage
 
 CONNECT_SECONDS = 5.0
-SILENCE_SECONDS = 60.0
+SILENCE_SECONDS = 60.0  # between two bytes of a stream
+READ_OUT_SECONDS = 0.25  # after the last event
+WHOLE_SECONDS = 600.0  # a whole answer is silent until it is there
+EVENTS, JSON = "text/event-stream", "application/json"
 MAX_CONNECTIONS = 200
 
 
@@ -56,30 +62,32 @@ class OpenAICompatibleProvider:
     async def stream(
         self, request: ChatCompletionRequest, call: CallContext
     ) -> AsyncIterator[Delta | Usage]:
-        """Deltas as the upstream sends them, then its usage, or an estimate of ours."""
+        """Deltas as the upstream sends them, then its usage, if it says it.
+
+        Where nobody reads the pieces it is asked for a whole answer: a twentieth of
+        the work, here and there.
+        """
         body = request.model_dump(
             mode="json", by_alias=True, exclude_unset=True, exclude_none=True
         )
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-        asked = self.client.sse(
+        if not call.whole:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        asked = self.client.stream(
+            "POST",
             "chat/completions",
-            method="POST",
             json=body,
-            headers=_headers(call),
+            headers=_headers(call) | {"Accept": JSON if call.whole else EVENTS},
             timeout=_timeout(call),
         )
         with translated(request.model):
-            async with asked as source:
-                await check_status(source.response, request.model)
-                ended = False
-                async for event in source:
-                    if event.data == "[DONE]":
-                        ended = True
-                        break
-                    for item in _items(event.data):
+            async with asked as response:
+                await check_status(response, request.model)
+                if call.whole and not _is_stream(response):
+                    for item in items_of_answer(await response.aread()):
                         yield item
-        if not ended:
-            raise UpstreamError("The upstream's answer broke off.")
+                    return
+                async for item in _events(response):
+                    yield item
 
     async def embed(self, request: EmbeddingCall, call: CallContext) -> Embeddings:
         """Vectors as the upstream sends them, as floats."""
@@ -138,28 +146,32 @@ def _headers(call: CallContext) -> dict[str, str]:
 
 
 def _timeout(call: CallContext) -> httpx2.Timeout:
-    left = SILENCE_SECONDS
+    left = WHOLE_SECONDS if call.whole else SILENCE_SECONDS
     if call.deadline is not None:
         left = min(left, max(0.001, call.deadline - time.monotonic()))
     return httpx2.Timeout(left, connect=min(CONNECT_SECONDS, left))
 
 
-def _items(data: str) -> Iterator[Delta | Usage]:
-    """What one event says. Raises UpstreamError when it says the answer failed."""
-    chunk = json.loads(data)
-    if not isinstance(chunk, dict):
-        raise UpstreamError("The upstream sent what is not a chunk.")
-    if "error" in chunk:
-        error = chunk["error"] if isinstance(chunk["error"], dict) else {}
-        raise UpstreamError(str(error.get("message") or "The upstream failed.")[:500])
-    parsed = ChatCompletionChunk.model_validate(chunk)
-    for choice in parsed.choices:
-        yield Delta(
-            index=choice.index,
-            content=choice.delta.content,
-            tool_calls=tuple(choice.delta.tool_calls or ()),
-            finish_reason=choice.finish_reason,
-            logprobs=choice.logprobs,
-        )
-    if parsed.usage is not None:
-        yield parsed.usage
+def _is_stream(response: httpx2.Response) -> bool:
+    kind: str = response.headers.get("content-type", "")
+    return kind.partition(";")[0].strip().lower() == EVENTS
+
+
+async def _events(response: httpx2.Response) -> AsyncIterator[Delta | Usage]:
+    """What a stream says. Raises UpstreamError if it breaks off."""
+    events = aiter(httpx2.EventSource(response))
+    async for event in events:
+        if event.data == "[DONE]":
+            await _read_out(events)
+            return
+        for item in items_of_chunk(event.data):
+            yield item
+    raise UpstreamError("The upstream's answer broke off.")
+
+
+async def _read_out(events: AsyncIterator[httpx2.ServerSentEvent]) -> None:
+    """Take the end of the body: only then is the connection used again."""
+    with contextlib.suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(READ_OUT_SECONDS):
+            async for _ in events:
+                pass
