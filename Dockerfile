@@ -8,8 +8,9 @@ COPY requirements/app.txt requirements/app.txt
 RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements/app.txt
 
 COPY examples examples
-RUN python -m compileall -q examples && useradd --system --no-create-home app
-USER app
+RUN python -m compileall -q examples && useradd --system --uid 10001 --no-create-home app
+# A number: Kubernetes' `runAsNonRoot` does not know names.
+USER 10001
 
 EXPOSE 8000
 CMD ["python", "-m", "uvicorn", "--no-proxy-headers", "--host", "0.0.0.0", "--port", "8000", "examples.full_app.main:app"]

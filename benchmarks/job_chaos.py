@@ -222,7 +222,13 @@ async def check(load: Load) -> dict[str, list[str]]:
             if item["response"]
         ]
         if job.get("status") != "succeeded" or answers != texts:
-            wrong["not succeeded"].append(job_id)
+            failed = [
+                item["error"]["error"]
+                for item in job.get("results", ())
+                if item["error"]
+            ]
+            reason = job.get("error") or failed
+            wrong["not succeeded"].append(f"{job_id}: {job.get('status')} {reason}")
         url = f"http://127.0.0.1:{load.ports[0]}/v1/jobs/{job_id}/events"
         lines = (await load.client.get(url)).text.splitlines()
         ends = [line for line in lines if line.startswith("event: job.succeeded")]

@@ -29,7 +29,7 @@ sync.send.addEventListener("click", () => sync.run(async (signal) => {
   const body = JSON.stringify(request(sync));
   const response = await call(sync, "POST", "/v1/chat/completions", { body, signal });
   const answer = await response.json();
-  sync.log(JSON.stringify(answer).slice(0, 600));
+  sync.log(JSON.stringify(answer).slice(0, 2000));
   sync.result.textContent = answer.choices[0].message.content;
 }));
 
