@@ -15,14 +15,15 @@ from starlette.types import Message, Receive, Scope, Send
 
 from examples.full_app.idempotency import IdempotentRoute
 from examples.full_app.json_body import JSONRequest
+from examples.full_app.validation import invalid_body
 
 
 class DirectRoute(IdempotentRoute):
     """For `async def endpoint(body: Model, request: Request) -> Response`.
 
-    FastAPI still has every request with a mistake, so that mistakes read as they do
-    elsewhere, and every request that an OpenTelemetry SDK records. Raises TypeError for
-    an endpoint that asks for more: it would not get it.
+    Mistakes read as they do elsewhere. FastAPI still has every body that is no object,
+    and every request that an OpenTelemetry SDK records. Raises TypeError for an
+    endpoint that asks for more: it would not get it.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
@@ -41,25 +42,29 @@ class DirectRoute(IdempotentRoute):
             await super().handle(scope, receive, send)
             return
         request = JSONRequest(scope, receive, send)
-        await request.load(scope["state"]["settings"].max_body_bytes)
+        most = scope["state"]["settings"].max_body_bytes
+        await request.load(most, self.json_limits)
         try:
             response = await self.respond(request, self._directly)
-        except _Mistake:
+        except _NotAnObject:
             await super().handle(scope, _again(await request.body(), receive), send)
             return
         await response(scope, receive, send)
 
     async def _directly(self, request: Request) -> Response:
+        given = await request.json()
+        if not isinstance(given, dict):
+            raise _NotAnObject
         try:
-            body = self._validate(await request.json())
-        except ValidationError:
-            raise _Mistake from None
+            body = self._validate(given)
+        except ValidationError as error:
+            raise invalid_body(error) from None
         response: Response = await self.endpoint(body, request)
         return response
 
 
-class _Mistake(Exception):
-    """The body is not what the endpoint takes."""
+class _NotAnObject(Exception):
+    """The body is a list, a string, null."""
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

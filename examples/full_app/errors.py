@@ -121,6 +121,14 @@ class RequestTooLargeError(RequestError):
         )
 
 
+class TooManyValuesError(RequestTooLargeError):
+    """The body holds more than any request needs: `most` of `what` are read."""
+
+    def __init__(self, most: int, what: str) -> None:
+        message = f"The body holds more than {most} {what}."
+        RequestError.__init__(self, message, details={"max_values": most})
+
+
 class UnsupportedMediaTypeError(RequestError):
     """The body is not application/json, or it is compressed."""
 

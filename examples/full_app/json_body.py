@@ -4,7 +4,6 @@ FastAPI's own reader guesses the encoding, keeps the last of two equal keys and 
 NaN, lone surrogates and 5,000 levels of nesting through to where they become a 500.
 """
 
-import itertools
 import json
 import re
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,70 +16,47 @@ from starlette.responses import Response
 from examples.full_app.errors import (
     InvalidJSONError,
     RequestTooLargeError,
+    TooManyValuesError,
     UnsupportedMediaTypeError,
 )
 from examples.full_app.headers import headers_of
+from examples.full_app.json_shape import (
+    DEFAULT_LIMITS,
+    MAX_DEPTH,
+    MAX_KEYS,
+    JSONLimits,
+    check_depth,
+    check_shape,
+)
 
-MAX_DEPTH = 64
-MAX_NUMBER_DIGITS = 64
-
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
-_LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (MAX_NUMBER_DIGITS + 1))
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_DIGITS = bytes(48 if 48 <= byte < 58 else 0 for byte in range(256))  # all are "0"
-_LONG = b"0" * (MAX_NUMBER_DIGITS + 1)
-_CONTAINERS = frozenset({dict, list})
 
 
-def parse_json(body: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
+def parse_json(body: bytes, limits: JSONLimits = DEFAULT_LIMITS) -> Any:
     """The value of a JSON text. Raises InvalidJSONError for everything doubtful.
 
     Refused: not UTF-8, NaN and infinities (also by overflow), a key twice in one
-    object, lone surrogates, numbers over 64 digits, nesting over `max_depth`.
+    object, lone surrogates, numbers over 64 digits, nesting over 64 levels. Raises
+    TooManyValuesError for more than `limits`, before it reads them.
     """
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidJSONError("The body is not UTF-8.") from None
-    _check_numbers(body)
+    decoder = _CAREFUL if check_shape(body, limits) else _DECODER
     try:
-        value = _DECODER.decode(text)
+        value = decoder.decode(text)
     except json.JSONDecodeError as error:
         raise InvalidJSONError(
             f"The body is not valid JSON: {error.msg} at character {error.pos}."
         ) from None
     except RecursionError:
         raise InvalidJSONError("The body is nested too deeply.") from None
-    if body.count(b"[") + body.count(b"{") > max_depth:
-        _check_depth(value, max_depth)
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        check_depth(value)
     if _SURROGATE.search(body):
         _check_surrogates(value)
     return value
-
-
-def _check_numbers(body: bytes) -> None:
-    """Length, before a parser multiplies: its time is quadratic in it."""
-    if _LONG in body.translate(_DIGITS) and _LONG_NUMBER.search(_outside(body)):
-        raise InvalidJSONError("A number in the body has too many digits.")
-
-
-def _outside(body: bytes) -> bytes:
-    return _STRINGS.sub(b'""', body)
-
-
-def _check_depth(value: Any, max_depth: int) -> None:
-    """Level by level: most bodies with many brackets are wide, not deep."""
-    level = [value]
-    for _ in range(max_depth + 1):
-        inside = [
-            each.values() if type(each) is dict else each
-            for each in level
-            if type(each) in _CONTAINERS
-        ]
-        if not inside:
-            return
-        level = list(itertools.chain.from_iterable(inside))
-    raise InvalidJSONError(f"The body is nested deeper than {max_depth} levels.")
 
 
 def _check_surrogates(value: Any) -> None:
@@ -102,13 +78,16 @@ def _finite(digits: str) -> float:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_KEYS:
+        raise TooManyValuesError(MAX_KEYS, "keys in one object")
     found = dict(pairs)
     if len(found) != len(pairs):
         raise InvalidJSONError("A key appears twice in one object.")
     return found
 
 
-_DECODER = json.JSONDecoder(
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
+_CAREFUL = json.JSONDecoder(  # where a number may overflow; else a call a number
     parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique
 )
 
@@ -118,7 +97,7 @@ class JSONRequest(Request):
 
     _parsed: Any = None
 
-    async def load(self, max_bytes: int) -> None:
+    async def load(self, max_bytes: int, limits: JSONLimits = DEFAULT_LIMITS) -> None:
         """Read and parse. Raises RequestTooLarge-, UnsupportedMediaType- or
         InvalidJSONError; reads at most `max_bytes` bytes and one chunk more.
         """
@@ -132,7 +111,7 @@ class JSONRequest(Request):
         if declared.isdecimal() and int(declared) > max_bytes:
             raise RequestTooLargeError(max_bytes)
         self._body = await self._read(max_bytes)
-        self._parsed = parse_json(self._body)
+        self._parsed = parse_json(self._body, limits)
 
     async def _read(self, max_bytes: int) -> bytes:
         chunks, size, more = [], 0, True
@@ -155,6 +134,8 @@ class JSONRequest(Request):
 class JSONRoute(APIRoute):
     """A route whose body, if it takes one, is read by `JSONRequest`."""
 
+    json_limits = DEFAULT_LIMITS
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, handed a request that is already parsed."""
         inner = super().get_route_handler()
@@ -163,7 +144,8 @@ class JSONRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             strict = JSONRequest(request.scope, request.receive)
-            await strict.load(request.state.settings.max_body_bytes)
+            most = request.state.settings.max_body_bytes
+            await strict.load(most, self.json_limits)
             return await self.respond(strict, inner)
 
         return handler

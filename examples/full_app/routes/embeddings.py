@@ -15,6 +15,7 @@ from examples.full_app.dependencies import (
     IdentityDep,
 )
 from examples.full_app.json_body import JSONRoute
+from examples.full_app.json_shape import JSONLimits
 from examples.full_app.providers.protocol import EmbeddingCall
 from examples.full_app.routes.documents import BODY, MODEL, errors
 from examples.full_app.schemas.catalogue import (
@@ -26,7 +27,14 @@ from examples.full_app.schemas.catalogue import (
 from examples.full_app.streams import until_disconnect
 from examples.full_app.validation import Bounded
 
-router = APIRouter(prefix="/v1", tags=["embeddings"], route_class=JSONRoute)
+
+class EmbeddingRoute(JSONRoute):
+    """OpenAI reads up to 300,000 token ids a request; none of them is an object."""
+
+    json_limits = JSONLimits(values=310_000, objects=1_000, keys=1_000)
+
+
+router = APIRouter(prefix="/v1", tags=["embeddings"], route_class=EmbeddingRoute)
 
 EXAMPLES = {
     "text": Example(

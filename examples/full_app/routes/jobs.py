@@ -12,6 +12,7 @@ from examples.full_app.dependencies import (
     JobServiceDep,
 )
 from examples.full_app.idempotency import IdempotentRoute
+from examples.full_app.json_shape import JSONLimits
 from examples.full_app.limits import management_limit
 from examples.full_app.routes.documents import (
     BODY,
@@ -24,10 +25,17 @@ from examples.full_app.schemas.jobs import Job, JobList, JobRequest
 from examples.full_app.streams import EventStream
 from examples.full_app.validation import Bounded
 
+
+class JobRoute(IdempotentRoute):
+    """Up to 10,000 chat requests a body, of 15 values each."""
+
+    json_limits = JSONLimits(values=150_000, objects=40_000, keys=150_000)
+
+
 router = APIRouter(
     prefix="/v1/jobs",
     tags=["jobs"],
-    route_class=IdempotentRoute,
+    route_class=JobRoute,
     dependencies=[Depends(management_limit)],
 )
 

@@ -12,6 +12,7 @@ from pydantic import (
     Discriminator,
     Field,
     StringConstraints,
+    TypeAdapter,
     field_validator,
     model_validator,
 )
@@ -42,17 +43,23 @@ class TextPart(Wire):
     text: Annotated[str, StringConstraints(max_length=s2.MAX_TEXT)]
 
 
+MAX_PARTS = 2048
+PARTS = TypeAdapter(
+    Annotated[list[TextPart], Field(max_length=MAX_PARTS, fail_fast=True)]
+)
+
+
 def _join_text_parts(content: object) -> object:
     """Content parts become one string; a part that is not text is named."""
     if not isinstance(content, list):
         return content
-    for part in content:
+    for part in content[:MAX_PARTS]:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind in ("image_url", "input_audio", "file"):
             raise PydanticCustomError(
                 "unsupported_content", "This model reads text parts only."
             )
-    return "".join(TextPart.model_validate(part).text for part in content)
+    return "".join(part.text for part in PARTS.validate_python(content))
 
 
 TextContent = Annotated[
