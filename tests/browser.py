@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 DESKTOP = (1280, 800)
 PHONE = (390, 844)
+LOOKS = {
+    "light, wide": (False, DESKTOP),
+    "light, narrow": (False, PHONE),
+    "dark, narrow": (True, PHONE),
+    "dark, wide": (True, DESKTOP),
+}
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+DRAWN = "() => new Promise((it) => requestAnimationFrame(() => setTimeout(it)))"
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 LOCAL_SCHEMES = ("data", "blob", "file", "about")
@@ -101,17 +108,34 @@ def opened(
     assert not wrong, "\n".join(wrong)
 
 
-def axe_violations(page: "Page") -> list[str]:
-    """What axe finds, one line a rule and place; empty is clean (WCAG 2.2 A, AA)."""
-    from axe_playwright_python.sync_playwright import Axe
+def axe_violations(page: "Page", *, without: Sequence[str] = ()) -> list[str]:
+    """What axe finds, one line a rule and place; empty is clean (WCAG 2.2 A, AA).
+
+    `without`: rules that are not ours to keep. A page is looked at as it is now: look
+    again after its colours or its width have changed.
+    """
+    from axe_playwright_python.base import AXE_SCRIPT
 
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found = Axe().run(page, options={"runOnly": tags}).response["violations"]
+    off = {rule: {"enabled": False} for rule in without}
+    asked = {"runOnly": tags, "rules": off, "resultTypes": ["violations"]}
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    found = page.evaluate("it => axe.run(it).then((it) => it.violations)", asked)
     return [
         f"{rule['id']}: {rule['help']}: {node['html'][:160]} {node['failureSummary']}"
         for rule in found
         for node in rule["nodes"]
     ]
+
+
+def looks(page: "Page") -> Iterator[str]:
+    """Both colours, desktop and phone, one after the other, without loading anew."""
+    for name, (dark, (width, height)) in LOOKS.items():
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate(DRAWN)
+        yield name
 
 
 def overflows(page: "Page") -> list[str]:

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
 
 from examples import full_app
@@ -62,4 +63,5 @@ def faults(_: str = "") -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    outside = re.sub(r"(`[^`]*`)|<", lambda it: it[1] or "&lt;", text)
+    return outside.replace("|", "\\|")

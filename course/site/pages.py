@@ -17,6 +17,7 @@ from course.site import (
     notebooks,
     proofs,
     reference,
+    results,
     source,
     tryit,
     wire,
@@ -58,7 +59,7 @@ DIRECTIVES: dict[str, Callable[[str], str]] = {
     "cli": reference.command_line,
     "timetable": reference.timetable,
     "sections": reference.sections,
-    "benchmarks": reference.benchmarks,
+    "benchmarks": results.benchmarks,
     "wire": wire.replay,
 }
 
@@ -73,6 +74,7 @@ def write() -> Path:
     proofs.write(GENERATED / "proofs")
     notebooks.write(GENERATED / "notebooks")
     reference.write_api(GENERATED / "assets")
+    results.copy_plots(GENERATED / "reference")
     return GENERATED
 
 

@@ -1,24 +1,17 @@
 """Reference pages that are read off the code: settings, commands, times, figures."""
 
 import argparse
-import html
 import json
 from pathlib import Path
-from typing import Any
 
 import fastapi_offline
 
 from course import cli, manifest
-from course.places import ROOT, command
+from course.places import command
 from examples.full_app.main import app
 from examples.full_app.settings import Settings
 
-RESULTS = ROOT / "benchmarks" / "results"
 SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
-NO_RESULTS = (
-    "No results are committed yet. `{bench}` measures on your machine and writes "
-    "JSON and plots to `benchmarks/results/here`."
-)
 
 
 def settings(_: str = "") -> str:
@@ -79,20 +72,6 @@ def sections(_: str = "") -> str:
         goals = "; ".join(it.objectives)
         rows.append(f"| [{it.title}]({page}.md) | {goals} | {it.minutes} |")
     return "\n".join(rows)
-
-
-def benchmarks(_: str = "") -> str:
-    """What the committed result files say, one table a file."""
-    files = sorted(RESULTS.glob("*.json"))
-    if not files:
-        return NO_RESULTS.format(bench="python3 -m course bench")
-    return "\n\n".join(_result(path) for path in files)
-
-
-def _result(path: Path) -> str:
-    content: Any = json.loads(path.read_text(encoding="utf-8"))
-    text = html.escape(json.dumps(content, indent=2, ensure_ascii=False))
-    return f"## {path.stem}\n\n<pre><code>{text}</code></pre>"
 
 
 def write_api(folder: Path) -> None:

@@ -5,3 +5,8 @@ window.SwaggerUIBundle({
   supportedSubmitMethods: [],
   docExpansion: "none",
 });
+// Its own dark look, with the page's.
+const dark = () =>
+  document.documentElement.classList.toggle("dark-mode", document.body.dataset.mdColorScheme === "slate");
+new MutationObserver(dark).observe(document.body, { attributeFilter: ["data-md-color-scheme"] });
+dark();

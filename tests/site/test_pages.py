@@ -11,7 +11,16 @@ from fastapi.testclient import TestClient
 
 from course import manifest
 from course.places import CourseError
-from course.site import catalogue, commands, imports, pages, proofs, reference, source
+from course.site import (
+    catalogue,
+    commands,
+    imports,
+    pages,
+    proofs,
+    reference,
+    results,
+    source,
+)
 from course.site.commands import parse, powershell, python
 from examples.full_app.main import create_app
 from examples.full_app.settings import Settings
@@ -198,3 +207,19 @@ def test_no_page_or_script_asks_another_machine() -> None:
     for path in (ROOT / "docs").rglob("*.*"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"(src|href)=.https?:|@import|url\(.?https?:", text), path
+
+
+def test_every_committed_figure_and_list_of_a_benchmark_is_on_its_page(
+    tmp_path: Path,
+) -> None:
+    text = results.benchmarks()
+    results.copy_plots(tmp_path)
+    for plot in results.RESULTS.glob("*.svg"):
+        assert plot.name in text
+        assert (tmp_path / plot.name).is_file()
+    assert "| FastAPI | native | json | 32 | 1 | " in text
+    assert "{" not in text
+
+
+def test_what_a_client_should_send_is_shown_as_it_is_sent() -> None:
+    assert "`Authorization: Bearer <key>`" in catalogue.table()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -15,7 +15,7 @@ from course.deck.source import decks
 from course.groups import satisfied
 from course.notebook.files import paths
 from course.places import CourseError
-from tests.browser import DESKTOP, PHONE, axe_violations, opened, overflows
+from tests.browser import axe_violations, looks, opened, overflows
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.deep
 STEMS = [deck.stem for deck in decks()]
 NOTEBOOKS = [path.stem for path in paths()]
+PAGES = [f"{stem}/{page}.html" for stem in STEMS for page in ("index", "handout")]
+PAGES += [f"{stem}/notebook.html" for stem in NOTEBOOKS]
+COLOURS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SLIDES = {deck.stem: len(deck.slides) for deck in decks()}
 CUT = """() => {
   const box = Reveal.getCurrentSlide().querySelector(".slide");
@@ -169,16 +172,25 @@ def test_the_overview_and_the_dark_look_are_a_key_away(
         assert page.evaluate("Reveal.isOverview()")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("stem", ["s1_why_fastapi", "s3_patterns", "s5_error_handling"])
-def test_a_handout_is_accessible_and_fits_a_phone(
-    browser: "Browser", served: str, stem: str, dark: bool
+@pytest.mark.parametrize("page", PAGES)
+def test_a_deck_a_notebook_and_a_handout_are_accessible_and_fit_a_phone(
+    browser: "Browser", served: str, page: str
 ) -> None:
-    address = f"{served}/{stem}/handout.html"
-    for size in (DESKTOP, PHONE):
-        with opened(browser, address, size=size, dark=dark) as page:
-            assert axe_violations(page) == []
-            assert overflows(page) == []
+    with opened(browser, f"{served}/{page}") as tab:
+        for look in looks(tab):
+            assert axe_violations(tab) + overflows(tab) == [], look
+
+
+@pytest.mark.parametrize("page", [it for it in PAGES if "handout" not in it])
+def test_every_slide_is_accessible_in_light_and_dark(
+    browser: "Browser", served: str, page: str
+) -> None:
+    with opened(browser, f"{served}/{page}?print-pdf") as tab:  # all of them at once
+        tab.wait_for_selector(".pdf-page")
+        for scheme in COLOURS:
+            tab.emulate_media(color_scheme=scheme)
+            tab.wait_for_selector(f"html.{scheme}")
+            assert axe_violations(tab) == [], scheme
 
 
 def test_a_handout_is_searched(browser: "Browser", built: Path) -> None:

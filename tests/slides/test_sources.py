@@ -1,5 +1,6 @@
 """The decks as text: every topic, within the limits, in time, and true to the code."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -102,6 +103,23 @@ CHAPTER = {
         "fail fast",
     ],
 }
+
+
+def test_measured_figures_are_of_the_order_of_the_committed_results() -> None:
+    path = ROOT / "benchmarks" / "results" / "frameworks.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["frameworks"]
+    text = (ROOT / "slides" / "s1_why_fastapi.md").read_text(encoding="utf-8")
+    row_of_results = r"^\| (\w+).*\*\*([\d,]+)\*\* \| [\d,]+ ms \|$"
+    table = re.findall(row_of_results, text, re.MULTILINE)
+
+    assert len(table) == 7
+    for at, (server, told) in enumerate(table):
+        work = "json" if at < 4 else "model"
+        wanted = (server, work, 32, 1)
+        names = ("server", "workload", "connections", "workers")
+        (row,) = (it for it in rows if tuple(it[name] for name in names) == wanted)
+        ratio = int(told.replace(",", "")) / row["requests_per_second"]
+        assert 0.5 < ratio < 2, (server, work)
 
 
 def words(deck: Deck) -> str:

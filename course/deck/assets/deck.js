@@ -8,7 +8,9 @@
   };
   const asked = new URLSearchParams(location.search).get("theme");
   const preferred = matchMedia("(prefers-color-scheme: dark)");
-  paint((asked ?? stored() ?? (preferred.matches ? "dark" : "light")) === "dark");
+  const follow = () => paint((asked ?? stored() ?? (preferred.matches ? "dark" : "light")) === "dark");
+  preferred.addEventListener("change", follow);
+  follow();
   const toggle = () => {
     const dark = !root.classList.contains("dark");
     paint(dark);
