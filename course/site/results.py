@@ -6,6 +6,7 @@ colours of the page.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,9 @@ SKIPPED = {"rounds"}  # the single runs: the file has them
 def benchmarks(_: str = "") -> str:
     """What the committed result files say."""
     files = sorted(RESULTS.glob("*.json"))
-    return "\n\n".join(_file(path) for path in files) or NO_RESULTS
+    alone = sorted(set(RESULTS.glob("*.svg")) - set(RESULTS.glob("*-*.svg")))
+    parts = [*map(_file, files), *map(_drawing, alone)]
+    return "\n\n".join(parts) or NO_RESULTS
 
 
 def copy_plots(folder: Path) -> None:
@@ -65,6 +68,13 @@ def _plot(stem: str, name: str) -> str:
     return "\n".join(
         f"![{words}]({name}-{kind}.svg#only-{kind})" for kind in ("light", "dark")
     )
+
+
+def _drawing(path: Path) -> str:
+    found = re.search(r"<title>([^<]+)</title>", path.read_text(encoding="utf-8"))
+    words = found[1] if found else _words(path.stem)
+    heading = f"## {_words(path.stem).capitalize()}"
+    return f"{heading}\n\n[![{words}]({path.name})]({path.name})"
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
