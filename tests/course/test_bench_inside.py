@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import httpx2
 import pytest
@@ -93,6 +94,24 @@ def test_figures_have_a_table() -> None:
 
     assert "| jobs, 2 workers | 1,234 | jobs/s |" in page
     assert "| a job's start | 7.25 | ms |" in page
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(60)
+def test_the_full_app_that_is_measured_pays_for_its_answers() -> None:
+    if not satisfied("bench"):
+        pytest.skip("the bench group is missing: `python3 -m course setup bench`")
+    from course.bench.peers.arena import arena
+    from course.bench.peers.contestants import full_app
+
+    skipped: dict[str, str] = {}
+    with arena([full_app(None)], None, skipped, print) as runners:
+        (runner,) = runners
+        usage = httpx2.get(
+            f"{runner.tree.url}/v1/usage", headers=runner.headers, trust_env=False
+        ).json()
+
+    assert Decimal(usage["spent_usd"]) > 0
 
 
 @pytest.mark.deep

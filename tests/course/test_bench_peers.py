@@ -89,6 +89,15 @@ def test_a_cell_with_errors_is_no_measurement() -> None:
     assert verdicts(found)["requests a second, of bare FastAPI"] is None
 
 
+def test_a_load_that_nothing_answered_is_no_measurement() -> None:
+    stuck = cell("LitServe", 0).model_copy(update={"rounds": [5.0, 0.0, 5.0]})
+    found = results(cells=[cell(FULL, 1000), stuck, cell(BARE, 1000)])
+    found.targets = judged(found)
+
+    assert verdicts(found)["requests a second, of LitServe"] is None
+    assert "| 0 (not valid) |" in report.markdown(found)
+
+
 def test_a_peer_that_is_not_there_leaves_its_targets_open() -> None:
     found = results(cells=[cell(FULL, 600, "proxy"), cell("Portkey", 300, "proxy")])
     said = verdicts(found)

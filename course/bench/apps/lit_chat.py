@@ -1,4 +1,4 @@
-"""LitServe's own OpenAI server, saying the last message back word by word.
+"""LitServe's own OpenAI server, saying the last message back.
 
 It runs in LitServe's environment, which has nothing of this repository: no imports.
 """
@@ -16,9 +16,17 @@ class Echo(litserve.LitAPI):  # type: ignore[misc]  # untyped where it is not in
     def setup(self, device: str) -> None:
         """Nothing to load."""
 
+    def decode_request(self, request: Any) -> Any:
+        """All of the request: `predict` is to see whether it is to stream."""
+        return request
+
     def predict(self, prompt: Any) -> Iterator[str]:
-        """The words of the last message."""
-        words = prompt.messages[-1].content.split(" ")
+        """The last message, in one piece unless it is streamed, as full_app does."""
+        text = prompt.messages[-1].content
+        if not prompt.stream:
+            yield text
+            return
+        words = text.split(" ")
         for word in words[:-1]:
             yield f"{word} "
         yield words[-1]

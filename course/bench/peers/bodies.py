@@ -10,7 +10,7 @@ WORDS = [first + second for first in LETTERS for second in LETTERS][:200]
 TEXT = " ".join(WORDS)
 RAW, BARE, FULL = "raw ASGI", "bare FastAPI", "full_app"
 CHAT = "/v1/chat/completions"
-OFFLINE_MODEL = "offline-echo"
+OFFLINE_MODEL = "gpt-4o-mini"  # has a price: the ledger works, too
 PROXY_MODEL = "gpt-4o-mini"
 SILENT_MODEL = "fault-silent-120"  # of full_app; the bare app knows the name too
 

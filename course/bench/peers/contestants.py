@@ -76,7 +76,8 @@ def full_app(redis_url: str | None, workers: int = 1) -> Contestant:
         if upstream:
             env["FULL_APP_UPSTREAM_BASE_URL"] = f"{upstream}/v1"
             env["FULL_APP_UPSTREAM_API_KEY"] = KEYS[0]
-        return _uvicorn("examples.full_app.main:app", port, workers), env
+        app = "examples.full_app.main" if upstream else f"{APPS}.full_chat"
+        return _uvicorn(f"{app}:app", port, workers), env
 
     return Contestant(FULL, command, ready="/health/live")
 
@@ -97,7 +98,7 @@ def _litellm(port: int, upstream: str | None) -> tuple[list[str], dict[str, str]
     python = python_home("litellm", LITELLM)
     model = {"model": f"openai/{PROXY_MODEL}", "api_key": KEYS[0]}
     how = {"api_base": f"{upstream}/v1"} if upstream else {"mock_response": TEXT}
-    names = (OFFLINE_MODEL, PROXY_MODEL)
+    names = dict.fromkeys((OFFLINE_MODEL, PROXY_MODEL))
     listed = [{"model_name": name, "litellm_params": model | how} for name in names]
     config = Path(tempfile.gettempdir()) / f"course-bench-litellm-{port}.json"
     config.write_text(json.dumps({"model_list": listed}), encoding="utf-8")

@@ -112,7 +112,7 @@ def _cells(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
                 f"{cell.p50_ms:.1f}",
                 f"{cell.p99_ms:.1f}",
                 f"{cell.cpu_seconds_per_1000:.2f}",
-                str(cell.errors) + (" (not valid)" if cell.errors else ""),
+                str(cell.errors) + ("" if cell.valid else " (not valid)"),
             ]
         )
     return head, rows

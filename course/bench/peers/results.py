@@ -18,7 +18,8 @@ Kind = Literal["whole", "stream"]
 class Cell(BaseModel):
     """One contestant under one load: medians of `rounds`, errors summed.
 
-    `events_per_second` counts the chunks with text of a stream.
+    `events_per_second` counts the chunks with text of a stream. A load with errors, or
+    one that nothing answered in time, is not `valid`.
     """
 
     contestant: str
@@ -32,6 +33,11 @@ class Cell(BaseModel):
     cpu_seconds_per_1000: float
     errors: int
     rounds: list[float]
+
+    @property
+    def valid(self) -> bool:
+        """Whether it says anything."""
+        return not self.errors and min(self.rounds) > 0
 
 
 class Waiting(BaseModel):

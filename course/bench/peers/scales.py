@@ -36,7 +36,7 @@ def memory(
         ask = Ask(runner.tree.url, chat(SILENT_MODEL, stream=True), runner.headers)
         idle = runner.tree.resident_bytes()
         for count in counts:
-            if not _files(count + SPARE_FILES):
+            if not allow_files(count + SPARE_FILES):
                 skipped[f"{count} streams"] = "this system allows too few open files"
                 continue
             begun, resident = asyncio.run(_holding(ask, count, runner.tree))
@@ -61,13 +61,18 @@ async def _holding(ask: Ask, count: int, tree: Tree) -> tuple[int, int]:
         return begun, tree.resident_bytes()
 
 
-def _files(wanted: int) -> bool:
-    """Whether this process may have so many files open; it asks for them."""
+def allow_files(wanted: int) -> bool:
+    """Whether this process may have so many files open; it asks for them.
+
+    Servers that are started afterwards inherit what it got.
+    """
     try:
         import resource
     except ImportError:  # Windows: no such limit
         return True
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if now == resource.RLIM_INFINITY or now >= wanted:
+        return True
     if most != resource.RLIM_INFINITY and most < wanted:
         return False
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

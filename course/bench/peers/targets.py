@@ -43,7 +43,7 @@ def _ratio(
         cell.contestant: cell.events_per_second or cell.requests_per_second
         for cell in cells
         if (cell.mode, cell.kind, cell.connections) == (mode, kind, CONNECTIONS)
-        and not cell.errors
+        and cell.valid
     }
     if not found.get(FULL) or not found.get(other):
         return Target(what=what, wanted=f">= {wanted}x", measured=UNMEASURED, held=None)
