@@ -2,14 +2,15 @@
 
     python benchmarks/full_app_layers.py
 
-Client and application are one process without sockets between them, and one request
-runs at a time. Rows "on Redis" wait for its answers: two round trips are a row of their
-own, so that the rest can be told from them. The rounds of all rows alternate, so that
-whatever else the machine does hits each of them alike; a row's figure is the median of
-its rounds. The unit is the bare route: FastAPI, the same body validated by the same
-model, the same offline answer, and none of full_app's layers. A layer's figure is what
-it adds. It writes `results/full_app_layers.json` and `.md` beside this file. Rows "on
-Redis" need `redis-server` and are left out without it. It takes about half a minute.
+Client and application are one process without sockets between them. What is measured
+is that process's CPU time, not Redis's. One request runs at a time, but for the rows
+that say otherwise: there calls of one moment share their round trips. The rounds of all
+rows alternate, so that whatever else the machine does hits each of them alike; a row's
+figure is the median of its rounds. The unit is the bare route: FastAPI, the same body
+validated by the same model, the same offline answer, and none of full_app's layers. A
+layer's figure is what it adds. A streamed token's unit is bare FastAPI's. It writes
+`results/full_app_layers.json` and `.md` beside this file. Rows "on Redis" need
+`redis-server` and are left out without it. It takes about a minute.
 """
 
 import asyncio
@@ -39,10 +40,15 @@ from redis.asyncio import Redis  # noqa: E402
 from starlette.responses import Response  # noqa: E402
 from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
 
+from course.bench.apps.bare_chat import app as bare_chat  # noqa: E402
+from examples.full_app.deadlines import Deadline  # noqa: E402
 from examples.full_app.draining import Draining, DrainingMiddleware  # noqa: E402
 from examples.full_app.frames import collect  # noqa: E402
+from examples.full_app.ids import RequestIDs  # noqa: E402
+from examples.full_app.json_body import JSONRequest  # noqa: E402
 from examples.full_app.ledger import Ledger  # noqa: E402
 from examples.full_app.limits import Budget, Limiter  # noqa: E402
+from examples.full_app.log_queue import QueuedHandler  # noqa: E402
 from examples.full_app.logs import JSONFormatter, access_log  # noqa: E402
 from examples.full_app.main import create_app  # noqa: E402
 from examples.full_app.metrics import Metrics  # noqa: E402
@@ -56,6 +62,7 @@ from examples.full_app.security import (  # noqa: E402
 )
 from examples.full_app.settings import Settings  # noqa: E402
 from examples.full_app.slots import Slots  # noqa: E402
+from examples.full_app.streams import cancelled_on_disconnect  # noqa: E402
 from examples.full_app.telemetry import TelemetryMiddleware  # noqa: E402
 from examples.full_app.tokens import EstimateTokenizer  # noqa: E402
 from examples.s2_models import Usage  # noqa: E402
@@ -74,16 +81,30 @@ BODY = json.dumps(
     }
 ).encode()
 
+AT_ONCE, WORDS = 16, 200
+STREAM = json.dumps(
+    {
+        "model": "offline-echo",
+        "messages": [{"role": "user", "content": " ".join(["ab"] * WORDS)}],
+        "stream": True,
+    }
+).encode()
+IN_BARE = "bare FastAPI, a token"
+
 Once = Callable[[], Awaitable[object]]
 
 
 @dataclass
 class Row:
-    """Something to measure; `over` is the row it stands on, whose time is taken off."""
+    """Something to measure; `over` is the row it stands on, whose time is taken off.
+
+    Each is `each` requests, or tokens.
+    """
 
     name: str
     once: Once
     over: str = ""
+    each: int = 1
     times: list[float] = field(default_factory=list)
 
     def median(self) -> float:
@@ -159,7 +180,7 @@ def bare() -> FastAPI:
 
     @app.post("/v1/chat/completions")
     async def chat(body: ChatCompletionRequest) -> Response:
-        deltas = provider.stream(body, CallContext("bare"))
+        deltas = provider.stream(body, CallContext("bare", whole=True))
         answer = await collect(deltas, body.model, choices=body.n)
         return Response(answer.model_dump_json(), media_type="application/json")
 
@@ -192,12 +213,49 @@ def middlewares() -> Iterator[Row]:
     state = {"request_id": "r", "draining": Draining()}
     yield Row(NOTHING, asking(nothing))
     for name, app in (
-        ("request id", RequestIDMiddleware(nothing)),
+        ("request id", RequestIDs(RequestIDMiddleware(nothing))),
         ("draining", DrainingMiddleware(nothing)),
         ("authentication", AuthenticationMiddleware(nothing, authenticator)),
         ("trace, metrics, log line", TelemetryMiddleware(nothing, Metrics())),
     ):
         yield Row(name, asking(app, state), over=NOTHING)
+
+
+def parts() -> Iterator[Row]:
+    """Steps of a request that are no middleware."""
+
+    async def received() -> Message:
+        return {"type": "http.request", "body": BODY, "more_body": False}
+
+    async def read() -> None:
+        await JSONRequest(scope({}, KEY, BODY), received).load(MANY)
+
+    async def validate() -> None:
+        ChatCompletionRequest.model_validate(parsed)
+
+    async def watched() -> None:
+        with cancelled_on_disconnect(received):
+            pass
+
+    async def waited() -> None:
+        deadline = Deadline(time.monotonic() + 60)
+        await deadline.wait_for(asyncio.sleep(0), None)
+        deadline.close()
+
+    parsed = json.loads(BODY)
+    yield Row("body read, parsed and checked", read)
+    yield Row("body validated", validate)
+    yield Row("somebody watches for the client to leave", watched)
+    yield Row("deadline of a wait", waited)
+
+
+def many(once: Once) -> Once:
+    """`AT_ONCE` of them under way at a time."""
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(once() for _ in range(AT_ONCE)))
+
+    return all_at_once
 
 
 def admissions(redis: Redis, where: str) -> Iterator[Row]:
@@ -252,7 +310,7 @@ async def measure(
             for _ in range(count):
                 await row.once()
             taken = (clock() - started) / count
-            row.times.append(taken * 1e6)
+            row.times.append(taken * 1e6 / row.each)
 
 
 async def main() -> None:
@@ -260,7 +318,9 @@ async def main() -> None:
     log_to_nowhere()
     async with contextlib.AsyncExitStack() as stack:
         redis_url = stack.enter_context(real_redis())
-        rows = [Row("bare route", asking(bare())), *middlewares(), reporting()]
+        rows = [Row("bare route", asking(bare())), *middlewares(), *parts()]
+        rows.append(reporting())
+        tokens = [Row(IN_BARE, asking(bare_chat, content=STREAM), each=WORDS)]
         for where, url in (("embedded", None), ("on Redis", redis_url)):
             if where == "on Redis" and url is None:
                 continue
@@ -268,14 +328,19 @@ async def main() -> None:
             rows += admissions(redis, where)
             app = create_app(settings(url))
             state = await stack.enter_async_context(running(app))
-            rows.append(Row(f"full_app, {where}", asking(app, state)))
-        await measure(rows)
-        write(rows)
+            ask, stream = asking(app, state), asking(app, state, content=STREAM)
+            rows.append(Row(f"full_app, {where}", ask))
+            together = f"full_app, {where}, {AT_ONCE} at a time"
+            rows.append(Row(together, many(ask), each=AT_ONCE))
+            tokens.append(Row(f"full_app, {where}, a token", stream, each=WORDS))
+        await measure([*rows, *tokens], time.process_time)
+        write(rows, tokens)
 
 
 def log_to_nowhere() -> None:
     """Format every line, as in production, and drop it."""
-    handler = logging.FileHandler(os.devnull, encoding="utf-8")
+    nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    handler = QueuedHandler(nowhere)
     handler.setFormatter(JSONFormatter())
     access_log.addHandler(handler)
     access_log.setLevel(logging.INFO)
@@ -308,8 +373,8 @@ def real_redis() -> Iterator[str | None]:
         server.wait(10)
 
 
-def write(rows: list[Row]) -> None:
-    """The table, for people and for programs."""
+def table_of(rows: list[Row]) -> list[dict[str, Any]]:
+    """Each row beside the first."""
     unit = rows[0].median()
     by_name = {row.name: row.median() for row in rows}
     table = []
@@ -322,20 +387,38 @@ def write(rows: list[Row]) -> None:
                 "of_the_bare_route": round(added / unit, 3),
             }
         )
+    return table
+
+
+def write(rows: list[Row], tokens: list[Row]) -> None:
+    """The tables, for people and for programs."""
+    table, streamed = table_of(rows), table_of(tokens)
     facts = machine()
     RESULTS.parent.mkdir(exist_ok=True)
-    text = json.dumps({"machine": facts, "rows": table}, indent=2) + "\n"
+    told = {"machine": facts, "rows": table, "tokens": streamed}
+    text = json.dumps(told, indent=2) + "\n"
     RESULTS.with_suffix(".json").write_text(text, encoding="utf-8")
     lines = [
         "# What each layer of full_app costs a request",
         "",
         "Written by `python benchmarks/full_app_layers.py`, which says how.",
         "Middlewares: what they add to an application that does nothing. The others:",
-        "the whole step, taken once a request. Compare the last column.",
+        "the whole step, taken once a request. CPU time; compare the last column.",
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",
         "| Layer | microseconds | of the bare route |",
+        *lines_of(table),
+        f"| A streamed token, of {WORDS} | microseconds | of bare FastAPI's |",
+        *lines_of(streamed),
+    ]
+    RESULTS.with_suffix(".md").write_text("\n".join(lines), encoding="utf-8")
+    print("\n".join(lines))
+
+
+def lines_of(table: list[dict[str, Any]]) -> list[str]:
+    """Markdown, below its head."""
+    return [
         "|---|--:|--:|",
         *(
             f"| {each['layer']} | {each['microseconds']:,} "
@@ -344,8 +427,6 @@ def write(rows: list[Row]) -> None:
         ),
         "",
     ]
-    RESULTS.with_suffix(".md").write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
 
 
 def machine() -> dict[str, str]:
