@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ITEMS = (1, 3, 6)  # of a job, in turn
 ENDED = ("succeeded", "failed", "cancelled")
 ENVIRONMENT = {
+    "FULL_APP_JOB_ATTEMPTS": "50",  # five kills in a row hit a job in a thousand
     "FULL_APP_JOB_LEASE_SECONDS": "2",
     "FULL_APP_JOB_WORKER": "0",
     "FULL_APP_JOBS_PER_CALLER": "40",

@@ -29,7 +29,6 @@ from examples.s5_error_handling import AIError, InternalError, RateLimitExceeded
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 5  # in a row without one more item done
 PARALLEL_ITEMS = 8
 LIMIT_PATIENCE = 600.0
 
@@ -43,7 +42,7 @@ class JobRunner:
 
     `ended` is awaited after a job has ended and can be read (webhooks go there). Once
     `draining` is set no item is begun any more. `lease` is in seconds: three times in
-    it an attempt tells that it lives.
+    it an attempt tells that it lives. `attempts` in a row may come to nothing.
     """
 
     def __init__(
@@ -55,6 +54,7 @@ class JobRunner:
         ended: Callable[[str], Awaitable[None]],
         draining: Draining,
         lease: float,
+        attempts: int,
     ) -> None:
         self.store = store
         self.service = service
@@ -62,6 +62,7 @@ class JobRunner:
         self.ended = ended
         self.draining = draining
         self.lease = lease
+        self.attempts = attempts
 
     async def run(self, job_id: str) -> bool:
         """Run an attempt to its end. Does nothing when the job has ended.
@@ -71,13 +72,13 @@ class JobRunner:
         """
         if self.draining.is_set():
             return False
-        attempt = await self.store.begin(job_id, attempts=MAX_ATTEMPTS)
+        attempt = await self.store.begin(job_id, attempts=self.attempts)
         if attempt == 0:
             return True
         fields = {"job_id": job_id, "attempt": attempt}
         if attempt < 0:
             log.error("job given up", extra=fields)
-            reason = f"{MAX_ATTEMPTS} attempts in a row came to nothing."
+            reason = f"{self.attempts} attempts in a row came to nothing."
             await self._fail(job_id, None, "job_attempts_exhausted", reason)
             return True
         record = await self.store.record(job_id) or {}

@@ -95,6 +95,8 @@ def create_app(
             opened = open_services(settings, metrics, provider)
             services = await stack.enter_async_context(opened)
             stack.enter_context(draining_on_signal(services.draining))
+            if settings.loopback_webhooks:
+                log.warning("for development: webhooks may go to this machine")
             if settings.job_worker:
                 beside = until_draining(services.work(), services.draining)
                 await stack.enter_async_context(beside)

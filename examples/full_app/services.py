@@ -118,6 +118,7 @@ async def open_services(
             ended=jobs.ended,
             draining=draining,
             lease=lease,
+            attempts=settings.job_attempts,
         )
         sweeper = Sweeper(store, queue, ended=jobs.ended, lease=lease)
         queue.handle(

@@ -106,6 +106,9 @@ class Settings(s4.Settings):
     job_lease_seconds: float = Field(
         default=30, ge=1, description="How long after its worker a job may lie idle."
     )
+    job_attempts: int = Field(
+        default=5, ge=1, description="In a row without one more request done."
+    )
     job_keep_seconds: int = Field(default=24 * 3600, ge=60)
     jobs_per_caller: int = Field(default=4, ge=1, description="Running at a time.")
     webhook_schedule: tuple[float, ...] | None = Field(

@@ -9,16 +9,25 @@ from tests.servers import serve
 
 
 @pytest.mark.parametrize(
-    ("given", "status"),
+    ("given", "status", "said"),
     [
-        ({"api_keys": ""}, 200),
-        ({}, 404),  # with keys
-        ({"api_keys": "", "allow_loopback_webhooks": False}, 404),
+        ({"api_keys": "", "allow_loopback_webhooks": None}, 200, True),
+        ({}, 404, True),  # with keys, and told to
+        ({"allow_loopback_webhooks": None}, 404, False),  # with keys
+        ({"api_keys": "", "allow_loopback_webhooks": False}, 404, False),
     ],
 )
 def test_the_inbox_is_served_only_embedded_without_keys(
-    given: dict[str, object], status: int
+    given: dict[str, object],
+    status: int,
+    said: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Also, a service whose webhooks may reach this machine says so at its start."""
+    headers = {"Authorization": f"Bearer {KEY}"}
     with serve(create_app(settings(**given))) as url:
-        headers = {"Authorization": f"Bearer {KEY}"}
+        about = httpx2.get(f"{url}/console/about").json()
         assert httpx2.get(f"{url}/inbox", headers=headers).status_code == status
+
+    assert about["inbox"] is (status == 200)
+    assert ("webhooks may go to this machine" in caplog.text) is said

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from examples.full_app.draining import Draining
 from examples.full_app.errors import NotReadyError
 from examples.full_app.job_queue import Queue
-from examples.full_app.job_runner import MAX_ATTEMPTS, JobRunner
+from examples.full_app.job_runner import JobRunner
 from examples.full_app.jobs import JobStore
 from examples.full_app.main import create_app
 from examples.full_app.schemas.answers import ChatCompletion
@@ -26,6 +26,7 @@ from tests.full_app.scripted import scripted
 from tests.servers import process, serve, wait_until
 
 ME = "key:me"
+ATTEMPTS = 3
 
 
 class FakeChat:
@@ -78,6 +79,7 @@ class Bench:
             ended=ended,
             draining=draining or Draining(),
             lease=lease,
+            attempts=ATTEMPTS,
         )
 
     async def job(self, size: int) -> str:
@@ -151,8 +153,8 @@ async def test_an_item_waits_for_a_ledger_that_is_away_for_a_moment(
 
 async def test_a_job_that_kills_every_worker_fails_with_a_code(bench: Bench) -> None:
     job_id = await bench.job(1)
-    for _ in range(MAX_ATTEMPTS):
-        await bench.store.begin(job_id, attempts=MAX_ATTEMPTS)  # and it died
+    for _ in range(ATTEMPTS):
+        await bench.store.begin(job_id, attempts=ATTEMPTS)  # and it died
     assert await bench.runner().run(job_id)
     job = await bench.read(job_id)
 

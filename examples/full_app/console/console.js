@@ -158,7 +158,7 @@ const about = await (await fetch("/console/about")).json();
 if (!about.inbox) {
   hook.disable("There is no inbox here: the page has one only where everything runs in one "
     + "process, without keys. There, a job's webhook arrives on this page. Here, give a job "
-    + 'your own receiver: "webhook": {"url": "https://..."}, in the panel beside this one.');
+    + 'the address of your own receiver: "webhook": {"url": ...}, in the panel beside this.');
 }
 
 /* The model picker: real models, then what can go wrong */
