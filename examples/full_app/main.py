@@ -25,6 +25,7 @@ from examples.full_app.collector import seldom_collected
 from examples.full_app.dependencies import AppState
 from examples.full_app.draining import EXEMPT, Draining, DrainingMiddleware
 from examples.full_app.errors import NotReadyError, render
+from examples.full_app.heads import HeadMiddleware
 from examples.full_app.ids import RequestIDs
 from examples.full_app.logs import log_as_json
 from examples.full_app.metrics import Metrics
@@ -120,6 +121,7 @@ def create_app(
         app.include_router(inbox.inbox_router())
     app.include_router(console.console_router(inbox=received, keys=keys))
     app.mount("/console", StaticFiles(directory=console.CONSOLE))
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(
         AuthenticationMiddleware,
         authenticator=Authenticator(settings.api_keys, settings.key_grants),

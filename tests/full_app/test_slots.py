@@ -167,6 +167,7 @@ class Upstream:
         self.says = b""
         self.asked = 0
         self.left = 0
+        self.left_at = 0.0  # on the clock of this process, and of the client
 
     def run(self) -> None:
         with contextlib.suppress(OSError):
@@ -185,6 +186,7 @@ class Upstream:
             self.asked += 1
             while connection.recv(65_536):
                 pass
+        self.left_at = time.monotonic()
         self.left += 1
 
 
@@ -236,8 +238,8 @@ def asking(base: str, body: Mapping[str, object]) -> Iterator[socket.socket]:
         yield client
 
 
-def leave_in_the_middle(base: str, kind: str, upstream: Upstream) -> None:
-    """Ask, wait until the upstream was asked, and hang up."""
+def leave_in_the_middle(base: str, kind: str, upstream: Upstream) -> float:
+    """Ask, wait until the upstream was asked, and hang up: when that was."""
     before = upstream.asked
     body = {**HUNG, "model": "gpt-4o-mini"}
     if kind == "live":
@@ -245,11 +247,15 @@ def leave_in_the_middle(base: str, kind: str, upstream: Upstream) -> None:
         with connect(address, additional_headers=HEADERS) as socket_:
             socket_.send(json.dumps({"type": "chat.create", "request": body}))
             wait_until(lambda: upstream.asked > before)
-        return
+            return time.monotonic()
     with asking(base, {**body, "stream": kind == "stream"}) as client:
         wait_until(lambda: upstream.asked > before)
         if kind == "stream":
             client.recv(1)  # the head of the answer, and more where there is more
+        return time.monotonic()
+
+
+WITHIN_SECONDS = 1  # from the client's close to the upstream's
 
 
 @pytest.mark.parametrize("said", [b"", SSE + HELLO * 3], ids=["before", "after_3"])
@@ -258,15 +264,23 @@ def test_45_46_47_a_client_that_leaves_frees_upstream_slot_money_and_tasks(
     base: str, upstream: Upstream, kind: str, said: bytes
 ) -> None:
     upstream.says = said
-    gone = upstream.left
+    left, free = upstream.left, 0.0
+
+    def served() -> bool:
+        nonlocal free
+        free = time.monotonic()
+        return http.post(PATH, json=QUICK).status_code == 200
+
     with httpx2.Client(base_url=base, headers=HEADERS, timeout=10) as http:
         spent = float(http.get("/v1/usage").json()["spent_usd"])
-        leave_in_the_middle(base, kind, upstream)
-        wait_until(lambda: upstream.left > gone, seconds=5, what="hanging up")
-        wait_until(lambda: http.post(PATH, json=QUICK).status_code == 200, seconds=5)
+        gone = leave_in_the_middle(base, kind, upstream)
+        wait_until(served, seconds=5, what="a free slot")
+        wait_until(lambda: upstream.left > left, seconds=5, what="hanging up")
         usage = http.get("/v1/usage").json()
         metrics = http.get("/metrics").text
 
+    assert upstream.left_at - gone < WITHIN_SECONDS
+    assert free - gone < WITHIN_SECONDS
     assert usage["reserved_usd"] == "0"
     assert (float(usage["spent_usd"]) > spent) == bool(said)
     assert "http_server_active_requests 1.0" in metrics  # the one that asks
