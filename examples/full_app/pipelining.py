@@ -98,7 +98,6 @@ class Pipelining:
                             connection = await self._connected()
                         await self._exchange(connection, batch)
                 except Exception as error:  # whatever it is, those who wait hear it
-                    self._seen.clear()  # whoever answers next may not have seen any
                     for call in batch:
                         if not call.answer.done():
                             call.answer.set_exception(error)
