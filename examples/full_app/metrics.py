@@ -55,6 +55,8 @@ class Metrics:
         self.lines_dropped = Gauge(
             "log_lines_dropped", "Too many to be written in time.", registry=registry
         )
+        self.running = 0
+        self.active.set_function(lambda: self.running)
         self.waiting = Gauge(
             "calls_waiting", "Calls that wait for a slot.", registry=registry
         )

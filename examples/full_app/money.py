@@ -21,7 +21,9 @@ def nano_usd(usd: Decimal) -> int:
 
 def as_usd(amount: int) -> str:
     """An amount of nano-USD in USD, exact, without an exponent: "0.0015"."""
-    return f"{Decimal(amount).scaleb(-NANO_DIGITS).normalize():f}"
+    whole, part = divmod(abs(amount), 10**NANO_DIGITS)
+    digits = f"{whole}.{part:0{NANO_DIGITS}}".rstrip("0").rstrip(".")
+    return f"-{digits}" if amount < 0 else digits
 
 
 def cost_of(model: str, prompt_tokens: int, completion_tokens: int) -> int | None:

@@ -53,14 +53,14 @@ class TelemetryMiddleware:
             await send(message)
 
         facts = collect_facts()
-        self.metrics.active.inc()
+        self.metrics.running += 1
         try:
             await self.app(scope, receive, watched)
         except Exception:
             status = 500
             raise
         finally:
-            self.metrics.active.dec()
+            self.metrics.running -= 1
             self._record(scope, status, time.perf_counter() - started, facts)
 
     def _record(

@@ -6,9 +6,7 @@ it); without one the ids are ours, so that logs can be joined all the same.
 Source: W3C Trace Context (level 1).
 """
 
-import contextlib
 import re
-from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -63,11 +61,14 @@ def continued(header: str | None) -> Trace:
     return Trace(found[2], random_hex()[:16], found[4])
 
 
-@contextlib.contextmanager
-def tracing(trace: Trace) -> Iterator[None]:
+class tracing:
     """A block, and the tasks begun in it, that belong to `trace`."""
-    token = _current.set(trace)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._trace)
+
+    def __exit__(self, *error: object) -> None:
+        _current.reset(self._token)
