@@ -12,13 +12,15 @@ from examples.full_app.event_log import SILENCE_SECONDS, EventLog
 from examples.full_app.job_records import events_key
 from examples.full_app.streams import ConnectionAborted
 
+LOOK_EVERY = 10
 LAST = frozenset({"job.succeeded", "job.failed", "job.cancelled"})
 
 
 class JobEvents:
     """The events of jobs, from any of them on.
 
-    A reader who hears nothing is looked after each `silence` seconds.
+    While a reader hears nothing, each `silence` seconds is looked whether the process
+    drains, and, ten times less often, whether the job is still there.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class JobEvents:
         comes back and goes on where it was.
         """
         key = events_key(job_id)
+        silent = 0
         batches = self.log.follow(key, after, last=LAST, block=self.silence)
         async with contextlib.aclosing(batches):
             async for events in batches:
@@ -51,5 +54,6 @@ class JobEvents:
                     return
                 if self.draining.is_set():
                     raise ConnectionAborted
-                if not events and await self.log.newest(key) is None:
+                silent = 0 if events else silent + 1
+                if silent % LOOK_EVERY == 1 and await self.log.newest(key) is None:
                     raise ConnectionAborted
