@@ -1,6 +1,7 @@
 """`course bench --peers`, full_app alone: jobs, resuming, the limiter."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -107,9 +108,10 @@ def test_the_full_app_that_is_measured_pays_for_its_answers() -> None:
     skipped: dict[str, str] = {}
     with arena([full_app(None)], None, skipped, print) as runners:
         (runner,) = runners
-        usage = httpx2.get(
-            f"{runner.tree.url}/v1/usage", headers=runner.headers, trust_env=False
-        ).json()
+        with runner.tree.awake():
+            usage = httpx2.get(
+                f"{runner.tree.url}/v1/usage", headers=runner.headers, trust_env=False
+            ).json()
 
     assert Decimal(usage["spent_usd"]) > 0
 
@@ -143,3 +145,28 @@ def test_jobs_resuming_and_the_limiter_are_measured_on_redis() -> None:
         "jobs, 1 worker",
     }
     assert all(value > 0 for value in values.values())
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(60)
+def test_a_contestant_works_in_its_turn_only() -> None:
+    if not satisfied("bench"):
+        pytest.skip("the bench group is missing: `python3 -m course setup bench`")
+    from course.bench.peers import contestants
+    from course.bench.peers.arena import arena
+    from course.bench.peers.streams import answer_of
+
+    async def answered() -> int | None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                return (await answer_of(runner.ask(stream=False)))[0]
+        return None
+
+    with arena([contestants.UPSTREAM], None, {}, print) as runners:
+        (runner,) = runners
+        assert asyncio.run(answered()) is None
+        with runner.tree.awake():
+            while asyncio.run(answered()) != 200:
+                pass
+        assert asyncio.run(answered()) is None
+    assert runner.tree.members() == []

@@ -61,6 +61,7 @@ def arena(
             except (MissingPeerError, OSError, ValueError, LookupError) as error:
                 skipped[f"{contestant.name}, {mode}"] = str(error) or repr(error)
                 continue
+            tree.pause()  # until it is its turn
             running.append(Runner(contestant.name, mode, tree, headers, chunks))
         yield running
 

@@ -24,9 +24,10 @@ class _Rounds:
 
 def measured(tool: Tool, runner: Runner, target: Target) -> tuple[Load, float]:
     """One load, and the CPU seconds a thousand requests it took."""
-    before = runner.tree.cpu_seconds()
-    load = tool(target)
-    used = runner.tree.cpu_seconds() - before
+    with runner.tree.awake():
+        before = runner.tree.cpu_seconds()
+        load = tool(target)
+        used = runner.tree.cpu_seconds() - before
     return load, 1000 * used / max(1, load.requests)
 
 
@@ -88,8 +89,9 @@ def waiting(runners: list[Runner], count: int, seconds: float) -> list[Waiting]:
     """First texts, and whole answers at a constant rate."""
     rows = []
     for runner in runners:
-        first = asyncio.run(first_tokens(runner.ask(stream=True), count))
-        paced = asyncio.run(at_rate(runner.ask(stream=False), RATE, seconds))
+        with runner.tree.awake():
+            first = asyncio.run(first_tokens(runner.ask(stream=True), count))
+            paced = asyncio.run(at_rate(runner.ask(stream=False), RATE, seconds))
         ordered = sorted(paced.seconds)
         rows.append(
             Waiting(

@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,9 @@ from course.places import ROOT
 
 START_SECONDS = 90  # LiteLLM takes a while
 REDIS_SECONDS = 10
+SETTLE_SECONDS = 4.0
+LOOK_SECONDS = 0.2
+IDLE = 0.15  # of a core
 
 
 class Tree:
@@ -50,8 +53,45 @@ class Tree:
                 held += member.memory_info().rss
         return held
 
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        """Let it work, which else stands still; afterwards it may finish what is left.
+
+        What a client has abandoned some servers go on to compute for seconds: that must
+        not be in the way of the next one.
+        """
+        self.go_on()
+        try:
+            yield
+        finally:
+            self._settle()
+            self.pause()
+
+    def pause(self) -> None:
+        """Stop it where it is, until it is `awake`."""
+        self._each(psutil.Process.suspend)
+
+    def go_on(self) -> None:
+        """Let it work again."""
+        self._each(psutil.Process.resume)
+
+    def _settle(self) -> None:
+        deadline, before = time.monotonic() + SETTLE_SECONDS, self.cpu_seconds()
+        while time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+            now = self.cpu_seconds()
+            if now - before < LOOK_SECONDS * IDLE:
+                return
+            before = now
+
+    def _each(self, do: Callable[[psutil.Process], None]) -> None:
+        for member in self.members():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                do(member)
+
     def end(self) -> None:
         """Ask all to stop; after ten seconds they are killed."""
+        self.go_on()
         members = self.members()
         for member in members:
             with contextlib.suppress(psutil.NoSuchProcess):

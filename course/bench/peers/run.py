@@ -41,7 +41,7 @@ class Plan:
 
 
 QUICK = Plan(1, 1, (32,), 20, 2, (200,))
-WHOLE = Plan(3, 3, (1, 32, 256), 100, 8, (1_000, 5_000))
+WHOLE = Plan(3, 2, (1, 32, 256), 100, 6, (1_000, 5_000))
 
 
 def run(*, quick: bool, out: Path) -> int:

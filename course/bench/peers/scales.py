@@ -39,7 +39,8 @@ def memory(
             if not allow_files(count + SPARE_FILES):
                 skipped[f"{count} streams"] = "this system allows too few open files"
                 continue
-            begun, resident = asyncio.run(_holding(ask, count, runner.tree))
+            with runner.tree.awake():
+                begun, resident = asyncio.run(_holding(ask, count, runner.tree))
             if begun < count:
                 skipped[f"{count} streams, {runner.name}"] = f"only {begun} began"
                 continue

@@ -119,8 +119,9 @@ async def held(ask: Ask, count: int) -> AsyncIterator[int]:
             reader, writer = await ask.connect()
             writers.append(writer)
             writer.write(ask.bytes())
-            line = await asyncio.wait_for(reader.readline(), PATIENCE_SECONDS)
-            return b" 200 " in line
+        # Not in turn: a silent stream begins with its first heartbeat, after seconds.
+        line = await asyncio.wait_for(reader.readline(), PATIENCE_SECONDS)
+        return b" 200 " in line
 
     try:
         begun = await asyncio.gather(

@@ -81,8 +81,13 @@ async def _run(
     async with httpx2.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
         await ended(client, await _submit_all(client, LAST * len(workers)))
         waits = [await wait(client, KEYS[0]) for _ in range(single)]
-        with _paused(workers):  # they begin when all has been accepted
+        for tree in workers:  # they begin when all has been accepted
+            tree.pause()
+        try:
             ids = await _submit_all(client, lot)
+        finally:
+            for tree in workers:
+                tree.go_on()
         begun = time.perf_counter()
         listed = list(ids.items())
         await ended(client, dict(listed[::STEP] + listed[-LAST:]))
@@ -101,15 +106,3 @@ async def _submit_all(client: httpx2.AsyncClient, lot: int) -> dict[str, str]:
 
     keys = [KEYS[number % len(KEYS)] for number in range(lot)]
     return dict(await asyncio.gather(*map(one, keys)))
-
-
-@contextlib.contextmanager
-def _paused(workers: list[Tree]) -> Iterator[None]:
-    members = [member for tree in workers for member in tree.members()]
-    for member in members:
-        member.suspend()
-    try:
-        yield
-    finally:
-        for member in members:
-            member.resume()
