@@ -24,7 +24,8 @@ class Outbox:
         self._ready: list[bytes] = []
         self._size = 0
         self._ended: bool | None = None
-        self._something = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._idle: asyncio.Future[None] | None = None  # the writer waits for a frame
         self._room = asyncio.Event()
         self._last_sent = self._last_turn = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -44,7 +45,7 @@ class Outbox:
         """Have `frame` written soon; wait where too much has not been."""
         self._ready.append(frame)
         self._size += len(frame)
-        self._something.set()
+        self._wake()
         if self._size > MOST_BYTES:
             self._room.clear()
             await self._room.wait()
@@ -55,16 +56,20 @@ class Outbox:
     def end(self, *, complete: bool) -> None:
         """Nothing follows; the last write says so, if the answer is `complete`."""
         self._ended = complete
-        self._something.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
     async def _write(self) -> bool:
         """Write what is ready, once something is; whether it was the last."""
-        await self._something.wait()
+        if not self._ready and self._ended is None:
+            self._idle = self._loop.create_future()
+            await self._idle
         body, last = b"".join(self._ready), self._ended
         self._ready.clear()
         self._size = 0
-        if last is None:
-            self._something.clear()
         self._room.set()
         if body or last:
             more = not last
@@ -79,7 +84,7 @@ class Outbox:
         silent = time.monotonic() - self._last_sent
         if silent >= self._heartbeat and not self._ready:
             self._ready.append(self._ping)
-            self._something.set()
+            self._wake()
             silent = 0.0
         left = max(self._heartbeat - silent, self._heartbeat / 10)
-        self._timer = asyncio.get_running_loop().call_later(left, self._look)
+        self._timer = self._loop.call_later(left, self._look)
