@@ -6,6 +6,8 @@ dependency: `uvx py-spy`). While a load tool asks the server:
     py-spy record --gil -r 250 -d 12 -f raw -o stacks.txt --pid <uvicorn's>
     python benchmarks/flame_graph.py stacks.txt
 
+Committed: whole answers (`full_app_flame.svg`) and streams (`--out`, `.._streams.svg`).
+
 Time runs down: a bar stands on its callers, and is as wide as it was seen often. A look
 from outside prefers moments in which the process is in the system: writing to sockets
 looks dearer than it is (`perf` says 9 % where this says 25). Functions without their
