@@ -68,7 +68,10 @@ END = (
     _TOP
     + """
 -- KEYS[4..5]: items, request. ARGV: attempt ('' for the API itself), status, now,
--- error code, error message, seconds to keep.
+-- error code, error message, seconds to keep. A worker cannot know that all outcomes
+-- are kept: a Redis that is killed may forget some it had acknowledged.
+local _, _, total = progress()
+if ARGV[2] == 'succeeded' and redis.call('HLEN', KEYS[4]) < total then return 0 end
 if ARGV[1] ~= '' and redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'status', ARGV[2], 'finished_at', ARGV[3],
   'error_code', ARGV[4], 'error', ARGV[5])

@@ -7,7 +7,7 @@ one did, and an item that is saved twice counts once.
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -84,11 +84,19 @@ class JobStore:
         return await self.read(job_id, owner)
 
     async def read(self, job_id: str, owner: str, *, results: bool = False) -> Job:
-        """The job. Raises JobNotFoundError, for another caller's too."""
-        record = await self.record(job_id)
-        if record is None or record["owner"] != owner:
+        """The job, as it is at one moment.
+
+        Raises JobNotFoundError, for another caller's too.
+        """
+        async with self.redis.pipeline(transaction=results) as pipe:
+            pipe.hgetall(record_key(job_id))
+            if results:
+                pipe.hvals(items_key(job_id))
+            stored, *kept = await pipe.execute()
+        record = _texts(stored)
+        if record.get("owner") != owner:
             raise JobNotFoundError("There is no such job.")
-        return as_job(job_id, record, await self.items(job_id) if results else None)
+        return as_job(job_id, record, _items(kept[0]) if results else None)
 
     async def page(self, owner: str, limit: int, after: str | None = None) -> JobList:
         """Up to `limit` of the caller's jobs, newest first, those after job `after`.
@@ -125,9 +133,7 @@ class JobStore:
 
     async def items(self, job_id: str) -> list[JobItem]:
         """The outcomes so far, in the order of the requests."""
-        stored = await self.redis.hvals(items_key(job_id))
-        items = [JobItem.model_validate_json(value) for value in stored]
-        return sorted(items, key=lambda item: item.index)
+        return _items(await self.redis.hvals(items_key(job_id)))
 
     async def begin(self, job_id: str, *, attempts: int) -> int:
         """The number of the attempt that begins; 0: nothing to do; -1: too many.
@@ -161,7 +167,10 @@ class JobStore:
         code: str = "",
         error: str = "",
     ) -> bool:
-        """End the job; False when it had ended before or the attempt is stale."""
+        """End the job; False when it had ended before or the attempt is stale.
+
+        Also when it is to succeed and an outcome is missing: the sweep finds it.
+        """
         number = "" if attempt is None else attempt
         args: list[str | int] = [number, status.value, int(time.time()), code, error]
         keys = [*_keys(job_id), items_key(job_id), request_key(job_id)]
@@ -202,3 +211,8 @@ def _keys(job_id: str) -> list[str]:
 
 def _texts(stored: Mapping[Any, Any]) -> dict[str, str]:
     return {text_of(name): text_of(value) for name, value in stored.items()}
+
+
+def _items(stored: Iterable[str | bytes]) -> list[JobItem]:
+    items = [JobItem.model_validate_json(value) for value in stored]
+    return sorted(items, key=lambda item: item.index)

@@ -98,6 +98,29 @@ async def test_79_a_stale_attempt_writes_nothing(store: JobStore) -> None:
     assert [result.attempt for result in now.results or []] == [2]
 
 
+async def test_a_job_does_not_succeed_with_an_outcome_missing(
+    store: JobStore,
+) -> None:
+    """As after a Redis that was killed and has forgotten one it had acknowledged."""
+    job = await store.create(ME, batch(2))
+    await store.begin(job.id, attempts=5)
+    await store.save(job.id, 1, item(1))
+
+    assert not await store.end(job.id, JobStatus.SUCCEEDED, attempt=1)
+    assert (await store.read(job.id, ME)).status is JobStatus.RUNNING
+    await store.save(job.id, 1, item(0))
+    assert await store.end(job.id, JobStatus.SUCCEEDED, attempt=1)
+
+
+async def test_status_and_results_are_read_at_one_moment(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await store.create(ME, batch(1))
+    monkeypatch.setattr(store.redis, "execute_command", None)  # only a transaction
+
+    assert (await store.read(job.id, ME, results=True)).results == []
+
+
 async def test_nothing_changes_a_job_that_has_ended(store: JobStore) -> None:
     job = await store.create(ME, batch())
     attempt = await store.begin(job.id, attempts=5)
