@@ -65,7 +65,7 @@ class _Html(RendererHTML):
             for side, value in sizes.items()
         )
         svg = path.read_text(encoding="utf-8")
-        return f'<span class="drawing" style="{style}">{svg}</span>'
+        return f'<span class="drawing" tabindex="0" style="{style}">{svg}</span>'
 
 
 # Too pale on our panel for WCAG's 4.5 to 1.

@@ -124,8 +124,9 @@ def test_every_page_is_quiet_accessible_and_fits(
 def test_every_proof_is_quiet_and_fits(
     site: Path, address: str, browser: "Browser"
 ) -> None:
-    for page in [it for it in pages(site) if it.startswith("proofs/")]:
-        with opened(browser, address + page, size=PHONE) as tab:
+    with opened(browser, address, size=PHONE) as tab:
+        for page in [it for it in pages(site) if it.startswith("proofs/")]:
+            tab.goto(address + page)
             assert overflows(tab) == [], page
 
 

@@ -15,7 +15,7 @@ from course.deck.source import decks
 from course.groups import satisfied
 from course.notebook.files import paths
 from course.places import CourseError
-from tests.browser import axe_violations, looks, opened, overflows
+from tests.browser import PHONE, axe_violations, looks, opened, overflows
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -170,6 +170,23 @@ def test_the_overview_and_the_dark_look_are_a_key_away(
         assert page.evaluate("document.documentElement.classList.contains('dark')")
         page.keyboard.press("o")
         assert page.evaluate("Reveal.isOverview()")
+
+
+@pytest.mark.parametrize("stem", ["s3_patterns", "s2_models"])
+def test_on_a_phone_the_slides_are_one_below_the_other_with_all_their_steps(
+    browser: "Browser", built: Path, stem: str
+) -> None:
+    for page in ("index", "notebook"):
+        address = (built / stem / f"{page}.html").as_uri()
+        with opened(browser, address, size=PHONE) as tab:
+            tab.wait_for_function("window.Reveal && Reveal.isReady()")
+            assert tab.evaluate("Reveal.isScrollView()")
+            assert (
+                tab.locator(".fragment:not(.step):visible").count()
+                == tab.locator(".fragment:not(.step)").count()
+            )
+            tab.mouse.wheel(0, 500)
+            tab.wait_for_function("Reveal.getIndices().h > 0")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -39,13 +39,23 @@
     }
   };
 
+  const PHONE = 435; // narrower windows scroll through the slides, all steps shown
   if (window.Reveal) {
     Reveal.initialize({
       width: 1280, height: 720, margin: 0.02, center: false, hash: true, slideNumber: "c/t",
       transition: "none", backgroundTransition: "none", pdfSeparateFragments: false,
+      scrollActivationWidth: PHONE, scrollLayout: "compact", fragments: innerWidth > PHONE,
       plugins: window.RevealNotes ? [RevealNotes] : [],
       keyboard: { 84: toggle },
     }).then(() => mark(Reveal.getCurrentSlide()));
+    // Where slides are shown together, none is hidden from those who listen.
+    new MutationObserver(() => {
+      if (!Reveal.isScrollView()) return;
+      for (const slide of document.querySelectorAll(".slides section[aria-hidden]")) {
+        slide.removeAttribute("aria-hidden");
+        slide.removeAttribute("hidden");
+      }
+    }).observe(document.querySelector(".slides"), { attributeFilter: ["aria-hidden"], childList: true, subtree: true });
     for (const event of ["slidechanged", "fragmentshown", "fragmenthidden"]) {
       Reveal.on(event, () => mark(Reveal.getCurrentSlide()));
     }
