@@ -40,7 +40,7 @@ class Script:
 class _Call:
     script: Script
     rest: tuple[str | int, ...]
-    made: float
+    due: float | None  # on the clock of the event loop
     answer: asyncio.Future[Any]
 
 
@@ -56,6 +56,8 @@ class Pipelining:
         self._pool = redis.connection_pool
         self._seen: set[str] = set()  # digests of scripts that Redis was given
         self._waiting: list[_Call] = []
+        self._sent: list[_Call] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._sender: asyncio.Task[None] | None = None
 
     def call(
@@ -68,10 +70,13 @@ class Pipelining:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
         rest = (len(keys), *keys, *args)
-        self._waiting.append(_Call(script, rest, loop.time(), answer))
+        due = None if self.timeout is None else loop.time() + self.timeout
+        self._waiting.append(_Call(script, rest, due, answer))
+        # Not in the context of the caller: what is begun here outlives it.
+        apart = contextvars.Context()
+        if due is not None and self._timer is None:
+            self._timer = loop.call_at(due, self._expire, context=apart)
         if self._sender is None:
-            # Not in the context of the caller: it serves others, and outlives it.
-            apart = contextvars.Context()
             self._sender = loop.create_task(self._send_all(), context=apart)
         return answer
 
@@ -79,6 +84,18 @@ class Pipelining:
         """Return when every call made so far has its answer or its error."""
         while self._sender is not None:
             await asyncio.wait({self._sender})
+
+    def _expire(self) -> None:
+        """Each call has its own time, whatever else is in its pipeline."""
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        for call in (*self._sent, *self._waiting):
+            if call.due is None or call.answer.done():
+                continue
+            if call.due > loop.time():
+                self._timer = loop.call_at(call.due, self._expire)
+                return
+            call.answer.set_exception(TimeoutError("Redis did not answer in time."))
 
     async def _send_all(self) -> None:
         try:
@@ -89,11 +106,10 @@ class Pipelining:
 
     async def _send_burst(self) -> None:
         connection: AbstractConnection | None = None
-        batch: list[_Call] = []
         try:
             while batch := self._take():
                 try:
-                    async with asyncio.timeout_at(self._deadline(batch)):
+                    async with asyncio.timeout_at(batch[-1].due):
                         if connection is None:
                             connection = await self._connected()
                         await self._exchange(connection, batch)
@@ -102,7 +118,7 @@ class Pipelining:
                         if not call.answer.done():
                             call.answer.set_exception(error)
         except asyncio.CancelledError:  # the event loop ends
-            for call in (*batch, *self._waiting):
+            for call in (*self._sent, *self._waiting):
                 call.answer.cancel()
             self._waiting.clear()
             raise
@@ -118,10 +134,8 @@ class Pipelining:
     def _take(self) -> list[_Call]:
         batch = [call for call in self._waiting[:MOST] if not call.answer.done()]
         del self._waiting[:MOST]
+        self._sent = batch
         return batch
-
-    def _deadline(self, batch: list[_Call]) -> float | None:
-        return None if self.timeout is None else batch[0].made + self.timeout
 
     async def _exchange(
         self, connection: AbstractConnection, batch: list[_Call]

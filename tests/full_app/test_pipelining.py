@@ -115,6 +115,24 @@ async def test_who_leaves_harms_nobody_else(wired: tuple[Pipelining, Wire]) -> N
     assert await queued[1] == 12  # what was cancelled before it was sent, never ran
 
 
+async def test_whose_time_is_over_takes_nobody_along(
+    wired: tuple[Pipelining, Wire],
+) -> None:
+    scripts, wire = wired
+    wire.hold_back = True
+    scripts.timeout = 0.01
+    hurried = [scripts.call(ECHO, [], [number]) for number in range(2)]
+    scripts.timeout = 60
+    patient = scripts.call(ECHO, [], ["late, and in time"])
+    await wire.arrived.wait()
+    for call in hurried:
+        with pytest.raises(TimeoutError):
+            await call
+    wire.go_on.set()
+
+    assert await patient == "late, and in time"
+
+
 async def test_after_a_lost_answer_only_what_has_none_is_sent_again(
     wired: tuple[Pipelining, Wire],
 ) -> None:
