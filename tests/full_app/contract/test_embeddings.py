@@ -84,7 +84,12 @@ def test_56_lists_of_token_ids_are_several(client: openai.OpenAI) -> None:
 
 
 def test_57_langchains_default_call_is_answered(http: httpx2.Client) -> None:
-    """Its OpenAIEmbeddings cuts texts into token ids and asks for base64."""
+    """Its OpenAIEmbeddings cuts texts into token ids and asks for base64.
+
+    The body is a recording of langchain-openai 1.7.3. The library itself cannot be
+    asked here: to cut texts it downloads tiktoken's vocabulary, and these tests make no
+    call outside this machine.
+    """
     asked = {"input": [[791, 8415], [100, 257]], "encoding_format": "base64"}
     vectors = [unpacked(base64.b64decode(text)) for text in raw(http, **asked)]
 
