@@ -8,7 +8,7 @@ from pathlib import Path
 
 from course.places import ROOT, CourseError, say
 from course.ports import listen
-from course.site import decks, pages
+from course.site import decks, pages, playground
 
 SITE = ROOT / "build" / "site"
 HOST = "127.0.0.1"
@@ -26,6 +26,7 @@ def build(target: Path) -> None:
     if done.returncode:
         raise CourseError(f"The site was not built:\n{done.stderr[-4000:]}")
     decks.build(target / "slides")
+    playground.build(target / "assets" / "playground")
 
 
 class Quiet(SimpleHTTPRequestHandler):

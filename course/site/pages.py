@@ -15,6 +15,7 @@ from course.site import (
     catalogue,
     imports,
     notebooks,
+    playground,
     proofs,
     reference,
     results,
@@ -61,6 +62,8 @@ DIRECTIVES: dict[str, Callable[[str], str]] = {
     "sections": reference.sections,
     "benchmarks": results.benchmarks,
     "wire": wire.replay,
+    "playground": playground.page,
+    "left_out": playground.left_out,
 }
 
 

@@ -1,0 +1,311 @@
+// The playground's page. Python runs in worker.mjs; here is what is seen of it.
+const root = document.getElementById("playground");
+const part = (name) => root.querySelector(`[data-part="${name}"]`);
+const lessons = JSON.parse(document.getElementById("playground-lessons").textContent);
+const edited = new Map(); // what the reader made of a section, by its id
+
+let lesson = lessons[0];
+let worker;
+let ready = false;
+let loaded = null; // the source that runs, null when the module must be loaded first
+let nextId = 1;
+let current = null;
+const listeners = new Map(); // by request id: for Swagger UI, and the form's own
+
+function status(text) {
+  part("status").textContent = text;
+}
+
+// --- the worker
+
+function start() {
+  worker?.terminate();
+  ready = false;
+  loaded = null;
+  current = null;
+  listeners.clear();
+  buttons();
+  worker = new Worker(new URL("./worker.mjs", import.meta.url), { type: "module" });
+  worker.onmessage = ({ data }) => heard(data);
+  worker.onerror = (event) => status(`Python could not start: ${event.message}`);
+}
+
+function heard(data) {
+  if (data.kind === "progress") status(data.text);
+  else if (data.kind === "said") printed(data.text);
+  else if (data.kind === "failed") status(`Python could not start: ${data.text}`);
+  else if (data.kind === "ready") {
+    ready = true;
+    root.dataset.ready = "yes";
+    status(`${data.text}, in this tab`);
+    buttons();
+  } else if (data.kind === "loaded") root.dataset.loaded = lesson.id;
+  else if (data.kind === "broken") {
+    loaded = null;
+    for (const listener of [...listeners.values()]) listener({ kind: "error", ...data, at: 0 });
+    listeners.clear();
+    blame(data);
+  } else {
+    listeners.get(data.id)?.(data);
+    if (["done", "cancelled", "error"].includes(data.kind)) listeners.delete(data.id);
+  }
+}
+
+function printed(text) {
+  part("printed").hidden = false;
+  part("printed-text").textContent += `${text}\n`;
+}
+
+function load() {
+  const source = part("source").value;
+  if (loaded === source) return;
+  loaded = source;
+  part("fault").hidden = true;
+  worker.postMessage({ kind: "load", name: lesson.stem, source });
+}
+
+// Send a request to the app; `listener` hears start, chunk, and how it ended.
+function send(request, listener) {
+  load();
+  const id = nextId++;
+  listeners.set(id, listener);
+  worker.postMessage({ kind: "send", id, request });
+  return id;
+}
+
+// --- what is wrong, and where
+
+function blame({ line, text, trace }) {
+  part("fault").hidden = false;
+  part("fault-text").textContent = trace ? `${trace}${text}` : text;
+  part("fault-line").hidden = !line;
+  part("fault-line").textContent = `Line ${line}`;
+  part("fault-line").onclick = () => show(line);
+}
+
+function show(line) {
+  const area = part("source");
+  const lines = area.value.split("\n");
+  const from = lines.slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0);
+  area.focus();
+  area.setSelectionRange(from, from + (lines[line - 1] ?? "").length);
+  area.scrollTop = ((line - 4) / lines.length) * area.scrollHeight;
+}
+
+// --- the form
+
+function buttons() {
+  part("send").disabled = !ready || current !== null;
+  part("cancel").disabled = current === null;
+}
+
+function fill(request) {
+  part("method").value = request.method;
+  part("path").value = request.path;
+  part("body").value = request.body ?? "";
+  part("headers").value = Object.entries(request.headers ?? {})
+    .map(([name, value]) => `${name}: ${value}`)
+    .join("\n");
+}
+
+function written() {
+  const headers = {};
+  for (const line of part("headers").value.split("\n")) {
+    const [name, ...rest] = line.split(":");
+    if (rest.length) headers[name.trim()] = rest.join(":").trim();
+  }
+  const request = { method: part("method").value, path: part("path").value, headers };
+  if (part("body").value) request.body = part("body").value;
+  return request;
+}
+
+function choose(id, source) {
+  lesson = lessons.find((each) => each.id === id) ?? lessons[0];
+  part("section").value = lesson.id;
+  part("source").value = source ?? edited.get(lesson.id) ?? lesson.source;
+  part("note").textContent = lesson.note;
+  part("note").hidden = !lesson.note;
+  part("examples").replaceChildren(
+    ...lesson.requests.map((request, index) => new Option(request.shown, index)),
+  );
+  fill(lesson.requests[0]);
+  part("fault").hidden = true;
+  loaded = null;
+}
+
+function line(text, kind) {
+  const element = document.createElement("span");
+  element.className = kind;
+  element.textContent = text;
+  part("answer").append(element);
+}
+
+function pretty(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
+function run(event) {
+  event.preventDefault();
+  if (!ready || current !== null) return;
+  part("answer").replaceChildren();
+  part("printed").hidden = true;
+  part("printed-text").textContent = "";
+  part("fault").hidden = true;
+  const chunks = [];
+  let streamed = false;
+  delete root.dataset.ended;
+  current = send(written(), (data) => {
+    if (data.kind === "start") {
+      line(`HTTP ${data.status}\n`, data.status < 400 ? "head good" : "head bad");
+      line(`${data.headers.map((pair) => pair.join(": ")).join("\n")}\n\n`, "fields");
+      streamed = data.headers.some(([, value]) => value.startsWith("text/event-stream"));
+    } else if (data.kind === "chunk") {
+      chunks.push(data.text);
+      if (streamed) {
+        line(`${String(data.at).padStart(6)} ms  `, "time");
+        line(`${data.text.trimEnd()}\n`, "text");
+      }
+    } else {
+      if (!streamed) line(`${pretty(chunks.join(""))}\n`, "text");
+      if (data.kind === "error") blame(data);
+      const said = { done: "complete", cancelled: "cancelled", error: "failed" }[data.kind];
+      line(`\n${said} after ${data.at} ms`, "time");
+      current = null;
+      root.dataset.ended = data.kind;
+      buttons();
+    }
+  });
+  buttons();
+}
+
+function reset() {
+  edited.delete(lesson.id);
+  history.replaceState(null, "", location.pathname);
+  choose(lesson.id);
+  part("answer").replaceChildren();
+  start();
+}
+
+// --- sharing: the section, what was changed and the request, in the address's fragment
+
+async function through(stream, bytes) {
+  const out = new Blob([bytes]).stream().pipeThrough(stream);
+  return new Uint8Array(await new Response(out).arrayBuffer());
+}
+
+async function packed(value) {
+  const bytes = new TextEncoder().encode(JSON.stringify(value));
+  const small = await through(new CompressionStream("deflate-raw"), bytes);
+  const text = btoa(Array.from(small, (byte) => String.fromCharCode(byte)).join(""));
+  return text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+async function unpacked(text) {
+  const plain = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
+  const small = Uint8Array.from(plain, (letter) => letter.charCodeAt(0));
+  const bytes = await through(new DecompressionStream("deflate-raw"), small);
+  return JSON.parse(new TextDecoder().decode(bytes));
+}
+
+async function share() {
+  const source = part("source").value;
+  const told = { section: lesson.id, request: written() };
+  if (source !== lesson.source) told.source = source;
+  const url = new URL(location.href);
+  url.hash = await packed(told);
+  history.replaceState(null, "", url);
+  try {
+    await navigator.clipboard.writeText(url.href);
+    status("The link is in the clipboard, and in the address bar.");
+  } catch {
+    status("The link is in the address bar.");
+  }
+}
+
+async function shared() {
+  if (location.hash.length < 2) return choose(lessons[0].id);
+  try {
+    const told = await unpacked(location.hash.slice(1));
+    choose(told.section, told.source);
+    fill(told.request);
+    status("From a link: read it before you send a request.");
+  } catch {
+    choose(lessons[0].id);
+    status("That link could not be read.");
+  }
+}
+
+// --- Swagger UI, its requests answered by the app in this tab
+
+function tabFetch(url, options = {}) {
+  const place = new URL(url, location.href);
+  return new Promise((resolve, reject) => {
+    let body;
+    send(
+      {
+        method: (options.method ?? "GET").toUpperCase(),
+        path: place.pathname + place.search,
+        headers: Object.fromEntries(new Headers(options.headers ?? {})),
+        body: options.body,
+      },
+      (data) => {
+        if (data.kind === "start") {
+          const stream = new ReadableStream({ start: (control) => (body = control) });
+          const none = data.status === 204 || data.status === 304;
+          const answer = new Response(none ? null : stream, { status: data.status, headers: data.headers });
+          Object.defineProperty(answer, "url", { value: place.href });
+          resolve(answer);
+        } else if (data.kind === "chunk") body?.enqueue(new TextEncoder().encode(data.text));
+        else if (data.kind === "done") body?.close();
+        else reject(new Error(data.text ?? data.kind));
+      },
+    );
+  });
+}
+
+async function swagger() {
+  if (!part("routes").open || !ready) return;
+  if (!window.SwaggerUIBundle) {
+    await new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = new URL("../swagger-ui-bundle.js", import.meta.url).href;
+      script.onload = resolve;
+      script.onerror = reject;
+      document.head.append(script);
+    });
+  }
+  const spec = await (await tabFetch("/openapi.json")).json();
+  spec.servers = [{ url: "/" }];
+  window.SwaggerUIBundle({
+    spec,
+    domNode: part("swagger"),
+    tryItOutEnabled: true,
+    docExpansion: "list",
+    defaultModelsExpandDepth: -1,
+    requestInterceptor(request) {
+      request.userFetch = tabFetch;
+      return request;
+    },
+  });
+}
+
+// --- begin
+
+part("section").append(...lessons.map((each) => new Option(each.title, each.id)));
+part("form").addEventListener("submit", run);
+part("section").addEventListener("change", () => {
+  choose(part("section").value);
+  part("routes").open = false;
+});
+part("source").addEventListener("input", () => edited.set(lesson.id, part("source").value));
+part("examples").addEventListener("change", () => fill(lesson.requests[part("examples").value]));
+part("cancel").addEventListener("click", () => worker.postMessage({ kind: "cancel", id: current }));
+part("reset").addEventListener("click", reset);
+part("share").addEventListener("click", share);
+part("routes").addEventListener("toggle", swagger);
+await shared();
+start();

@@ -1,0 +1,291 @@
+"""The playground: a section's module in the reader's own tab, and a page without it."""
+
+import os
+import re
+import shutil
+import threading
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from course.groups import satisfied
+from course.site import build, pages, playground, playground_assets
+from tests.browser import DESKTOP, PHONE, axe_violations, opened, overflows
+from tests.servers import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+READY_MS = 120_000  # on a machine that does a lot besides
+BROKEN = "from fastapi import FastAPI\n\napp = FastAPI(\n"
+
+
+def test_the_browsers_packages_are_the_locked_ones() -> None:
+    lock = (ROOT / "requirements" / "app.txt").read_text(encoding="utf-8")
+
+    for name, version in playground_assets.versions().items():
+        assert f"\n{name}=={version}" in f"\n{lock}"
+    assert playground_assets.versions().keys() == set(playground_assets.PACKAGES)
+    assert playground_assets.locked().count("--hash=sha256:") >= 13 * 2
+    assert ";" not in playground_assets.locked()
+
+
+def test_without_the_browsers_python_the_page_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def missing() -> Path:
+        raise playground_assets.MissingAssetsError("npm is not installed")
+
+    monkeypatch.setattr(playground_assets, "fetched", missing)
+    text = pages.expand(ROOT / "docs" / "playground.md")
+    playground.build(tmp_path)
+
+    assert "Python for the browser is missing: npm is not installed" in text
+    assert "<textarea" not in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_section_is_in_the_playground_or_the_page_says_why_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(playground_assets, "fetched", lambda: tmp_path)
+    text = pages.expand(ROOT / "docs" / "playground.md")
+    manifest = tomllib.loads((ROOT / "course.toml").read_text(encoding="utf-8"))
+
+    for section in manifest["section"]:
+        there = f'"id": "{section["id"]}"' in text
+        assert there is (section["id"] not in playground.LEFT_OUT)
+        assert section["title"] in text
+    assert '"id": "s2"' in text
+    assert "</script>" not in re.findall(r"lessons\">(.*)</script>", text)[0]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not satisfied("docs"):
+        assert not os.environ.get("COURSE_REQUIRE_DOCS"), "the docs group is missing"
+        pytest.skip("needs `python3 -m course setup docs`")
+    try:
+        playground_assets.fetched()
+    except playground_assets.MissingAssetsError as error:
+        assert not os.environ.get("COURSE_REQUIRE_DOCS"), error
+        pytest.skip(f"Python for the browser is missing: {error}")
+    target = tmp_path_factory.mktemp("playground")
+    build.only(target)
+    with build.server(target, 0) as serving:
+        thread = threading.Thread(target=serving.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://{build.HOST}:{serving.server_address[1]}/playground/"
+        serving.shutdown()
+        thread.join()
+    shutil.rmtree(target)
+
+
+@pytest.fixture(scope="module")
+def tab(address: str, browser: "Browser") -> Iterator["Page"]:
+    """One tab for all tests: a Python takes ten seconds to start."""
+    with opened(browser, address) as page:
+        ready(page)
+        yield page
+
+
+def ready(page: "Page") -> None:
+    page.wait_for_selector("#playground[data-ready=yes]", timeout=READY_MS)
+
+
+def choose(page: "Page", section: str, example: int | None = None) -> None:
+    page.select_option("[data-part=section]", section)
+    if example is not None:
+        page.select_option("[data-part=examples]", str(example))
+
+
+def send(page: "Page", how: str = "done") -> str:
+    """Send what the form says; the answer once it has ended as `how` says."""
+    page.click("[data-part=send]")
+    page.wait_for_selector("#playground[data-ended]", timeout=60_000)
+    assert page.get_attribute("#playground", "data-ended") == how
+    return page.inner_text("[data-part=answer]")
+
+
+def ask(page: "Page", path: str, body: str = "", method: str = "POST") -> None:
+    page.select_option("[data-part=method]", method)
+    page.fill("[data-part=path]", path)
+    page.fill("[data-part=body]", body)
+
+
+def source(page: "Page") -> str:
+    return page.input_value("[data-part=source]")
+
+
+deep = [pytest.mark.deep, pytest.mark.timeout(300)]
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_every_example_of_every_section_gets_an_answer(tab: "Page") -> None:
+    ids = tab.locator("[data-part=section] option").evaluate_all(
+        "all => all.map((one) => one.value)"
+    )
+    statuses = {}
+    for section in ids:
+        choose(tab, section)
+        for example in range(tab.locator("[data-part=examples] option").count()):
+            choose(tab, section, example)
+            if "blocking" in tab.input_value("[data-part=path]"):
+                continue  # five seconds, for the same answer
+            said = re.match(r"HTTP (\d+)", send(tab))
+            assert said is not None
+            statuses[section, example] = int(said[1])
+
+    assert {section for section, _ in statuses} == {"s1", "s2", "s3", "s5"}
+    assert len(statuses) > 15
+    assert set(statuses.values()) <= {200, 202, 204, 400, 401, 422, 429, 500}
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_a_request_that_is_not_valid_shows_its_422(tab: "Page") -> None:
+    choose(tab, "s2")
+    ask(tab, "/validate/chat", '{"temperature": true}')
+    said = send(tab)
+
+    assert said.startswith("HTTP 422")
+    assert '"body.messages": "Field required"' in said
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_a_stream_arrives_piece_by_piece(tab: "Page") -> None:
+    choose(tab, "s3")
+    ask(tab, "/answers/stream", '{"text": "one two three"}')
+    times = [int(it) for it in re.findall(r"(\d+) ms  event: word", send(tab))]
+
+    assert len(times) == 5
+    assert len(set(times)) > 2
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_a_change_of_the_module_changes_the_answer_and_reset_takes_it_back(
+    tab: "Page",
+) -> None:
+    choose(tab, "s3")
+    original = source(tab)
+    tab.fill("[data-part=source]", original.replace("You said", "I heard"))
+    ask(tab, "/answers", '{"text": "hello"}')
+    assert "I heard" in send(tab)
+    choose(tab, "s2")
+    choose(tab, "s3")
+    assert source(tab) != original  # kept while other sections are looked at
+
+    tab.click("[data-part=reset]")
+    ready(tab)
+    tab.wait_for_function("!document.querySelector('[data-part=send]').disabled")
+    assert source(tab) == original
+    ask(tab, "/answers", '{"text": "hello"}')
+    assert "You said" in send(tab)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_what_a_request_leaves_the_next_one_finds(tab: "Page") -> None:
+    choose(tab, "s3")
+    ask(tab, "/jobs", '{"text": "no hurry"}')
+    place = re.findall(r"location: (\S+)", send(tab))[0]
+    ask(tab, place, method="GET")
+
+    assert send(tab).startswith("HTTP 200")
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_an_answer_can_be_cancelled_and_the_app_goes_on(tab: "Page") -> None:
+    choose(tab, "s3")
+    ask(tab, "/answers/stream", '{"text": "' + "word " * 200 + '"}')
+    tab.click("[data-part=send]")
+    tab.wait_for_selector("[data-part=answer] .time")
+    tab.click("[data-part=cancel]")
+    tab.wait_for_selector("#playground[data-ended=cancelled]")
+    ask(tab, "/answers", '{"text": "still here"}')
+
+    assert "still here" in send(tab)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_a_mistake_is_shown_with_its_line(tab: "Page") -> None:
+    choose(tab, "s2")
+    original = source(tab)
+    tab.fill("[data-part=source]", BROKEN)
+    ask(tab, "/", method="GET")
+    send(tab, "error")
+    assert tab.inner_text("[data-part=fault-line]") == "Line 3"
+    assert "SyntaxError" in tab.inner_text("[data-part=fault-text]")
+
+    broken = f"{original}\n\n@app.get('/bug')\nasync def bug() -> int:\n    return 1 // 0\n"
+    tab.fill("[data-part=source]", broken)
+    ask(tab, "/bug", method="GET")
+    assert send(tab, "error").startswith("HTTP 500")
+    last = len(broken.splitlines())
+    assert tab.inner_text("[data-part=fault-line]") == f"Line {last}"
+    assert "ZeroDivisionError" in tab.inner_text("[data-part=fault-text]")
+    tab.click("[data-part=fault-line]")
+    chosen = tab.evaluate("getSelection().toString()")
+    assert chosen.strip() == "return 1 // 0"
+    tab.fill("[data-part=source]", original)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_what_is_shared_is_there_again_and_runs_nothing_by_itself(
+    address: str, tab: "Page", browser: "Browser"
+) -> None:
+    choose(tab, "s3")
+    original = source(tab)
+    tab.fill("[data-part=source]", original.replace("You said", "Shared: é"))
+    ask(tab, "/answers", '{"text": "hello"}')
+    tab.click("[data-part=share]")
+    tab.wait_for_function("location.hash.length > 20")
+    link = tab.url
+    tab.fill("[data-part=source]", original)
+
+    with opened(browser, link) as other:
+        other.wait_for_function(
+            "document.querySelector('[data-part=source]').value.includes('Shared: é')"
+        )
+        assert other.input_value("[data-part=section]") == "s3"
+        assert other.input_value("[data-part=body]") == '{"text": "hello"}'
+        assert other.get_attribute("#playground", "data-loaded") is None
+    assert link.startswith(address)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_swagger_ui_tries_requests_out_on_the_app_in_the_tab(tab: "Page") -> None:
+    choose(tab, "s2")
+    tab.click("[data-part=routes] summary")
+    tab.get_by_role("button", name=re.compile("/validate/chat")).first.click()
+    tab.click("[data-part=routes] button.execute")
+    status = tab.locator("[data-part=routes] .live-responses-table .response-col_status")
+    status.last.wait_for()
+
+    assert "200" in status.last.inner_text()
+    tab.click("[data-part=routes] summary")
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_it_is_accessible_and_fits(
+    address: str, browser: "Browser", dark: bool, size: tuple[int, int]
+) -> None:
+    with opened(browser, address, dark=dark, size=size) as page:
+        page.wait_for_function(
+            "document.querySelector('[data-part=source]').value.length > 100"
+        )
+        assert axe_violations(page) == []
+        assert overflows(page) == []
