@@ -1,12 +1,9 @@
 """The built site: every page in a real browser, light and dark, wide and narrow."""
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +11,9 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 import pytest
 
-from course.groups import satisfied
-from course.site import build
 from course.site import pages as pages_module
 from tests.browser import PHONE, axe_violations, looks, opened, overflows
-from tests.servers import ROOT, wait_until
+from tests.servers import ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -27,38 +22,6 @@ pytestmark = [pytest.mark.deep, pytest.mark.timeout(300)]
 PARTS = 4  # workers share the pages
 # Swagger UI begins with an h3 where the page has an h2.
 THEIRS = ("heading-order",)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not satisfied("docs"):
-        assert not os.environ.get("COURSE_REQUIRE_DOCS"), "the docs group is missing"
-        pytest.skip("needs `python3 -m course setup docs`")
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:
-        target = tmp_path_factory.mktemp("site")
-        build.build(target)
-        return target
-    target = tmp_path_factory.getbasetemp().parent / f"site-{run}"
-    built = target.with_suffix(".built")
-    try:
-        target.mkdir()  # one of the workers builds it, the others wait
-    except FileExistsError:
-        wait_until(built.exists, seconds=200, what="the build of another worker")
-    else:
-        build.build(target)
-        built.touch()
-    return target
-
-
-@pytest.fixture(scope="module")
-def address(site: Path) -> Iterator[str]:
-    with build.server(site, 0) as serving:
-        thread = threading.Thread(target=serving.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://{build.HOST}:{serving.server_address[1]}/"
-        serving.shutdown()
-        thread.join()
 
 
 class Links(HTMLParser):

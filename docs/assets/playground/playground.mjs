@@ -42,7 +42,7 @@ function heard(data) {
   } else if (data.kind === "loaded") root.dataset.loaded = lesson.id;
   else if (data.kind === "broken") {
     loaded = null;
-    for (const listener of [...listeners.values()]) listener({ kind: "error", ...data, at: 0 });
+    for (const listener of [...listeners.values()]) listener({ ...data, kind: "error", at: 0 });
     listeners.clear();
     blame(data);
   } else {

@@ -113,7 +113,10 @@ class Tab:
         except asyncio.CancelledError:
             tell("cancelled", "")
         except Exception as error:
-            tell("error", json.dumps(self.fault(error)))
+            if left.is_set():  # whatever an app makes of a client that has left
+                tell("cancelled", "")
+            else:
+                tell("error", json.dumps(self.fault(error)))
         else:
             tell("cancelled" if left.is_set() else "done", "")
         finally:
