@@ -98,6 +98,6 @@ def test_an_opentelemetry_sdk_sees_fastapis_steps(
 
 
 def test_of_equal_headers_the_first_counts() -> None:
-    pairs = [(b"a", b"1"), (b"b", b"caf\xe9"), (b"a", b"2")]
+    pairs = [(b"a", b"1"), (b"b", b"ol\xe9"), (b"a", b"2")]
 
-    assert headers_of({"headers": pairs}) == {"a": "1", "b": "caf\xe9"}
+    assert headers_of({"headers": pairs}) == {"a": "1", "b": "ol\xe9"}
