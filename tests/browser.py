@@ -79,7 +79,7 @@ def opened(
         **context,
     )
     page = opened.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)  # a busy machine draws late
     page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
     page.on(
         "console",
