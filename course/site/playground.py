@@ -41,7 +41,8 @@ def page(_: str) -> str:
         )
     markup = (ROOT / "course" / "site" / "playground.html").read_text(encoding="utf-8")
     told = json.dumps([_lesson(it) for it in sections() if it.id not in LEFT_OUT])
-    return markup.replace("{lessons}", told.replace("<", "\\u003c")).strip()
+    told = told.replace("<", "\\u003c")
+    return markup.replace("{imports}", _import_map()).replace("{lessons}", told).strip()
 
 
 def left_out(_: str) -> str:
@@ -57,10 +58,16 @@ def build(target: Path) -> None:
     except playground_assets.MissingAssetsError as error:
         say(f"The playground is left out: {error}")
         return
-    for name in ("pyodide", "wheels"):
+    for name in ("pyodide", "editor", "wheels"):
         shutil.copytree(folder / name, target / name, dirs_exist_ok=True)
     found = json.dumps(playground_assets.manifest_of(folder), indent=1)
     (target / "assets.json").write_text(found + "\n", encoding="utf-8")
+
+
+def _import_map() -> str:
+    found = playground_assets.imports().items()
+    files = {name: f"../assets/playground/{file}" for name, file in found}
+    return json.dumps({"imports": files})
 
 
 def _lesson(section: Section) -> dict[str, object]:

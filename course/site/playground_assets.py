@@ -1,24 +1,24 @@
-"""Python for the browser: Pyodide by npm, wheels by pip, pinned by version and hash.
+"""What the playground loads: Pyodide and CodeMirror by npm, Python wheels by pip.
 
-The wheels are the app lock's own packages, at its versions and with its hashes. What
-was fetched is kept in `.tools/playground` and never committed.
+All are pinned by version and hash: npm's in `course/site/browser/package-lock.json`,
+the wheels are the app lock's own packages. What was fetched is kept in
+`.tools/playground` and never committed.
 """
 
 import hashlib
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
 from course.groups import lock_file
 from course.places import ROOT
 
-PYODIDE = "314.0.7"
-PYODIDE_SHA256 = "66b7949e5a0cba2250b586d7e368bf12fb482800748d182c4618254b685ffaa0"
+LOCKED = ROOT / "course" / "site" / "browser"
 PARTS = (
     "pyodide.mjs",
     "pyodide.asm.mjs",
@@ -26,6 +26,7 @@ PARTS = (
     "pyodide-lock.json",
     "python_stdlib.zip",
 )
+NOT_FOR_BROWSERS = {"pyodide", "ws", "@types/emscripten"}  # the first is copied by part
 PLATFORM, PYTHON, ABI = "pyemscripten_2026_0_wasm32", "314", "cp314"
 PACKAGES = (
     "annotated-doc",
@@ -43,6 +44,7 @@ PACKAGES = (
     "typing-inspection",
 )
 SECONDS = 120
+LOCK = "package-lock.json"
 
 
 class MissingAssetsError(Exception):
@@ -50,15 +52,16 @@ class MissingAssetsError(Exception):
 
 
 def fetched() -> Path:
-    """A folder with `pyodide/` and `wheels/`. Raises MissingAssetsError."""
+    """A folder with `pyodide`, `editor` and `wheels`. Raises MissingAssetsError."""
     wanted = locked()
-    key = hashlib.sha256(f"{PYODIDE_SHA256}\n{wanted}".encode()).hexdigest()[:16]
+    parts = (wanted, *(_browser_file(name) for name in ("package.json", LOCK)))
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     folder = ROOT / ".tools" / "playground" / key
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as made:
-        _pyodide(Path(made))
+        _npm(Path(made))
         _wheels(Path(made), wanted)
         try:
             Path(made).rename(folder)
@@ -85,23 +88,38 @@ def versions() -> dict[str, str]:
     return dict(re.findall(r"^(\S+?)==([^\s;]+)", locked(), re.MULTILINE))
 
 
-def _pyodide(folder: Path) -> None:
+def imports() -> dict[str, str]:
+    """Names of the editor's packages and their files, for an import map."""
+    packages = json.loads(_browser_file(LOCK))["packages"]
+    names = {key.removeprefix("node_modules/") for key in packages if key}
+    return {name: _file_of(name) for name in sorted(names - NOT_FOR_BROWSERS)}
+
+
+def _file_of(name: str) -> str:
+    return f"editor/{name.lstrip('@').replace('/', '-')}.js"
+
+
+def _browser_file(name: str) -> str:
+    return (LOCKED / name).read_text(encoding="utf-8")
+
+
+def _npm(folder: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise MissingAssetsError("npm is not installed")
-    _run([npm, "pack", "--silent", f"pyodide@{PYODIDE}"], folder)
-    archive = folder / f"pyodide-{PYODIDE}.tgz"
-    if hashlib.sha256(archive.read_bytes()).hexdigest() != PYODIDE_SHA256:
-        raise MissingAssetsError("Pyodide is not the one that was pinned")
-    with tarfile.open(archive) as packed:
-        for name in PARTS:
-            member = packed.extractfile(f"package/{name}")
-            if member is None:
-                raise MissingAssetsError(f"Pyodide lacks {name}")
-            target = folder / "pyodide" / name
-            target.parent.mkdir(exist_ok=True)
-            target.write_bytes(member.read())
-    archive.unlink()
+    for name in ("package.json", LOCK):
+        (folder / name).write_text(_browser_file(name), encoding="utf-8")
+    options = ["--silent", "--ignore-scripts", "--no-audit", "--no-fund"]
+    _run([npm, "ci", *options], folder)
+    modules = folder / "node_modules"
+    (folder / "pyodide").mkdir()
+    for part in PARTS:
+        (modules / "pyodide" / part).rename(folder / "pyodide" / part)
+    (folder / "editor").mkdir()
+    for name, file in imports().items():
+        told = json.loads((modules / name / "package.json").read_text(encoding="utf-8"))
+        (modules / name / told["exports"]["import"]).rename(folder / file)
+    shutil.rmtree(modules)
 
 
 def _wheels(folder: Path, wanted: str) -> None:

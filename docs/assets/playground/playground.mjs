@@ -1,4 +1,6 @@
 // The playground's page. Python runs in worker.mjs; here is what is seen of it.
+import { makeEditor } from "./editor.mjs";
+
 const root = document.getElementById("playground");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
 const lessons = JSON.parse(document.getElementById("playground-lessons").textContent);
@@ -10,6 +12,10 @@ let ready = false;
 let loaded = null; // the source that runs, null when the module must be loaded first
 let nextId = 1;
 let current = null;
+const editor = makeEditor(part("source"), "playground-source", () => {
+  edited.set(lesson.id, editor.text);
+  delete root.dataset.loaded;
+});
 const listeners = new Map(); // by request id: for Swagger UI, and the form's own
 
 function status(text) {
@@ -57,10 +63,10 @@ function printed(text) {
 }
 
 function load() {
-  const source = part("source").value;
+  const source = editor.text;
   if (loaded === source) return;
   loaded = source;
-  part("fault").hidden = true;
+  noFault();
   worker.postMessage({ kind: "load", name: lesson.stem, source });
 }
 
@@ -80,16 +86,13 @@ function blame({ line, text, trace }) {
   part("fault-text").textContent = trace ? `${trace}${text}` : text;
   part("fault-line").hidden = !line;
   part("fault-line").textContent = `Line ${line}`;
-  part("fault-line").onclick = () => show(line);
+  part("fault-line").onclick = () => editor.show(line);
+  editor.mark(line);
 }
 
-function show(line) {
-  const area = part("source");
-  const lines = area.value.split("\n");
-  const from = lines.slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0);
-  area.focus();
-  area.setSelectionRange(from, from + (lines[line - 1] ?? "").length);
-  area.scrollTop = ((line - 4) / lines.length) * area.scrollHeight;
+function noFault() {
+  part("fault").hidden = true;
+  editor.mark(0);
 }
 
 // --- the form
@@ -122,14 +125,15 @@ function written() {
 function choose(id, source) {
   lesson = lessons.find((each) => each.id === id) ?? lessons[0];
   part("section").value = lesson.id;
-  part("source").value = source ?? edited.get(lesson.id) ?? lesson.source;
+  if (source) edited.set(lesson.id, source);
+  editor.text = edited.get(lesson.id) ?? lesson.source;
   part("note").textContent = lesson.note;
   part("note").hidden = !lesson.note;
   part("examples").replaceChildren(
     ...lesson.requests.map((request, index) => new Option(request.shown, index)),
   );
   fill(lesson.requests[0]);
-  part("fault").hidden = true;
+  noFault();
   loaded = null;
 }
 
@@ -154,7 +158,7 @@ function run(event) {
   part("answer").replaceChildren();
   part("printed").hidden = true;
   part("printed-text").textContent = "";
-  part("fault").hidden = true;
+  noFault();
   const chunks = [];
   let streamed = false;
   delete root.dataset.ended;
@@ -167,7 +171,7 @@ function run(event) {
       chunks.push(data.text);
       if (streamed) {
         line(`${String(data.at).padStart(6)} ms  `, "time");
-        line(`${data.text.trimEnd()}\n`, "text");
+        line(`${data.text.trimEnd().replaceAll("\n", `\n${" ".repeat(11)}`)}\n`, "text");
       }
     } else {
       if (!streamed) line(`${pretty(chunks.join(""))}\n`, "text");
@@ -212,7 +216,7 @@ async function unpacked(text) {
 }
 
 async function share() {
-  const source = part("source").value;
+  const source = editor.text;
   const told = { section: lesson.id, request: written() };
   if (source !== lesson.source) told.source = source;
   const url = new URL(location.href);
@@ -301,11 +305,18 @@ part("section").addEventListener("change", () => {
   choose(part("section").value);
   part("routes").open = false;
 });
-part("source").addEventListener("input", () => edited.set(lesson.id, part("source").value));
 part("examples").addEventListener("change", () => fill(lesson.requests[part("examples").value]));
 part("cancel").addEventListener("click", () => worker.postMessage({ kind: "cancel", id: current }));
 part("reset").addEventListener("click", reset);
 part("share").addEventListener("click", share);
 part("routes").addEventListener("toggle", swagger);
+// for bookmarklets, tests and the curious: the module's text
+Object.defineProperty(root, "source", {
+  get: () => editor.text,
+  set(text) {
+    editor.text = text;
+    edited.set(lesson.id, text);
+  },
+});
 await shared();
 start();
