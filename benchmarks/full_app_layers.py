@@ -43,7 +43,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
 from course.bench.apps.bare_chat import app as bare_chat  # noqa: E402
 from examples.full_app.deadlines import Deadline  # noqa: E402
 from examples.full_app.draining import Draining, DrainingMiddleware  # noqa: E402
-from examples.full_app.frames import collect  # noqa: E402
 from examples.full_app.ids import RequestIDs  # noqa: E402
 from examples.full_app.json_body import JSONRequest  # noqa: E402
 from examples.full_app.ledger import Ledger  # noqa: E402
@@ -65,6 +64,7 @@ from examples.full_app.slots import Slots  # noqa: E402
 from examples.full_app.streams import cancelled_on_disconnect  # noqa: E402
 from examples.full_app.telemetry import TelemetryMiddleware  # noqa: E402
 from examples.full_app.tokens import EstimateTokenizer  # noqa: E402
+from examples.full_app.whole_answers import collect  # noqa: E402
 from examples.s2_models import Usage  # noqa: E402
 from examples.s4_dependency_injection import open_redis  # noqa: E402
 from examples.s5_error_handling import RequestIDMiddleware  # noqa: E402

@@ -13,10 +13,11 @@ import anyio
 from examples.full_app.deadlines import Deadline, current_task
 from examples.full_app.draining import ServerShuttingDownError
 from examples.full_app.errors import error_body
-from examples.full_app.frames import DONE, ChunkWriter, collect, new_id
+from examples.full_app.frames import DONE, ChunkWriter, new_id
 from examples.full_app.providers.protocol import CallContext, Delta, Provider
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.whole_answers import collect, collect_json
 from examples.s2_models import Usage
 from examples.s5_error_handling import (
     AIError,
@@ -88,10 +89,17 @@ class Call:
 
     async def collect(self) -> ChatCompletion:
         """The whole answer. Raises an AIError."""
+        self._wants_whole()
+        return await collect(self, self.request.model, self.request.n, self.id)
+
+    async def collect_json(self) -> bytes:
+        """The whole answer as it is sent. Raises an AIError."""
+        self._wants_whole()
+        return await collect_json(self, self.request.model, self.request.n, self.id)
+
+    def _wants_whole(self) -> None:
         if not self.context.whole:
             self.context = replace(self.context, whole=True)
-        asked = self.request
-        return await collect(self, asked.model, choices=asked.n, answer_id=self.id)
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """The frames of a stream, with exactly one terminal event.

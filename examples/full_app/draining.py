@@ -7,7 +7,7 @@ last event. What watches the signals is in `shutdown.py`.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -51,16 +51,15 @@ class Draining:
         if self.is_set():
             raise ServerShuttingDownError
 
-    @contextlib.contextmanager
-    def counted(self) -> Iterator[None]:
-        """A block that draining waits for."""
+    def enter(self) -> None:
+        """Have draining wait until `leave` is called."""
         self._running += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._running -= 1
-            self._look()
+
+    def leave(self) -> None:
+        """What was entered has ended."""
+        self._running -= 1
+        self._look()
 
     def watch(self, stop: Stop) -> Stop:
         """Wait for what `stop` would end early; call the answer when it has ended."""
@@ -131,5 +130,8 @@ class DrainingMiddleware:
         elif scope["type"] != "http":  # a socket that is idle keeps nobody waiting
             await self.app(scope, receive, send)
         else:
-            with draining.counted():
+            draining.enter()
+            try:
                 await self.app(scope, receive, send)
+            finally:
+                draining.leave()

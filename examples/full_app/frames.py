@@ -1,4 +1,4 @@
-"""Deltas become bytes: the `data:` frames of a stream, or one whole answer.
+"""Deltas become bytes: the `data:` frames of a stream.
 
 Frames are written by hand around the JSON of the text, because a chunk's envelope
 never changes within a stream; a test holds every frame against `ChatCompletionChunk`.
@@ -7,23 +7,16 @@ Source: OpenAI API reference (chunk object), WHATWG HTML (server-sent events).
 
 import json
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as _quoted
-from typing import Any
 
 from examples.full_app.ids import random_hex
 from examples.full_app.providers.protocol import Delta
 from examples.full_app.schemas.answers import (
-    ChatCompletion,
     ChunkChoice,
     ChunkDelta,
-    TokenLogprob,
-    ToolCallDelta,
 )
-from examples.full_app.schemas.base import FinishReason
 from examples.s2_models import Usage
-from examples.s5_error_handling import ModelError
 
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n"  # one newline: two end an event, and the official client trips
@@ -92,87 +85,3 @@ def _slow_choice(delta: Delta) -> str:
     )
     text = choice.model_dump(mode="json", exclude_none=True)
     return json.dumps({"finish_reason": None, **text})
-
-
-@dataclass(slots=True)
-class _Call:
-    id: str = ""
-    name: str = ""
-    arguments: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class ChoiceBuilder:
-    """Collects the deltas of one choice."""
-
-    text: list[str] = field(default_factory=list)
-    calls: dict[int, _Call] = field(default_factory=dict)
-    logprobs: list[TokenLogprob] = field(default_factory=list)
-    finish_reason: FinishReason | None = None
-
-    def add(self, delta: Delta) -> None:
-        """Append one delta."""
-        if delta.content is not None:
-            self.text.append(delta.content)
-        for piece in delta.tool_calls:
-            self._add_call(piece)
-        if delta.logprobs is not None:
-            self.logprobs += delta.logprobs.content or []
-        self.finish_reason = delta.finish_reason or self.finish_reason
-
-    def _add_call(self, piece: ToolCallDelta) -> None:
-        call = self.calls.setdefault(piece.index, _Call())
-        call.id = piece.id or call.id
-        call.name = piece.function.name or call.name
-        call.arguments.append(piece.function.arguments or "")
-
-    def build(self, index: int) -> dict[str, Any]:
-        """The whole choice, as `Choice` takes it."""
-        calls = [
-            {
-                "id": call.id,
-                "function": {
-                    "name": call.name,
-                    "arguments": "".join(call.arguments),
-                },
-            }
-            for _, call in sorted(self.calls.items())
-        ]
-        text = "".join(self.text)
-        message = {
-            "content": text if text or not calls else None,
-            "tool_calls": calls or None,
-        }
-        return {
-            "index": index,
-            "message": message,
-            "finish_reason": self.finish_reason,
-            "logprobs": {"content": self.logprobs} if self.logprobs else None,
-        }
-
-
-async def collect(
-    deltas: AsyncIterator[Delta | Usage], model: str, choices: int, answer_id: str = ""
-) -> ChatCompletion:
-    """One whole answer of a provider's deltas. Raises ModelError if it breaks off.
-
-    Pydantic builds the models within one another in one go, and checks each once.
-    """
-    builders = [ChoiceBuilder() for _ in range(choices)]
-    usage: Usage | None = None
-    async for item in deltas:
-        if isinstance(item, Usage):
-            usage = item
-        else:
-            builders[item.index].add(item)
-    if usage is None or any(builder.finish_reason is None for builder in builders):
-        raise ModelError("The model's answer broke off.")
-    return ChatCompletion.model_validate(
-        {
-            "id": answer_id or new_id(),
-            "created": int(time.time()),
-            "model": model,
-            "choices": [each.build(index) for index, each in enumerate(builders)],
-            "usage": usage,
-        }
-    )

@@ -13,9 +13,8 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 from redis.exceptions import RedisError
@@ -33,16 +32,14 @@ log = logging.getLogger(__name__)
 RETELL_SECONDS = 5.0  # while there is something that Redis did not hear
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """What one call has reserved: of the limits and, where it has an `id`, of money."""
 
     lease: Lease
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Settlement:
+class _Settlement(NamedTuple):
     """How a hold ends: its cost, the tokens used beyond its lease, its slot."""
 
     hold_id: str

@@ -8,11 +8,13 @@ draft-ietf-httpapi-ratelimit-headers. Section 4 teaches the token bucket.
 """
 
 import asyncio
+import functools
 import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import anyio
 from redis.asyncio import Redis
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 0.25  # for Redis to decide; then requests pass
 
+KNOWN_CALLERS = 10_000  # whose keys are not made anew for each call
+
 # For routes that manage things: section 4's token bucket, as it is taught.
 management_limit = RateLimiter(requests=6_000, window_seconds=60, name="management")
 
@@ -42,8 +46,7 @@ class Budget:
     window_seconds: int = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """What a call has reserved. `headers` tell the caller where it stands."""
 
     subject: str
@@ -69,6 +72,7 @@ class Limiter:
     ) -> None:
         self.requests, self.tokens, self.slots = requests, tokens, slots
         self.scripts = Pipelining(redis, timeout)
+        self._fixed_headers = fixed_headers((requests, tokens))
 
     async def reserve(self, subject: str, tokens: int) -> Lease:
         """Take a request, `tokens` tokens and a slot; or RateLimitExceededError.
@@ -114,12 +118,11 @@ class Limiter:
         self, subject: str, costs: tuple[int, int], slot: str, *, force: bool = False
     ) -> tuple[list[str], list[str | int]]:
         """Keys and arguments of the script's `admit` and `leave`."""
-        keys: list[str] = []
+        tag, requests, tokens = caller_tag(subject), self.requests, self.tokens
+        keys = [f"limit:{tag}:{requests.name}", f"limit:{tag}:{tokens.name}"]
         args: list[str | int] = [int(force)]
-        tag = caller_tag(subject)
-        for budget, cost in zip((self.requests, self.tokens), costs, strict=True):
-            keys.append(f"limit:{tag}:{budget.name}")
-            args += [budget.limit, budget.window_seconds * 1000, cost]
+        args += (requests.limit, requests.window_seconds * 1000, costs[0])
+        args += (tokens.limit, tokens.window_seconds * 1000, costs[1])
         if self.slots and slot:
             keys += self.slots.keys(tag)
             args += self.slots.args(slot)
@@ -152,7 +155,8 @@ class Limiter:
 
     def headers(self, numbers: Sequence[int]) -> dict[str, str]:
         """The headers for the numbers that the script answered."""
-        return limit_headers((self.requests, self.tokens), numbers)
+        standing = standing_headers((self.requests, self.tokens), numbers)
+        return {**self._fixed_headers, **standing}
 
 
 def _warn_of_failure(left: asyncio.Future[None]) -> None:
@@ -160,6 +164,7 @@ def _warn_of_failure(left: asyncio.Future[None]) -> None:
         log.warning("rate limit not settled", extra={"reason": repr(error)})
 
 
+@functools.lru_cache(maxsize=KNOWN_CALLERS)
 def caller_tag(subject: str) -> str:
     """A caller in the names of keys: unreadable, and in one slot of a cluster."""
     digest = hashlib.blake2b(subject.encode(), digest_size=16).hexdigest()
@@ -179,23 +184,24 @@ class RequestTooExpensiveError(RequestError):
         )
 
 
-def limit_headers(budgets: Sequence[Budget], numbers: Sequence[int]) -> dict[str, str]:
-    """The headers of both dialects; `numbers` are left, wait, reset of each budget."""
-    standings = list(zip(budgets, numbers[::3], numbers[2::3], strict=True))
-    headers = {
-        "RateLimit-Policy": ", ".join(
-            f'"{budget.name}";q={budget.limit};w={budget.window_seconds}'
-            for budget in budgets
-        ),
-        "RateLimit": ", ".join(
-            f'"{budget.name}";r={left};t={math.ceil(reset_ms / 1000)}'
-            for budget, left, reset_ms in standings
-        ),
-    }
-    for budget, left, reset_ms in standings:
-        headers[f"x-ratelimit-limit-{budget.name}"] = str(budget.limit)
+def fixed_headers(budgets: Sequence[Budget]) -> dict[str, str]:
+    """What both dialects say of the budgets themselves."""
+    policies = [f'"{one.name}";q={one.limit};w={one.window_seconds}' for one in budgets]
+    limits = {f"x-ratelimit-limit-{one.name}": str(one.limit) for one in budgets}
+    return {"RateLimit-Policy": ", ".join(policies), **limits}
+
+
+def standing_headers(
+    budgets: Sequence[Budget], numbers: Sequence[int]
+) -> dict[str, str]:
+    """What they say of a caller; `numbers` are left, wait, reset of each budget."""
+    headers, standings = {}, []
+    for number, budget in enumerate(budgets):
+        left, _, reset_ms = numbers[3 * number : 3 * number + 3]
+        standings.append(f'"{budget.name}";r={left};t={math.ceil(reset_ms / 1000)}')
         headers[f"x-ratelimit-remaining-{budget.name}"] = str(left)
         headers[f"x-ratelimit-reset-{budget.name}"] = _duration(reset_ms)
+    headers["RateLimit"] = ", ".join(standings)
     return headers
 
 

@@ -5,6 +5,7 @@ Micro-USD are too coarse: a prompt token of gpt-4o costs 2.5 of them.
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from examples.s2_models import price_usd
 
@@ -28,8 +29,19 @@ def as_usd(amount: int) -> str:
 
 def cost_of(model: str, prompt_tokens: int, completion_tokens: int) -> int | None:
     """What a call costs in nano-USD; None for models without a price: nothing."""
-    price = price_usd(model, prompt_tokens, completion_tokens)
-    return None if price is None else nano_usd(price)
+    each = _token_prices(model)
+    if each is None:
+        return None
+    return prompt_tokens * each[0] + completion_tokens * each[1]
+
+
+@lru_cache(maxsize=1000)
+def _token_prices(model: str) -> tuple[int, int] | None:
+    """Nano-USD of a prompt token and of a completion token."""
+    prompt, completion = price_usd(model, 1, 0), price_usd(model, 0, 1)
+    if prompt is None or completion is None:
+        return None
+    return nano_usd(prompt), nano_usd(completion)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,21 +10,26 @@ what was settled before a question was asked is part of its answer.
 import asyncio
 import contextvars
 import hashlib
+import importlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.connection import HiredisRespSerializer
 from redis.exceptions import NoScriptError, ResponseError
 from redis.utils import HIREDIS_AVAILABLE
 
-Pack = Callable[..., list[bytes]]
+Command = tuple[str | int, ...]
+Pack = Callable[[Command], bytes]
 
-# In redis-py's asyncio connections only the parser is hiredis: packing here was half of
-# what a call cost.
-HIREDIS = HiredisRespSerializer() if HIREDIS_AVAILABLE else None
+# In redis-py's asyncio connections only the parser is hiredis: packing there was half
+# of what a call cost.
+HIREDIS: Pack | None = None
+if HIREDIS_AVAILABLE:
+    HIREDIS = importlib.import_module("hiredis").pack_command
 MOST = 100  # calls in one pipeline: nobody else is served while Redis runs them
 
 
@@ -39,7 +44,7 @@ class Script:
 @dataclass(slots=True, eq=False)
 class _Call:
     script: Script
-    rest: tuple[str | int, ...]
+    rest: Command
     due: float | None  # on the clock of the event loop
     answer: asyncio.Future[Any]
 
@@ -73,10 +78,11 @@ class Pipelining:
         due = None if self.timeout is None else loop.time() + self.timeout
         self._waiting.append(_Call(script, rest, due, answer))
         # Not in the context of the caller: what is begun here outlives it.
-        apart = contextvars.Context()
         if due is not None and self._timer is None:
+            apart = contextvars.Context()
             self._timer = loop.call_at(due, self._expire, context=apart)
         if self._sender is None:
+            apart = contextvars.Context()
             self._sender = loop.create_task(self._send_all(), context=apart)
         return answer
 
@@ -142,17 +148,18 @@ class Pipelining:
     ) -> None:
         """Send and hear all; after a broken connection once more what has no answer."""
 
+        pack = HIREDIS or partial(_packed, connection)
+        # A timer an answer would be dearer than the answer; the batch has one.
+        patience = None if self.timeout is None else math.inf
+
         async def once() -> None:
             sent = [call for call in batch if not call.answer.done()]
-            packed: list[bytes] = []
-            pack: Pack = HIREDIS.pack if HIREDIS else connection.pack_command
-            for call in sent:
-                packed += pack(*self._command(call))
-            await connection.send_packed_command(packed)
+            packed = [pack(self._command(call)) for call in sent]
+            await connection.send_packed_command([b"".join(packed)])
             unknown = []
             for call in sent:
                 try:
-                    answer = await connection.read_response()
+                    answer = await connection.read_response(timeout=patience)
                 except NoScriptError:
                     self._seen.discard(call.script.digest)
                     unknown.append(call)
@@ -169,12 +176,17 @@ class Pipelining:
 
         await connection.retry.call_with_retry(once, broken)
 
-    def _command(self, call: _Call) -> tuple[str | int, ...]:
+    def _command(self, call: _Call) -> Command:
         script = call.script
         if script.digest in self._seen:
             return ("EVALSHA", script.digest, *call.rest)
         self._seen.add(script.digest)
         return ("EVAL", script.text, *call.rest)
+
+
+def _packed(connection: AbstractConnection, command: Command) -> bytes:
+    """What redis-py makes of a command by itself."""
+    return b"".join(connection.pack_command(*command))
 
 
 def regardless(answer: asyncio.Future[Any]) -> asyncio.Future[None]:

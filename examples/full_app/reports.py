@@ -1,7 +1,7 @@
 """What a call of a model leaves behind: numbers in metrics, facts in the log."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from examples.full_app.logs import note_call, redacted
 from examples.full_app.metrics import Metrics
@@ -9,8 +9,7 @@ from examples.full_app.money import as_usd
 from examples.s2_models import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class CallReport:
+class CallReport(NamedTuple):
     """A call that has ended. Times in seconds; `cost` in nano-USD, None: no price.
 
     `error` is the name of the exception that ended it, empty for a whole answer.

@@ -59,23 +59,25 @@ class Authenticator:
         self, keys: Mapping[str, str], grants: Mapping[str, Grant] | None = None
     ) -> None:
         """`keys`: name to SHA-256 of the key, in hex; `grants` by the same names."""
-        self._names = {digest: name for name, digest in keys.items()}
-        self._grants = grants or {}
+        scopes = {name: grant.scopes for name, grant in (grants or {}).items()}
+        self._known = {
+            digest: Identity(key_subject(name), name, scopes.get(name))
+            for name, digest in keys.items()
+        }
 
     def identify(self, headers: Mapping[str, str], peer: str | None) -> Identity:
         """The caller. Raises InvalidAPIKeyError or PermissionDeniedError."""
-        if not self._names:
+        if not self._known:
             return self._local(headers, peer)
         scheme, _, token = headers.get("authorization", "").partition(" ")
         token = token.strip(" \t")  # what else looks like a space here is a byte of it
         if scheme.lower() != "bearer" or not 0 < len(token) <= MAX_KEY_LENGTH:
             raise InvalidAPIKeyError("Send an API key: `Authorization: Bearer <key>`.")
         digest = hashlib.sha256(token.encode("latin-1")).hexdigest()
-        name = self._names.get(digest)
-        if name is None:
+        found = self._known.get(digest)
+        if found is None:
             raise InvalidAPIKeyError("The API key is not one this service knows.")
-        grant = self._grants.get(name)
-        return Identity(key_subject(name), name, grant.scopes if grant else None)
+        return found
 
     def _local(self, headers: Mapping[str, str], peer: str | None) -> Identity:
         """Without keys: only this machine, and no web page that was rebound to it."""

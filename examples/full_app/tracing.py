@@ -8,7 +8,7 @@ Source: W3C Trace Context (level 1).
 
 import re
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from opentelemetry import trace as otel
 
@@ -21,8 +21,7 @@ HEADER = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """Where this process stands in a trace: both ids in hex, the flags as they came."""
 
     trace_id: str

@@ -1,6 +1,7 @@
 """Log lines are written beside the requests, in order, and lost ones are counted."""
 
 import io
+import json
 import logging
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,13 @@ from contextlib import contextmanager
 import pytest
 
 from examples.full_app.log_queue import QueuedHandler
-from examples.full_app.logs import HINTS, SECRETS, without_secrets
+from examples.full_app.logs import (
+    HINTS,
+    SECRETS,
+    AccessRecord,
+    JSONFormatter,
+    without_secrets,
+)
 from tests.servers import wait_until
 
 
@@ -99,3 +106,26 @@ def test_every_secret_has_a_hint_by_which_it_is_looked_for(secret: str) -> None:
     assert SECRETS.search(secret)
     assert any(hint in secret for hint in HINTS)
     assert without_secrets(f"at {secret} it") != f"at {secret} it"
+
+
+@pytest.mark.parametrize("text", ["plain", "é 日本 \u2028 🎉", "lone \ud800", "\x7f\n"])
+def test_a_line_is_ascii_whatever_was_said(text: str) -> None:
+    record = logging.LogRecord("x", logging.INFO, "", 0, "%s", (text,), None)
+    record.reason = object()  # has no JSON; a line has to be written all the same
+
+    line = JSONFormatter().format(record)
+
+    assert line.isascii()
+    assert json.loads(line)["message"] == text
+    assert json.loads(line)["reason"].startswith("<object")
+
+
+def test_the_record_of_a_request_has_what_every_record_has() -> None:
+    usual = logging.LogRecord("x", logging.INFO, "", 0, "request", (), None)
+    record = AccessRecord({"status": 200})
+
+    assert vars(usual).keys() | {"status"} == vars(record).keys()
+    assert record.getMessage() == "request"
+    assert 0 <= record.created - usual.created < 60
+    assert int(record.msecs) == int(record.created % 1 * 1000)
+    assert logging.Formatter("%(asctime)s %(name)s %(status)s").format(record)

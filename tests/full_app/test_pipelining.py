@@ -14,6 +14,7 @@ import redis as sync_redis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from examples.full_app import pipelining
 from examples.full_app.main import create_app
 from examples.full_app.pipelining import MOST, Pipelining, Script, regardless
 from examples.s4_dependency_injection import open_redis
@@ -61,6 +62,15 @@ async def test_calls_of_one_turn_are_one_pipeline_and_each_gets_its_own(
     assert isinstance(error, ResponseError)
     assert "mine alone" in str(error)
     assert wire.sent == 1
+
+
+async def test_without_hiredis_commands_are_packed_alike(
+    wired: tuple[Pipelining, Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts, _ = wired
+    monkeypatch.setattr(pipelining, "HIREDIS", None)
+
+    assert await scripts.call(ECHO, ["a key"], ["é two words", 7]) == "é two words"
 
 
 async def test_calls_made_while_a_pipeline_is_on_its_way_share_the_next(

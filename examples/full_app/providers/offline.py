@@ -18,7 +18,7 @@ from examples.full_app.providers.json_answers import json_answer
 from examples.full_app.providers.logprobs import logprobs_of
 from examples.full_app.providers.offline_models import (
     CHAT_MODELS,
-    ECHO,
+    ECHOES,
     EMBEDDING_MODELS,
     offline_models,
     wrong_model,
@@ -72,10 +72,13 @@ class OfflineProvider:
         pace: float = 1.0,
         tokenizer: Tokenizer | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        echoes: frozenset[str] = ECHOES,
     ) -> None:
+        """`pace` scales the pauses; `echoes` are the models that say what they hear."""
         self.pace = pace
         self.tokenizer = tokenizer or EstimateTokenizer()
         self._sleep = sleep
+        self._echoes = echoes
 
     async def models(self) -> Sequence[Model]:
         """The chat and the embedding models."""
@@ -94,7 +97,8 @@ class OfflineProvider:
         await self._pause(FIRST_TOKEN_SECONDS)
         for index in range(request.n):
             said: list[str] = []
-            for delta in self._choice(request, index, dice_of(request, index), whole):
+            dice = dice_of(request, index, self._echoes)
+            for delta in self._choice(request, index, dice, whole):
                 said += [delta.content or "", *map(text_of, delta.tool_calls)]
                 yield delta
                 if pauses is not None:
@@ -178,7 +182,7 @@ class OfflineProvider:
                 answer = compose(request.messages, dice)
                 told = {"question": question[:200], "answer": answer}
                 return json.dumps(told, ensure_ascii=False)
-        if request.model == ECHO:
+        if request.model in self._echoes:
             return question
         return compose(request.messages, dice)
 

@@ -7,6 +7,7 @@ from examples.full_app.schemas.catalogue import Model
 
 CREATED = 1_767_225_600  # 2026-01-01, so that lists are the same every day
 ECHO = "offline-echo"
+ECHOES = frozenset({ECHO})
 DEFAULT_MODEL = "gpt-4o-mini"
 CHAT_MODELS = {
     DEFAULT_MODEL: "Answers offline, word by word; the default of the course.",

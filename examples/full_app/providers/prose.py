@@ -4,9 +4,9 @@ import hashlib
 import itertools
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
-from examples.full_app.providers.offline_models import ECHO
+from examples.full_app.providers.offline_models import ECHOES
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.schemas.messages import ChatMessage, ToolMessage, UserMessage
 
@@ -52,9 +52,11 @@ def seeded(request: ChatCompletionRequest, index: int) -> random.Random:
     return random.Random(digest)  # noqa: S311  # reproducible on purpose
 
 
-def dice_of(request: ChatCompletionRequest, index: int) -> random.Random:
+def dice_of(
+    request: ChatCompletionRequest, index: int, echoes: Container[str] = ECHOES
+) -> random.Random:
     """The dice of one choice; of an echo, which throws none, one that is at hand."""
-    thrown = request.model != ECHO or request.logprobs or request.tools
+    thrown = request.model not in echoes or request.logprobs or request.tools
     return seeded(request, index) if thrown or request.response_format else _UNUSED
 
 

@@ -97,12 +97,11 @@ async def _answer(
                 close = frames.aclose
                 headers["Content-Location"] = f"/v1/chat/completions/{answer_id}"
             return _stream(frames, close, headers, scope.settings, fault)
-        completion = await call.collect()
+        answer = await call.collect_json()
     except BaseException:
         await call.close()
         raise
     await call.close()
-    answer = completion.model_dump_json().encode("utf-8")
     if fault is not None:
         return break_answer(answer, fault)
     headers = {**lease.headers, **context.trail.headers}
