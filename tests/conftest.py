@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def anyio_backend() -> str:
     """asyncio only: uvicorn and redis-py run on nothing else here."""
     return "asyncio"
+
+
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """What runs in this thread costs what it costs: coverage does not look on."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(tracer)
 
 
 @contextmanager

@@ -6,17 +6,28 @@ import sys
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import filelock
+
 from course.places import ROOT, CourseError, say
 from course.ports import listen
 from course.site import decks, pages, playground
 
 SITE = ROOT / "build" / "site"
+LOCK = ROOT / "build" / "pages.lock"
 HOST = "127.0.0.1"
 
 
 def build(target: Path) -> None:
     """Write the whole site to `target`. Raises CourseError where a page is wrong."""
-    pages.write()
+    LOCK.parent.mkdir(exist_ok=True)
+    with filelock.FileLock(LOCK):  # two builds write their pages to the same place
+        pages.write()
+        _mkdocs(target)
+    decks.build(target / "slides")
+    playground.build(target / "assets" / "playground")
+
+
+def _mkdocs(target: Path) -> None:
     words = ["mkdocs", "build", "--strict", "--quiet", "--site-dir", str(target)]
     command = [sys.executable, "-m", *words]
     # Material warns about the next major version, which the lock keeps out.
@@ -25,8 +36,6 @@ def build(target: Path) -> None:
     )
     if done.returncode:
         raise CourseError(f"The site was not built:\n{done.stderr[-4000:]}")
-    decks.build(target / "slides")
-    playground.build(target / "assets" / "playground")
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -128,7 +128,10 @@ def test_what_an_instructor_or_a_reader_starts_is_there_to_see(line: str) -> Non
         assert shows.stdout is not None
         said = (line.decode() for line in shows.stdout)
         address = next(one[0] for one in (re.search(place, it) for it in said) if one)
-        page = httpx2.get(address, trust_env=False, follow_redirects=True, timeout=30)
+        # Jupyter says where it is before it is there
+        transport = httpx2.HTTPTransport(retries=8)
+        with httpx2.Client(transport=transport, trust_env=False, timeout=30) as http:
+            page = http.get(address, follow_redirects=True)
 
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")

@@ -26,6 +26,7 @@ class Scripted:
     def __init__(self) -> None:
         self.pieces = ["a", "b", "c"]
         self.endless = False
+        self.more = "more " * 200
         self.silent = False
         self.finish = True
         self.failure: Exception | None = None
@@ -51,7 +52,7 @@ class Scripted:
             await self._silence()
             while self.endless:
                 self.produced += 1
-                yield Delta(content="more " * 200)
+                yield Delta(content=self.more)
             if self.failure is not None:
                 raise self.failure
             if self.finish:

@@ -27,8 +27,7 @@ from examples.full_app.schemas.chat import ChatCompletionRequest
 from tests.full_app.asgi import post
 from tests.full_app.conftest import KEY, settings
 
-# Coverage would count for more than the code does.
-pytestmark = [pytest.mark.deep, pytest.mark.no_cover]
+pytestmark = [pytest.mark.deep, pytest.mark.usefixtures("untraced")]
 
 ROUNDS, AT_ONCE, MANY = 9, 16, 10**9
 WORDS = 200

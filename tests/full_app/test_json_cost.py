@@ -20,7 +20,7 @@ from examples.full_app.json_shape import MAX_EXPONENTS, MAX_KEYS, JSONLimits
 from examples.full_app.main import create_app
 from tests.full_app.conftest import KEY, settings
 
-pytestmark = pytest.mark.no_cover  # it would cost more than the code does
+pytestmark = pytest.mark.usefixtures("untraced")
 SIZE = 2 * 1024 * 1024 - 200
 CHAT, EMBEDDINGS, JOBS = "/v1/chat/completions", "/v1/embeddings", "/v1/jobs"
 WEBHOOKS = "/v1/webhooks"

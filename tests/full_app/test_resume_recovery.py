@@ -37,8 +37,15 @@ def paid(redis_url: str | None) -> Iterator[tuple[httpx2.Client, Scripted]]:
 
 
 def spending(http: httpx2.Client) -> dict[str, str]:
-    answer = http.get("/v1/usage").raise_for_status()
-    found: dict[str, str] = answer.json()
+    """The key's account, once Redis has answered in time: machines are busy."""
+    answers: list[httpx2.Response] = []
+
+    def answered() -> bool:
+        answers.append(http.get("/v1/usage"))
+        return answers[-1].status_code != 503
+
+    wait_until(answered, what="an answer of Redis in time")
+    found: dict[str, str] = answers[-1].raise_for_status().json()
     return found
 
 

@@ -53,10 +53,9 @@ def small(url: str) -> Iterator[ClientConnection]:
 
 def flood(url: str, provider: Scripted, peer: ClientConnection) -> None:
     """Ask for an answer without end; it ends, and its slot is free for another."""
-    provider.endless = True
+    provider.endless, provider.more = True, "more " * 4000  # it soon takes no more
     peer.send(json.dumps(CREATE))
-    # the system first takes megabytes for a peer that takes nothing
-    wait_until(lambda: provider.closed == 1, seconds=60, what="the answer's end")
+    wait_until(lambda: provider.closed == 1, what="the end of the answer")
     provider.endless = False
     answer = httpx2.post(
         f"{url}/v1/chat/completions",
@@ -86,7 +85,7 @@ def test_a_peer_that_reads_on_after_its_time_sees_a_code(redis_url: str | None) 
         with contextlib.suppress(ConnectionClosed):
             heard.extend(json.loads(text)["type"] for text in peer)
 
-    assert len(heard) > 100
+    assert len(heard) > 10
     assert set(heard) == {"chat.delta"}
     assert (peer.close_code, peer.close_reason) == (1008, "Reads too slowly.")
 

@@ -107,7 +107,9 @@ def test_the_search_finds_a_page_without_the_internet(
     address: str, browser: "Browser"
 ) -> None:
     with opened(browser, address) as tab:
-        tab.locator("input.md-search__input").fill("token bucket")
+        # what is typed before the page listens is not heard
+        tab.get_by_text("Type to start searching").wait_for(state="attached")
+        tab.locator("input.md-search__input").press_sequentially("token bucket")
         tab.wait_for_selector(".md-search-result__item")
 
 
