@@ -1,20 +1,27 @@
 """The error catalogue, read off the classes, and the fault models that raise them."""
 
+import ast
 import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
 
+from course.places import ROOT
 from examples import full_app
+from examples.full_app.errors import ConflictError, NotFoundError
 from examples.full_app.providers.fault_models import FAULT_MODELS, FaultModel
+from examples.full_app.slots import NoSlotError
 from examples.s5_error_handling import AIError, CodedError
+
+SCENARIOS = ROOT / "tests" / "full_app" / "test_every_error.py"
+PARENTS = {CodedError, ConflictError, NotFoundError, NoSlotError}  # never made
 
 
 def classes() -> list[type[AIError]]:
     """Every concrete error of the service, by status and code."""
     for module in pkgutil.walk_packages(full_app.__path__, "examples.full_app."):
         importlib.import_module(module.name)
-    found = {it for it in _below(AIError) if hasattr(it, "code")} - {CodedError}
+    found = {it for it in _below(AIError) if hasattr(it, "code")} - PARENTS
     found = {it for it in found if it.__module__.startswith("examples.")}
     return sorted(found, key=lambda it: (it.status_code, str(it.code), it.__name__))
 
@@ -33,18 +40,42 @@ def trigger(error: type[AIError]) -> FaultModel | None:
     return None
 
 
+def scenarios() -> dict[str, str]:
+    """What the test of each class does, in the words of that test."""
+    module = ast.parse(SCENARIOS.read_text(encoding="utf-8"))
+    found = {}
+    for node in ast.walk(module):
+        match node:
+            case ast.FunctionDef(
+                name=words,
+                decorator_list=[
+                    ast.Call(func=ast.Name(id="shows"), args=[ast.Constant(str(name))])
+                ],
+            ):
+                found[name] = words.replace("_", " ")
+            case ast.Dict(keys=keys):
+                for key in keys:
+                    match key:
+                        case ast.Tuple(
+                            elts=[ast.Constant(str(name)), ast.Constant(str(words))]
+                        ):
+                            found[name] = words
+    return found
+
+
 def table(_: str = "") -> str:
     """One row a class."""
     rows = [
-        "| status | code | class | retry? | what to do | on demand |",
+        "| status | code | class | retry? | what to do | what brings it about |",
         "|---:|---|---|---|---|---|",
     ]
+    told = scenarios()
     for it in classes():
         fault = trigger(it)
         rows.append(
             f"| {it.status_code} | `{it.code}` | `{it.__name__}` "
             f"| {'yes' if it.retryable else 'no'} | {_cell(it.recovery)} "
-            f"| {f'`{fault.name}`' if fault else ''} |"
+            f"| {f'`{fault.name}`' if fault else told[it.__name__]} |"
         )
     return "\n".join(rows)
 
