@@ -147,12 +147,17 @@ class IdempotencyStore:
 class IdempotentRoute(JSONRoute):
     """A JSON route that honours `Idempotency-Key` on its `POST`."""
 
-    async def respond(
+    def respond(
         self, request: JSONRequest, answer: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
+    ) -> Awaitable[Response]:
         """Answer once for each key; without a key, as often as asked."""
         if HEADER.lower() not in headers_of(request.scope) or request.method != "POST":
-            return await answer(request)
+            return answer(request)
+        return self._once(request, answer)
+
+    async def _once(
+        self, request: JSONRequest, answer: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
         keys = request.headers.getlist(HEADER)
         key = keys[0]
         if len(keys) > 1 or not re.fullmatch(r"[\x21-\x7e]{1,255}", key):

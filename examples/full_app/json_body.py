@@ -150,8 +150,8 @@ class JSONRoute(APIRoute):
 
         return handler
 
-    async def respond(
+    def respond(
         self, request: JSONRequest, answer: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
+    ) -> Awaitable[Response]:
         """`answer` to the parsed request; subclasses do more around it."""
-        return await answer(request)
+        return answer(request)

@@ -6,7 +6,7 @@ settle what was used. Whatever ends a call (done, failed, client gone) settles i
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from examples.full_app.calls import Call
 from examples.full_app.draining import Draining
@@ -146,18 +146,18 @@ class ChatService:
             report(self.metrics, ended)
         return embeddings, hold.lease
 
-    async def _reserve(
+    def _reserve(
         self, subject: str, tokens: int, cost: int | None, context: CallContext
-    ) -> Hold:
+    ) -> Awaitable[Hold]:
         """What the call may use. Without a slot for it, a job waits where it is."""
 
-        async def attempt() -> Hold:
+        def attempt() -> Awaitable[Hold]:
             seconds = _seconds_left(context)
-            return await self.ledger.reserve(subject, tokens, cost, seconds=seconds)
+            return self.ledger.reserve(subject, tokens, cost, seconds=seconds)
 
         if context.detached:
-            return await attempt()
-        return await self.waiting.admitted(subject, attempt)
+            return attempt()
+        return self.waiting.admitted(subject, attempt)
 
     def _settle(self, hold: Hold, tokens: int, cost: int | None) -> None:
         """The answer does not wait for it; the next call of this process does."""

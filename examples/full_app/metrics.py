@@ -8,8 +8,9 @@ and generative AI, written as Prometheus writes them (`gen_ai.client.token.usage
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from examples.full_app.tallies import Tallies, Tally
 from examples.s2_models import Usage
 
 OTHER = "other"
@@ -34,15 +35,14 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self._models: set[str] = set()
-        self._children: dict[tuple[Histogram, tuple[str, ...]], Histogram] = {}
-        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Tally]] = {}
         self.requests = Counter(
             "http_server_requests",
             "Requests answered.",
             ("method", "route", "status"),
             registry=registry,
         )
-        self.duration = Histogram(
+        self.duration = Tallies(
             "http_server_request_duration_seconds",
             "Time until the last byte of the answer.",
             ("method", "route"),
@@ -60,28 +60,28 @@ class Metrics:
         self.waiting = Gauge(
             "calls_waiting", "Calls that wait for a slot.", registry=registry
         )
-        self.tokens = Histogram(
+        self.tokens = Tallies(
             "gen_ai_client_token_usage",
             "Tokens of a call.",
             (*MODEL, "gen_ai_token_type"),
             buckets=TOKENS,
             registry=registry,
         )
-        self.calls = Histogram(
+        self.calls = Tallies(
             "gen_ai_server_request_duration_seconds",
             "Time of a call of a model, until it was settled.",
             (*MODEL, "error_type"),
             buckets=CALLS,
             registry=registry,
         )
-        self.first_token = Histogram(
+        self.first_token = Tallies(
             "gen_ai_server_time_to_first_token_seconds",
             "Time until a model had produced something.",
             MODEL,
             buckets=FIRST_TOKEN,
             registry=registry,
         )
-        self.each_token = Histogram(
+        self.each_token = Tallies(
             "gen_ai_server_time_per_output_token_seconds",
             "Time of each token after the first.",
             MODEL,
@@ -132,22 +132,14 @@ class Metrics:
     ) -> None:
         """Add one call: `chat` or `embeddings`, its tokens and its times in seconds."""
         model = model if model in self._models else OTHER
-        self._child(self.calls, operation, model, error).observe(seconds)
-        self._child(self.tokens, operation, model, "input").observe(usage.prompt_tokens)
+        self.calls.labels(operation, model, error).observe(seconds)
+        self.tokens.labels(operation, model, "input").observe(usage.prompt_tokens)
         produced = usage.completion_tokens
         if operation == "chat":
-            self._child(self.tokens, operation, model, "output").observe(produced)
+            self.tokens.labels(operation, model, "output").observe(produced)
         if first_token is None:
             return
-        self._child(self.first_token, operation, model).observe(first_token)
+        self.first_token.labels(operation, model).observe(first_token)
         if produced > 1:
             each = (seconds - first_token) / (produced - 1)
-            self._child(self.each_token, operation, model).observe(each)
-
-    def _child(self, series: Histogram, *labels: str) -> Histogram:
-        """The series with these labels; to look it up by itself takes it a lock."""
-        key = series, labels
-        found = self._children.get(key)
-        if found is None:
-            found = self._children[key] = series.labels(*labels)
-        return found
+            self.each_token.labels(operation, model).observe(each)
