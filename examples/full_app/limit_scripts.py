@@ -71,3 +71,8 @@ local verdict, finish = admit(KEYS, ARGV)
 return {{verdict, unpack(finish(verdict == 1))}}
 """)
 LEAVE = Script(f"{ADMIT} leave(KEYS, ARGV)")
+# For who left before the answer came: only with a slot was anything taken.
+UNDO = Script(f"""{ADMIT}
+local _, pools, slot = apart(KEYS, ARGV)
+if pools[1] and redis.call('ZSCORE', pools[1], slot[1]) then leave(KEYS, ARGV) end
+""")

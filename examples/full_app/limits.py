@@ -21,8 +21,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from examples.full_app.errors import RequestError
-from examples.full_app.limit_scripts import DECIDE, LEAVE
-from examples.full_app.pipelining import Pipelining, regardless
+from examples.full_app.limit_scripts import DECIDE, LEAVE, UNDO
+from examples.full_app.pipelining import Pipelining, Script, regardless
 from examples.full_app.slots import Slots
 from examples.s4_dependency_injection import RateLimiter
 from examples.s5_error_handling import RateLimitExceededError
@@ -88,8 +88,9 @@ class Limiter:
             log.warning("rate limit not checked", extra={"reason": repr(error)})
             return Lease(subject, 0, {})
         except asyncio.CancelledError:  # and perhaps it was taken
+            keys, args = self.script_part(subject, (-1, -tokens), slot, force=True)
             with anyio.CancelScope(shield=True):
-                await self.settle(Lease(subject, 0, {}, slot), 0)
+                await self._leave(UNDO, keys, args)
             raise
         return self.lease(subject, tokens, verdict, numbers, slot)
 
@@ -101,7 +102,12 @@ class Limiter:
         self.forget(lease.slot)
         costs = (0, used - lease.tokens)
         keys, args = self.script_part(lease.subject, costs, lease.slot, force=True)
-        left = self.scripts.call(LEAVE, keys, args)
+        return self._leave(LEAVE, keys, args)
+
+    def _leave(
+        self, script: Script, keys: list[str], args: list[str | int]
+    ) -> asyncio.Future[None]:
+        left = self.scripts.call(script, keys, args)
         left.add_done_callback(_warn_of_failure)
         return regardless(left)
 
@@ -146,7 +152,7 @@ class Limiter:
             refusal.headers = {**refusal.headers, **headers}
             raise refusal
         if self.slots and verdict < -1:
-            full = self.slots.refusal(-1 - verdict)
+            full = self.slots.refusal(-1 - verdict, caller_tag(subject))
             full.headers = {**full.headers, **headers}
             raise full
         if self.slots and slot:

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -51,6 +52,7 @@ from examples.full_app.settings import Settings
 from examples.full_app.shutdown import draining_on_signal
 from examples.full_app.slow_peers import SlowPeersMiddleware
 from examples.full_app.telemetry import TelemetryMiddleware
+from examples.full_app.unserved import in_our_words
 from examples.full_app.validation import from_validation_error
 from examples.s5_error_handling import setup_error_handlers
 
@@ -130,6 +132,13 @@ def create_app(
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     document_keys(app)
     setup_error_handlers(app, render=render)
+    refuse: Any = app.exception_handlers[HTTPException]
+
+    async def refuse_in_our_words(request: Request, error: Exception) -> Response:
+        answer: Response = await refuse(request, in_our_words(request, error))
+        return answer
+
+    app.add_exception_handler(HTTPException, refuse_in_our_words)
     app.add_middleware(RequestIDs)
     # The outermost: it looks for the server behind `send`.
     app.add_middleware(SlowPeersMiddleware, seconds=settings.live_send_seconds)

@@ -4,11 +4,16 @@ A pool is a sorted set of calls by the time at which each lease ends, on Redis' 
 Each process renews the leases of its running calls, so a process that was killed gives
 its slots back when their leases end, and none is lost. Taking a slot and leaving it are
 parts of the limiter's scripts: they cost no round trip of their own.
+
+Who is refused is told when the oldest call will have ended, if it is like those before
+it. That is no promise: a call may last longer, and others come back too. (Then the
+queue of `waiting` helps, if there is one.)
 """
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from itertools import islice
 
 from redis.asyncio import Redis
@@ -19,7 +24,8 @@ from examples.s5_error_handling import CodedError, ErrorCode
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER = 1.0  # a guess: nobody knows when a model's answer ends
+RETRY_AFTER = 1.0  # at least: sooner, all would come back at once
+MOST_RETRY_AFTER = 60.0  # clients take a longer one for "never"
 BATCH = 500  # leases renewed in one script
 
 # `now` is in microseconds, as the limiter's script defines it.
@@ -60,8 +66,8 @@ class NoSlotError(CodedError):
     code, status_code, retryable = "overloaded", 503, True
     recovery = "Try again after `Retry-After`, with fewer calls at once."
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, retry_after=RETRY_AFTER)
+    def __init__(self, message: str, retry_after: float = RETRY_AFTER) -> None:
+        super().__init__(message, retry_after=retry_after)
 
 
 class ConcurrencyLimitError(NoSlotError):
@@ -75,16 +81,46 @@ class OverloadedError(NoSlotError):
     """The service runs as many calls at once as it can."""
 
 
+class Patience:
+    """How long to wait for something that lasts now this long, now that long.
+
+    As TCP does for an acknowledgement: the mean and four deviations, of late more than
+    of old. Source: RFC 6298, section 2.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._mean: float | None = None
+        self._deviation = 0.0
+
+    def saw(self, lasted: float) -> None:
+        """One more has ended, after `lasted` seconds."""
+        if self._mean is None:
+            self._mean, self._deviation = lasted, lasted / 2
+        else:
+            self._deviation += (abs(lasted - self._mean) - self._deviation) / 4
+            self._mean += (lasted - self._mean) / 8
+        self.seconds = self._mean + 4 * self._deviation
+
+
 class Slots:
     """The pools, and the leases that this process holds in them."""
 
     def __init__(
-        self, redis: Redis, *, each: int, overall: int, lease_seconds: float = 15.0
+        self,
+        redis: Redis,
+        *,
+        each: int,
+        overall: int,
+        lease_seconds: float = 15.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """A caller gets `each` slots, all callers together `overall`."""
         self.each, self.overall = each, overall
         self._lease = lease_seconds
-        self._held: dict[str, list[str]] = {}
+        self._clock = clock
+        self._held: dict[str, tuple[list[str], float]] = {}  # pools, since when
+        self._patience = Patience()
         self._renew = redis.register_script(RENEW)
 
     def new(self) -> str:
@@ -101,25 +137,36 @@ class Slots:
 
     def hold(self, slot: str, tag: str) -> None:
         """Renew this slot from now on."""
-        self._held[slot] = self.keys(tag)
+        self._held[slot] = self.keys(tag), self._clock()
 
     def forget(self, slot: str) -> None:
         """Renew it no longer: its call is over."""
-        self._held.pop(slot, None)
+        if held := self._held.pop(slot, None):
+            self._patience.saw(self._clock() - held[1])
 
-    def refusal(self, pool: int) -> NoSlotError:
+    def refusal(self, pool: int, tag: str) -> NoSlotError:
         """What to say when the pool with this number, from 1, is full."""
+        wait = self._until_one_ends(self.keys(tag)[pool - 1])
         if pool == 1:
             return ConcurrencyLimitError(
-                f"You run {self.each} calls at once already, as many as you may."
+                f"You run {self.each} calls at once already, as many as you may.", wait
             )
-        return OverloadedError("The service is busy with as many calls as it can take.")
+        return OverloadedError(
+            "The service is busy with as many calls as it can take.", wait
+        )
+
+    def _until_one_ends(self, pool: str) -> float:
+        """Seconds until the oldest call in a pool, of this process, is like to end."""
+        now = self._clock()
+        since = (since for pools, since in self._held.values() if pool in pools)
+        wait = self._patience.seconds - (now - next(since, now))
+        return min(max(wait, RETRY_AFTER), MOST_RETRY_AFTER)
 
     async def renew(self) -> None:
         """Make every lease that is held last again. Raises RedisError."""
         held = iter(tuple(self._held.items()))
         while batch := list(islice(held, BATCH)):
-            pairs = [(key, slot) for slot, keys in batch for key in keys]
+            pairs = [(key, slot) for slot, (keys, _) in batch for key in keys]
             ids = [slot for _, slot in pairs]
             lease = int(self._lease * 1000)
             await self._renew([key for key, _ in pairs], [lease, *ids])

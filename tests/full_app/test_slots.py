@@ -17,15 +17,18 @@ from examples.full_app.ledger import Ledger
 from examples.full_app.limits import Budget, Limiter
 from examples.full_app.main import create_app
 from examples.full_app.slots import (
+    MOST_RETRY_AFTER,
+    RETRY_AFTER,
     ConcurrencyLimitError,
     NoSlotError,
     OverloadedError,
+    Patience,
     Slots,
 )
 from examples.full_app.waiting import WaitingRoom
 from examples.s4_dependency_injection import open_redis
 from tests.full_app.conftest import KEY, OTHER_KEY, settings
-from tests.full_app.scripted import scripted
+from tests.full_app.scripted import Scripted, scripted
 from tests.full_app.test_ledger import over_a_wire
 from tests.full_app.upstreams import HELLO, SSE
 from tests.servers import serve, wait_until
@@ -87,8 +90,8 @@ async def test_with_a_budget_a_slot_is_part_of_the_same_step(redis: Redis) -> No
 async def test_what_a_killed_process_held_comes_back_and_nothing_else(
     redis: Redis,
 ) -> None:
-    alive = process_of(redis, each=2, lease=0.3)
-    killed = process_of(redis, each=2, lease=0.3)
+    alive = process_of(redis, each=2, lease=1.0)
+    killed = process_of(redis, each=2, lease=1.0)
     assert alive.slots is not None
     async with alive.slots.renewed():
         await alive.reserve("ada", 1)
@@ -121,6 +124,112 @@ async def test_who_leaves_while_the_answer_is_on_its_way_holds_no_slot(
             await leaving
 
         await process_of(redis, each=1).reserve("ada", 1)
+
+
+async def test_who_leaves_then_gets_back_all_that_was_taken(redis: Redis) -> None:
+    async with over_a_wire(redis) as (client, wire):
+        limiter = process_of(client)
+        await limiter.settle(await limiter.reserve("ada", 0), 0)
+        wire.hold_back = True
+        leaving = asyncio.create_task(limiter.reserve("ada", 50))
+        await wire.arrived.wait()
+        leaving.cancel()
+        wire.go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+
+        lease = await process_of(redis).reserve("ada", 0)
+    assert lease.headers["x-ratelimit-remaining-requests"] == "98"
+    assert lease.headers["x-ratelimit-remaining-tokens"] == "100"
+
+
+async def test_who_was_refused_and_leaves_gets_nothing_back(redis: Redis) -> None:
+    full = process_of(redis, each=1)
+    await full.reserve("ada", 60)
+    async with over_a_wire(redis) as (client, wire):
+        limiter = process_of(client, each=1)
+        await limiter.settle(await limiter.reserve("bob", 0), 0)
+        wire.hold_back = True
+        leaving = asyncio.create_task(limiter.reserve("ada", 10))
+        await wire.arrived.wait()
+        leaving.cancel()
+        wire.go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+
+        lease = await process_of(redis).reserve("ada", 0)
+    assert lease.headers["x-ratelimit-remaining-tokens"] == "40"
+
+
+@pytest.mark.parametrize("lasts", [0.2, 4.0, 45.0, 600.0])
+async def test_67_who_is_refused_a_slot_is_told_when_one_is_like_to_be_free(
+    redis: Redis, lasts: float
+) -> None:
+    now = 0.0
+    slots = Slots(redis, each=1, overall=9, lease_seconds=60, clock=lambda: now)
+    limiter = Limiter(
+        redis, Budget("requests", 100), Budget("tokens", 100), None, slots
+    )
+    for _ in range(20):
+        lease = await limiter.reserve("ada", 0)
+        now += lasts
+        await limiter.settle(lease, 0)
+    lease = await limiter.reserve("ada", 0)
+    ends = now + lasts
+    now += lasts / 4
+    with pytest.raises(ConcurrencyLimitError) as refused:
+        await limiter.reserve("ada", 0)
+
+    wait = refused.value.retry_after
+    assert wait is not None
+    if lasts < RETRY_AFTER:
+        assert wait == RETRY_AFTER
+    elif lasts > MOST_RETRY_AFTER:
+        assert wait == MOST_RETRY_AFTER
+    else:
+        assert ends <= now + wait < ends + lasts / 4
+
+
+def test_67_the_patience_covers_calls_that_last_now_this_long_now_that() -> None:
+    patience, too_short = Patience(), 0
+    for number in range(200):
+        lasted = (1.0, 9.0, 4.0, 2.0)[number % 4]
+        too_short += number > 8 and patience.seconds < lasted
+        patience.saw(lasted)
+
+    assert too_short == 0
+    assert 9 < patience.seconds < 25
+
+
+class Unhurried(Scripted):
+    """Every answer takes it the same time."""
+
+    seconds = 1.5
+
+    async def _silence(self) -> None:
+        await asyncio.sleep(self.seconds)
+
+
+@pytest.mark.deep  # the waiting itself is tried
+@pytest.mark.parametrize("whose", ["concurrent_calls", "concurrent_calls_per_key"])
+def test_67_who_waits_for_a_slot_as_long_as_told_gets_one(whose: str) -> None:
+    provider = Unhurried()
+    app = create_app(settings(queue_places=0, **{whose: 1}), provider=provider)
+    with (
+        serve(app) as base,
+        httpx2.Client(base_url=base, headers=HEADERS, timeout=10) as http,
+    ):
+        for _ in range(3):
+            assert http.post(PATH, json=HUNG).status_code == 200
+        with asking(base, HUNG):
+            wait_until(lambda: provider.started == 4)
+            refused = http.post(PATH, json=HUNG)
+            told = int(refused.headers["retry-after-ms"]) / 1000
+            threading.Event().wait(told)
+            assert http.post(PATH, json=HUNG).status_code == 200
+
+    assert refused.status_code in (429, 503)
+    assert RETRY_AFTER < told < 3 * Unhurried.seconds
 
 
 async def test_the_queue_is_in_order_bounded_and_short() -> None:

@@ -204,6 +204,33 @@ def test_12_other_methods_and_paths_are_answered_sanely(
         assert answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "allowed"),
+    [
+        (PATH, "GET", "POST"),
+        ("/v1/jobs", "PUT", "GET, POST, HEAD"),
+        ("/v1/jobs/x", "OPTIONS", "GET, DELETE, HEAD"),
+        ("/v1/webhook_endpoints/x", "PATCH", "GET, POST, DELETE, HEAD"),
+        ("/v1/models/a/b", "DELETE", "GET, HEAD"),
+        ("/console/console.js", "POST", "GET, HEAD"),
+    ],
+)
+def test_12_a_wrong_method_is_told_all_that_the_path_has(
+    http: httpx2.Client, path: str, method: str, allowed: str
+) -> None:
+    answer = http.request(method, path)
+
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == allowed
+    assert answer.headers["x-should-retry"] == "false"
+
+
+def test_12_an_unknown_path_says_not_found(http: httpx2.Client) -> None:
+    answer = http.get("/v1/nowhere")
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
 def test_a_route_of_openai_that_is_missing_names_what_to_use(
     client: openai.OpenAI,
 ) -> None:
