@@ -97,7 +97,8 @@ def without_secrets(text: str) -> str:
 def log_as_json() -> QueuedHandler:
     """Send every log record of the process to standard error, as lines of JSON.
 
-    uvicorn's too, but for its access log, which has less to say than ours.
+    uvicorn's too, but for its access log, which has less to say than ours. httpx2's
+    line a call would quote its address, which may hold a secret.
     """
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = QueuedHandler(sys.stderr)
@@ -107,6 +108,7 @@ def log_as_json() -> QueuedHandler:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     return handler
 
 

@@ -164,13 +164,16 @@ def test_uvicorns_lines_are_json_too(capsys: pytest.CaptureFixture[str]) -> None
     before = root.handlers[:], root.level
     uvicorn_log = logging.getLogger("uvicorn.error")
     uvicorn_log.addHandler(logging.StreamHandler())
+    httpx_log = logging.getLogger("httpx2")
     try:
         handler = log_as_json()
+        httpx_log.info("HTTP Request: POST https://example.com/hook?token=secret")
         uvicorn_log.setLevel(logging.INFO)
         uvicorn_log.info("Started")
         handler.close()
     finally:
         root.handlers, root.level = before
+        httpx_log.setLevel(logging.NOTSET)
 
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["message"] == "Started"

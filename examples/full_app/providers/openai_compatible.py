@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 import httpx2
 from pydantic import ValidationError
 
+from examples.full_app.providers.lanes import Lanes
 from examples.full_app.providers.protocol import (
     CallContext,
     Delta,
@@ -39,6 +40,7 @@ SILENCE_SECONDS = 60.0  # between two bytes of a stream
 READ_OUT_SECONDS = 0.25  # after the last event
 WHOLE_SECONDS = 600.0  # a whole answer is silent until it is there
 EVENTS, JSON = "text/event-stream", "application/json"
+STREAMED = '"stream":true,"stream_options":{"include_usage":true}'
 MAX_CONNECTIONS = 200
 
 
@@ -49,6 +51,9 @@ class OpenAICompatibleProvider:
 
     def __init__(self, client: httpx2.AsyncClient) -> None:
         self.client = client
+        self._chat = client.base_url.join("chat/completions")
+        self._fixed = {**client.headers, "Content-Type": JSON}
+        del self._fixed["accept"]
 
     async def models(self) -> Sequence[Model]:
         """What the upstream lists; nothing while it does not answer."""
@@ -67,20 +72,9 @@ class OpenAICompatibleProvider:
         Where nobody reads the pieces it is asked for a whole answer: a twentieth of
         the work, here and there.
         """
-        body = request.model_dump(
-            mode="json", by_alias=True, exclude_unset=True, exclude_none=True
-        )
-        if not call.whole:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        asked = self.client.stream(
-            "POST",
-            "chat/completions",
-            json=body,
-            headers=_headers(call) | {"Accept": JSON if call.whole else EVENTS},
-            timeout=_timeout(call),
-        )
         with translated(request.model):
-            async with asked as response:
+            response = await self.client.send(self._asked(request, call), stream=True)
+            try:
                 await check_status(response, request.model)
                 if call.whole and not _is_stream(response):
                     for item in items_of_answer(await response.aread()):
@@ -88,6 +82,32 @@ class OpenAICompatibleProvider:
                     return
                 async for item in _events(response):
                     yield item
+            finally:
+                await response.aclose()
+
+    def _asked(
+        self, request: ChatCompletionRequest, call: CallContext
+    ) -> httpx2.Request:
+        """The request to the upstream; address and fixed headers are known already."""
+        body = request.model_dump_json(
+            by_alias=True,
+            exclude_unset=True,
+            exclude_none=True,
+            exclude={"stream", "stream_options"},
+        )
+        if not call.whole:
+            body = f"{body[:-1]},{STREAMED}}}"
+        return httpx2.Request(
+            "POST",
+            self._chat,
+            headers={
+                **self._fixed,
+                **_headers(call),
+                "Accept": JSON if call.whole else EVENTS,
+            },
+            content=body.encode("utf-8"),
+            extensions={"timeout": _timeout(call).as_dict()},
+        )
 
     async def embed(self, request: EmbeddingCall, call: CallContext) -> Embeddings:
         """Vectors as the upstream sends them, as floats."""
@@ -123,15 +143,20 @@ async def open_upstream(
 ) -> AsyncIterator[OpenAICompatibleProvider]:
     """The provider, its connections open as long as the block runs."""
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    verify = trusted()
+
+    def open_lane() -> httpx2.AsyncBaseTransport:
+        return httpx2.AsyncHTTPTransport(
+            limits=httpx2.Limits(max_connections=1),
+            verify=verify,
+            retries=0,  # whoever counts the calls must see each
+            trust_env=False,
+        )
+
     async with httpx2.AsyncClient(
         base_url=base_url.rstrip("/") + "/",
         headers=headers,
-        transport=httpx2.AsyncHTTPTransport(
-            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS),
-            verify=trusted(),
-            retries=0,  # whoever counts the calls must see each
-            trust_env=False,
-        ),
+        transport=Lanes(open_lane, MAX_CONNECTIONS),
         follow_redirects=False,
         trust_env=False,
     ) as client:
