@@ -330,6 +330,7 @@ MANY: Any = {"anyOf": [{"minimum": number} for number in range(15)]}
         ({"type": []}, "satisfied"),
         ({"$ref": "#/$defs/nowhere"}, "nowhere"),
         ({"$ref": "https://example.com/schema"}, "nowhere"),
+        ({"$ref": "#anchor"}, "nowhere"),
         ({"type": "object", "required": ["a"], "additionalProperties": False}, "no v"),
         (
             {

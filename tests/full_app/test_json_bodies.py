@@ -37,7 +37,24 @@ HOSTILE = {
     "half a body": TEXT.encode()[:-5],
     "two bodies": TEXT.encode() * 2,
 }
-ROUTES = ("/v1/chat/completions", "/v1/embeddings", "/v1/jobs", "/v1/webhooks")
+ROUTES = (
+    "/v1/chat/completions",
+    "/v1/embeddings",
+    "/v1/jobs",
+    "/v1/webhooks",
+    "/v1/webhook_endpoints",
+    "/v1/webhook_endpoints/we_0",
+    "/v1/webhook_endpoints/we_0/rotate_secret",
+    "/v1/webhook_endpoints/we_0/test",
+)
+WRONG = {
+    "unknown keys": json.dumps({f"{'k' * 60}{number}": [] for number in range(2_000)}),
+    "wrong values": json.dumps(
+        {"model": [], "messages": {}, "input": {}, "requests": 0, "name": []}
+        | {"url": "@" * 50_000, "event_type": "a." * 50_000}
+        | {"event_types": ["?"] * 20_000}
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +81,43 @@ def test_hostile_json_is_a_small_400_with_one_body(
     assert len(answer.content) <= 8192
     assert answer.json()["code"] == "invalid_json"
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+def test_every_route_that_takes_a_body_is_tried_here(http: httpx2.Client) -> None:
+    paths = http.get("/openapi.json").json()["paths"]
+    documented = {
+        path.replace("{endpoint_id}", "we_0")
+        for path, methods in paths.items()
+        if any("requestBody" in method for method in methods.values())
+    }
+
+    assert documented == set(ROUTES)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("body", WRONG.values(), ids=WRONG.keys())
+def test_many_mistakes_are_a_small_400_on_every_route(
+    http: httpx2.Client, route: str, body: str
+) -> None:
+    kind = {"Content-Type": "application/json"}
+    answer = http.post(route, content=body, headers=kind)
+
+    assert answer.status_code == 400
+    assert len(answer.content) <= 8192
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert "@@" not in answer.text
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_every_route_refuses_other_types_and_bodies_too_large(
+    http: httpx2.Client, route: str
+) -> None:
+    text = http.post(route, content=TEXT, headers={"Content-Type": "text/plain"})
+    large = {"Content-Type": "application/json"}
+    more = http.post(route, content=b" " * (2 * 1024 * 1024 + 1), headers=large)
+
+    assert (text.status_code, more.status_code) == (415, 413)
+    assert max(len(text.content), len(more.content)) <= 8192
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", ""])

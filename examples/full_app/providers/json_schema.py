@@ -6,6 +6,7 @@ Source: JSON Schema 2020-12, core.
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from examples.full_app.providers.json_keywords import (
     Schema,
@@ -33,7 +34,7 @@ class Document:
         self._found: dict[str, Schema] = {}
 
     def pointed(self, pointer: str) -> Schema:
-        """What a `$ref` within the document points to (RFC 6901)."""
+        """What a `$ref` within the document points to (RFC 6901, section 6)."""
         if pointer not in self._found:
             self._found[pointer] = self._find(pointer)
         return self._found[pointer]
@@ -55,13 +56,14 @@ class Document:
 
     def _find(self, pointer: str) -> Schema:
         found: Any = self.root
-        for step in pointer.removeprefix("#").split("/")[1:]:
+        root, *steps = unquote(pointer).split("/")
+        for step in steps:
             name = step.replace("~1", "/").replace("~0", "~")
             if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
                 found = found[int(name)]
             else:
                 found = found.get(name) if isinstance(found, Mapping) else None
-        if not pointer.startswith("#") or not isinstance(found, dict | bool):
+        if root != "#" or not isinstance(found, dict | bool):
             raise UnsupportedSchemaError("A `$ref` in the schema points nowhere.")
         if isinstance(found, dict) and found is not self.root:
             check_keywords(found)  # it may lie where no schema is expected
