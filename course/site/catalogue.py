@@ -6,7 +6,7 @@ import pkgutil
 import re
 from collections.abc import Iterator
 
-from course.places import ROOT
+from course.places import ROOT, CourseError
 from examples import full_app
 from examples.full_app.errors import ConflictError, NotFoundError
 from examples.full_app.providers.fault_models import FAULT_MODELS, FaultModel
@@ -70,6 +70,8 @@ def table(_: str = "") -> str:
         "|---:|---|---|---|---|---|",
     ]
     told = scenarios()
+    if unseen := {it.__name__ for it in classes() if not trigger(it)} - told.keys():
+        raise CourseError(f"No scenario in {SCENARIOS.name} shows {', '.join(unseen)}.")
     for it in classes():
         fault = trigger(it)
         rows.append(

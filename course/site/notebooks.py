@@ -8,7 +8,7 @@ from typing import Any
 
 from course import manifest
 from course.places import ROOT
-from course.site import decks
+from course.site import decks, playground
 
 NOTEBOOKS = ROOT / "notebooks"
 # The empty corner of a table: a header that says nothing to a screen reader.
@@ -27,6 +27,9 @@ def materials(section: str) -> str:
     if path.is_file() and decks.available():
         address = f"../../slides/{path.stem}/notebook.html"
         lines.append(f"- [The notebook as slides]({address})")
+    if chosen.id not in playground.LEFT_OUT:
+        here = f"../../playground/?section={chosen.id}"
+        lines.append(f"- [The playground]({here}): change it, here in the browser")
     lines.append(f"- The module: `{chosen.module.replace('.', '/')}.py`")
     return "\n".join(lines)
 

@@ -171,6 +171,10 @@ SIMPLE: dict[tuple[str, str], Scenario] = {
     ("GenerationNotFoundError", "an answer that is not kept"): lambda on: on.get(
         f"{CHAT}/chatcmpl-none"
     ),
+    ("UnknownPathError", "a path that is not there"): lambda on: on.get("/nowhere"),
+    ("MethodNotAllowedError", "a method that a route has not"): lambda on: seen(
+        on.http.delete("/v1/models")
+    ),
     ("JobNotFoundError", "a job that is not there"): lambda on: on.get(f"{JOBS}/job_0"),
     ("EndpointNotFoundError", "a webhook endpoint that is not there"): lambda on: (
         on.get(f"{HOOKS}/we_0")

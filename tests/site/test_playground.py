@@ -309,9 +309,10 @@ def test_swagger_ui_tries_requests_out_on_the_app_in_the_tab(tab: "Page") -> Non
 def test_it_is_accessible_and_fits(
     place: str, browser: "Browser", dark: bool, size: tuple[int, int]
 ) -> None:
-    with opened(browser, place, dark=dark, size=size) as page:
+    with opened(browser, f"{place}?section=s5", dark=dark, size=size) as page:
         page.wait_for_function(
             "document.getElementById('playground').source?.length > 100"
         )
+        assert page.input_value("[data-part=section]") == "s5"
         assert axe_violations(page) == []
         assert overflows(page) == []

@@ -220,6 +220,7 @@ async function share() {
   const told = { section: lesson.id, request: written() };
   if (source !== lesson.source) told.source = source;
   const url = new URL(location.href);
+  url.search = "";
   url.hash = await packed(told);
   history.replaceState(null, "", url);
   try {
@@ -231,7 +232,7 @@ async function share() {
 }
 
 async function shared() {
-  if (location.hash.length < 2) return choose(lessons[0].id);
+  if (location.hash.length < 2) return choose(new URLSearchParams(location.search).get("section"));
   try {
     const told = await unpacked(location.hash.slice(1));
     choose(told.section, told.source);
