@@ -284,7 +284,7 @@ def admissions(redis: Redis, where: str) -> Iterator[Row]:
 def reporting() -> Row:
     """A call's numbers and facts."""
     metrics, usage = Metrics(), Usage(prompt_tokens=8, completion_tokens=8)
-    call = CallReport("chat", "r", "m", usage, 1, 0.1, ["What?"], first_token=0.05)
+    call = CallReport("chat", "r", "p", "m", usage, 1, 0.1, ["What?"], first_token=0.05)
 
     async def once() -> None:
         report(metrics, call)

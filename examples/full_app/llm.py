@@ -91,6 +91,7 @@ class ChatService:
             ended = CallReport(
                 "chat",
                 context.request_id,
+                context.trail.provider or provider.name,
                 request.model,
                 usage,
                 cost,
@@ -136,6 +137,7 @@ class ChatService:
             ended = CallReport(
                 "embeddings",
                 context.request_id,
+                context.trail.provider or provider.name,
                 call.model,
                 Usage(prompt_tokens=used, completion_tokens=0),
                 cost,

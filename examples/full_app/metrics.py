@@ -3,7 +3,8 @@
 A label is a route template, a model that the service lists ("other" for the rest), a
 status, or a name of ours. Names follow OpenTelemetry's semantic conventions for HTTP
 and generative AI, written as Prometheus writes them (`gen_ai.client.token.usage` is
-`gen_ai_client_token_usage`). Sources: Prometheus exposition format; OpenTelemetry.
+`gen_ai_client_token_usage`). Sources: Prometheus exposition format; OpenTelemetry
+(generative AI has moved to open-telemetry/semantic-conventions-genai).
 """
 
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ EACH_TOKEN = (
     *(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5),
 )
 TOKENS = tuple(4**power for power in range(14))
-MODEL = ("gen_ai_operation_name", "gen_ai_request_model")
+MODEL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
 
 class Metrics:
@@ -123,6 +124,7 @@ class Metrics:
     def count_call(
         self,
         operation: str,
+        provider: str,
         model: str,
         usage: Usage,
         seconds: float,
@@ -130,16 +132,21 @@ class Metrics:
         error: str = "",
         first_token: float | None = None,
     ) -> None:
-        """Add one call: `chat` or `embeddings`, its tokens and its times in seconds."""
+        """Add one call: `chat` or `embeddings`, its tokens and its times in seconds.
+
+        `provider` is the name that one of ours has, never an upstream's words.
+        """
         model = model if model in self._models else OTHER
-        self.calls.labels(operation, model, error).observe(seconds)
-        self.tokens.labels(operation, model, "input").observe(usage.prompt_tokens)
+        self.calls.labels(operation, provider, model, error).observe(seconds)
+        self.tokens.labels(operation, provider, model, "input").observe(
+            usage.prompt_tokens
+        )
         produced = usage.completion_tokens
         if operation == "chat":
-            self.tokens.labels(operation, model, "output").observe(produced)
+            self.tokens.labels(operation, provider, model, "output").observe(produced)
         if first_token is None:
             return
-        self.first_token.labels(operation, model).observe(first_token)
+        self.first_token.labels(operation, provider, model).observe(first_token)
         if produced > 1:
             each = (seconds - first_token) / (produced - 1)
-            self.each_token.labels(operation, model).observe(each)
+            self.each_token.labels(operation, provider, model).observe(each)

@@ -18,6 +18,7 @@ class CallReport(NamedTuple):
 
     operation: str
     request_id: str
+    provider: str
     model: str
     usage: Usage
     cost: int | None
@@ -31,6 +32,7 @@ def report(metrics: Metrics, call: CallReport) -> None:
     """Count the call, and add it to the line of its request, or write it a line."""
     metrics.count_call(
         call.operation,
+        call.provider,
         call.model,
         call.usage,
         call.seconds,

@@ -84,7 +84,8 @@ def test_89_metrics_count_by_route_template_and_never_by_path() -> None:
     assert "nowhere" not in text
     assert 'method="M1"' not in text
     series = 'gen_ai_client_token_usage_sum{gen_ai_operation_name="chat"'
-    assert f'{series},gen_ai_request_model="offline-echo"' in text
+    series += ',gen_ai_provider_name="offline",gen_ai_request_model="offline-echo"'
+    assert series in text
     assert PROMPT not in text
     assert "alpha" not in text
 

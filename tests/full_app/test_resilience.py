@@ -229,6 +229,8 @@ def test_71_an_upstream_that_is_not_there_is_replaced_by_another() -> None:
         before(f"http://127.0.0.1:{free_port()}/v1", fallback_base_url=other) as http,
     ):
         answer = http.post(PATH, json=ASK)
+        label = 'gen_ai_provider_name="fallback"'
+        wait_until(lambda: label in http.get("/metrics").text, what="its metrics")
 
     assert (answer.status_code, answer.headers["x-provider"]) == (200, "fallback")
 

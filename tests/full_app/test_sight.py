@@ -275,7 +275,7 @@ def test_an_upstream_that_lists_thousands_of_models_does_not_either() -> None:
     metrics.know(names)
     for name in names:
         usage = Usage(prompt_tokens=1, completion_tokens=3)
-        metrics.count_call("chat", name, usage, 2.0, first_token=1.0)
+        metrics.count_call("chat", "p", name, usage, 2.0, first_token=1.0)
     counts = [
         sample
         for family in metrics.registry.collect()
