@@ -4,8 +4,15 @@ import json
 import re
 import shlex
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-BASE = "http://127.0.0.1:8000"
+from course.tryit import BASE, curl_lines
+
+if TYPE_CHECKING:
+    import httpx2
+
+_OPTION = re.compile(r" (?=(?:--json|-d|-H) ['\"])")
+WIDE = 76  # columns of a page; a longer line is broken before its options
 
 
 @dataclass
@@ -19,12 +26,16 @@ class Command:
     body: str | None = None
     head: bool = False  # -i: the status and the headers are shown, too
 
+    def send(self, client: "httpx2.Client") -> "httpx2.Response":
+        """Send it with `client`, whose base URL says where."""
+        return client.request(
+            self.method, self.path, headers=self.headers, content=self.body
+        )
 
-def commands(docstring: str) -> list[Command]:
-    """Every `curl` line of `docstring`, lines continued with a backslash joined."""
-    joined = re.sub(r"\\\n\s*", "", docstring)
-    lines = map(str.strip, joined.splitlines())
-    return [parse(line) for line in lines if line.startswith("curl ")]
+
+def commands(docstring: str | None) -> list[Command]:
+    """Every `curl` line of `docstring`, taken apart."""
+    return [parse(line) for line in curl_lines(docstring)]
 
 
 def parse(line: str) -> Command:
@@ -49,6 +60,12 @@ def parse(line: str) -> Command:
             raise ValueError(f"a try-it line has an unknown word: {word}")
     found.method = found.method or ("GET" if found.body is None else "POST")
     return found
+
+
+def bash(command: Command) -> str:
+    """The line itself; a long one goes on below."""
+    wide = len(command.shown) > WIDE
+    return _OPTION.sub(" \\\\\n    ", command.shown) if wide else command.shown
 
 
 def powershell(command: Command) -> str:

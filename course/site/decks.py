@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 from pathlib import Path
 
+from course import manifest
 from course.manifest import Section
 from course.places import ROOT
 
@@ -25,6 +26,25 @@ def links(section: Section) -> list[str]:
     if not available():
         return []
     return [f"../../slides/{it}/index.html" for it in names() if it == section.stem]
+
+
+def table(_: str = "") -> str:
+    """Every deck with its handout, and the notebooks as slides."""
+    if not available():
+        return "Nothing here builds slides: `python3 -m course setup docs` installs it."
+    rows = ["| deck | to read | its notebook as slides |", "|---|---|---|"]
+    found = importlib.import_module("course.deck.source").decks(SLIDES)
+    books = {it.stem for it in (ROOT / "notebooks").glob("*.ipynb")}
+    for deck in found:
+        stem = deck.path.stem
+        at = f"../slides/{stem}"
+        book = f"[notebook]({at}/notebook.html)" if stem in books else ""
+        shown = f"[{deck.title}]({at}/index.html)"
+        rows.append(f"| {shown} | [handout]({at}/handout.html) | {book} |")
+    for stem in sorted(books - {deck.path.stem for deck in found}):
+        title = manifest.sections()[-1].title
+        rows.append(f"| {title} | | [notebook](../slides/{stem}/notebook.html) |")
+    return "\n".join(rows)
 
 
 def build(target: Path) -> None:

@@ -24,6 +24,7 @@ SHOWN_HEADERS = (
     "ratelimit",
     "ratelimit-policy",
     "x-should-retry",
+    "idempotent-replayed",
 )
 START_SECONDS = 20.0
 
@@ -40,9 +41,9 @@ def served(module: str) -> Iterator[httpx2.Client]:
         server = uvicorn.Server(config)
         sockets = {"sockets": [listener]}
         thread = threading.Thread(target=server.run, kwargs=sockets, daemon=True)
-        thread.start()
         logging.disable()  # the errors that a section shows on demand
         try:
+            thread.start()
             _await_start(server, thread)
             base = f"http://127.0.0.1:{listener.getsockname()[1]}"
             with httpx2.Client(base_url=base, timeout=30, trust_env=False) as client:
@@ -63,10 +64,7 @@ def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
 
 def output(client: httpx2.Client, command: Command) -> str:
     """What the command printed, JSON indented; with `-i` the status line as well."""
-    body = None if command.body is None else command.body.encode()
-    answer = client.request(
-        command.method, command.path, headers=command.headers, content=body
-    )
+    answer = command.send(client)
     text = _indented(answer).rstrip()
     if not command.head:
         return text

@@ -2,7 +2,8 @@
 
 A line `{{ name argument }}` of a page is replaced by what the function of that name
 makes of the argument. Names and functions are in `DIRECTIVES`; a name, a symbol or a
-test that does not exist stops the build with the page and the line.
+test that does not exist stops the build with the page and the line. A fence of the
+kind `try` becomes tabs (tryit.py).
 """
 
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from course.places import ROOT, CourseError
 from course.site import (
     catalogue,
+    decks,
     imports,
     notebooks,
     playground,
@@ -26,7 +28,11 @@ from course.site import (
 
 PAGES = ROOT / "docs"
 GENERATED = ROOT / "build" / "pages"
-_DIRECTIVE = re.compile(r"^\{\{ (\w+)(?: (.+?))? \}\}$", re.MULTILINE)
+_DIRECTIVE = re.compile(
+    r"^\{\{ (?P<name>\w+)(?: (?P<rest>[^\n]+?))? \}\}$"
+    r"|^```try (?P<section>\w+)\n(?P<lines>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def code(argument: str) -> str:
@@ -52,6 +58,7 @@ DIRECTIVES: dict[str, Callable[[str], str]] = {
     "architecture": imports.figure,
     "modules": imports.modules,
     "models": models,
+    "decks": decks.table,
     "materials": notebooks.materials,
     "try_it": tryit.tabs,
     "proofs": proofs.listed,
@@ -88,10 +95,13 @@ def expand(page: Path) -> str:
     def fill(found: re.Match[str]) -> str:
         line = text.count("\n", 0, found.start()) + 1
         where = f"{page.relative_to(ROOT).as_posix()}:{line}"
-        if found[1] not in DIRECTIVES:
-            raise CourseError(f"{where}: there is no directive {found[1]!r}.")
+        name = found["name"]
+        if name and name not in DIRECTIVES:
+            raise CourseError(f"{where}: there is no directive {name!r}.")
         try:
-            return DIRECTIVES[found[1]](found[2] or "")
+            if not name:
+                return tryit.told(found["section"], found["lines"])
+            return DIRECTIVES[name](found["rest"] or "")
         except CourseError as error:
             raise CourseError(f"{where}: {error}") from error
 

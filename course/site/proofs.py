@@ -1,6 +1,7 @@
 """Pages with the tests themselves, so that a claim links to what proves it."""
 
 import html
+import re
 from functools import cache
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from course.places import ROOT, CourseError
 from course.site import source
 
 TESTS = ROOT / "tests"
+_NUMBERS = re.compile(r"^(\d\d )+")
 
 
 @cache
@@ -37,12 +39,17 @@ def claims(argument: str) -> str:
 
 
 def _link(path: str, name: str) -> str:
-    return f"[{sentence(name)}](../proofs/{page(path)}.md#{name})"
+    return f"[{sentence(name, path)}](../proofs/{page(path)}.md#{name})"
 
 
-def sentence(name: str) -> str:
-    """`test_a_price_is_exact` as `A price is exact`."""
+def sentence(name: str, path: str = "") -> str:
+    """`test_a_price_is_exact` as `A price is exact`.
+
+    Tests of the service may begin with numbers of its contract: not for readers.
+    """
     words = name.removeprefix("test_").replace("_", " ")
+    if path.startswith("tests/full_app"):
+        words = _NUMBERS.sub("", words)
     return words[0].upper() + words[1:]
 
 
@@ -62,7 +69,7 @@ def write(folder: Path) -> None:
             f"`python3 -m course test {path}` runs them.",
         ]
         for name, text in listed.items():
-            heading = f"## {html.escape(sentence(name))} {{ #{name} }}"
+            heading = f"## {html.escape(sentence(name, path))} {{ #{name} }}"
             parts.append(f"{heading}\n\n````python\n{text}\n````")
         target = folder / f"{page(path)}.md"
         target.write_text("\n\n".join(parts) + "\n", encoding="utf-8")

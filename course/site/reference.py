@@ -69,7 +69,7 @@ def sections(_: str = "") -> str:
     rows = ["| section | what you can do afterwards | minutes |", "|---|---|---:|"]
     for it in manifest.sections():
         page = "full-app/index" if it.id == "full_app" else f"sections/{it.stem}"
-        goals = "; ".join(it.objectives)
+        goals = ".<br>".join(it.objectives) + "."
         rows.append(f"| [{it.title}]({page}.md) | {goals} | {it.minutes} |")
     return "\n".join(rows)
 

@@ -2,7 +2,8 @@
 
 Every JSON file of `benchmarks/results` is a heading: its lists become tables, its
 `machine` a sentence, and the SVG files that begin with its name are shown above, in the
-colours of the page.
+colours of the page. Lists named in `BARS` are drawn as well. `peers.json` has a reader
+of its own, course/bench/peers/report.py, and a word where it is not there.
 """
 
 import json
@@ -12,22 +13,65 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from course.bench.peers import report
+from course.bench.peers.results import Results
 from course.places import ROOT
+from course.site import bars
 
 RESULTS = ROOT / "benchmarks" / "results"
 NO_RESULTS = (
     "No results are committed yet. `python3 -m course bench` measures on your machine "
     "and writes JSON and plots to `benchmarks/results/here`."
 )
+PEERS = "peers.json"
+NO_PEERS = (
+    "## full_app beside its peers\n\nNo run of `python3 -m course bench --peers` is "
+    "committed yet: it sets full_app beside a bare FastAPI route and other gateways. "
+    "What it finds will stand here."
+)
+# What a bar is as long as, and its unit, for the lists that are drawn.
+BARS = {
+    ("full_app_layers", "rows"): ("microseconds", "microseconds of CPU a request"),
+    ("full_app_layers", "tokens"): ("microseconds", "microseconds of CPU a token"),
+    ("keys_flat", "rows"): ("microseconds", "microseconds of CPU a request"),
+}
 SKIPPED = {"rounds"}  # the single runs: the file has them
 
 
 def benchmarks(_: str = "") -> str:
     """What the committed result files say."""
-    files = sorted(RESULTS.glob("*.json"))
+    files = sorted(set(RESULTS.glob("*.json")) - {RESULTS / PEERS})
     alone = sorted(set(RESULTS.glob("*.svg")) - set(RESULTS.glob("*-*.svg")))
     parts = [*map(_file, files), *map(_drawing, alone)]
-    return "\n\n".join(parts) or NO_RESULTS
+    if not parts:
+        return NO_RESULTS
+    return "\n\n".join([*parts[:1], peers(RESULTS / PEERS), *parts[1:]])
+
+
+def peers(path: Path) -> str:
+    """The tables of a run with peers, one level down; a sentence without one."""
+    if not path.is_file():
+        return NO_PEERS
+    results = Results.model_validate_json(path.read_text(encoding="utf-8"))
+    drawn = {
+        title: _peer_bars(title, rows) for title, _, rows in report.tables(results)
+    }
+    parts = []
+    for part in re.split(r"^(?=#)", report.markdown(results), flags=re.MULTILINE):
+        title = part.partition("\n")[0].lstrip("# ")
+        heading, _, rest = part.partition("\n")
+        parts.append(f"#{heading}\n\n{drawn.get(title, '')}\n{rest}" if part else "")
+    return "".join(parts).replace("\n#", "\n\n#").strip()
+
+
+def _peer_bars(title: str, rows: list[list[str]]) -> str:
+    if title not in report.TITLES.values():
+        return ""
+    most = max((int(row[1]) for row in rows), default=0)
+    shown = [
+        (row[0], float(row[2].replace(",", ""))) for row in rows if int(row[1]) == most
+    ]
+    return bars.chart(title, shown, f"requests a second, {most} at once")
 
 
 def copy_plots(folder: Path) -> None:
@@ -45,8 +89,8 @@ def _file(path: Path) -> str:
         if isinstance(rows, list) and rows and isinstance(rows[0], dict):
             if name not in {path.stem, "rows"}:
                 parts.append(f"### {_words(path.stem)}: {_words(name)}")
-            parts.append(_table(rows))
-    return "\n\n".join(parts)
+            parts += [_bars(path.stem, name, rows), _table(rows)]
+    return "\n\n".join(filter(None, parts))
 
 
 def _machine(content: dict[str, Any]) -> Iterator[str]:
@@ -68,6 +112,15 @@ def _plot(stem: str, name: str) -> str:
     return "\n".join(
         f"![{words}]({name}-{kind}.svg#only-{kind})" for kind in ("light", "dark")
     )
+
+
+def _bars(stem: str, name: str, rows: list[dict[str, Any]]) -> str:
+    if (stem, name) not in BARS:
+        return ""
+    column, unit = BARS[stem, name]
+    keys = list(rows[0])[: list(rows[0]).index(column)]
+    shown = [(", ".join(_cell(row[it]) for it in keys), row[column]) for row in rows]
+    return bars.chart(_words(stem), shown, unit)
 
 
 def _drawing(path: Path) -> str:

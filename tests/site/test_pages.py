@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from course import manifest
 from course.places import CourseError
 from course.site import (
+    bars,
     catalogue,
     commands,
     imports,
@@ -20,8 +21,9 @@ from course.site import (
     reference,
     results,
     source,
+    tryit,
 )
-from course.site.commands import parse, powershell, python
+from course.site.commands import bash, parse, powershell, python
 from examples.full_app.main import create_app
 from examples.full_app.settings import Settings
 from examples.s5_error_handling import ERROR_CLASSES
@@ -198,6 +200,43 @@ def test_every_try_it_line_of_every_section_is_understood() -> None:
             assert command.path.startswith("/")
 
 
+FENCE = re.compile(r"^```try (\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCES = [it for page in DOCS for it in FENCE.findall(page.read_text(encoding="utf-8"))]
+
+
+def test_the_pages_of_the_service_have_lines_to_try() -> None:
+    assert len(FENCES) >= 4
+    for section, text in FENCES:
+        assert manifest.find(section).module
+        for step in tryit.steps(text):
+            command = parse(step.line)
+            compile(python(command), "page", "exec")
+            parse(bash(command).replace("\\\n", " "))
+
+
+@pytest.mark.parametrize("lines", ["", "curl -s x", "# A\n# B\ncurl -s x", "# A\nls"])
+def test_a_fence_without_one_command_a_title_stops_the_build(
+    lines: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text(f"# A page\n\n```try s1\n{lines}\n```\n", encoding="utf-8")
+    with pytest.raises(CourseError, match=r"page\.md:3: "):
+        pages.expand(page)
+
+
+def test_a_long_line_goes_on_below_and_a_short_one_does_not() -> None:
+    short = "curl -s http://127.0.0.1:8000/ -H 'X: y'"
+    long = f"curl -s http://127.0.0.1:8000/{'a' * 50} -H 'X: y' --json '{{}}'"
+    assert bash(parse(short)) == short
+    assert bash(parse(long)).splitlines()[1:] == ["    -H 'X: y' \\", "    --json '{}'"]
+
+
+def test_numbers_of_the_contract_are_not_read_out() -> None:
+    assert proofs.sentence("test_45_46_a_b", "tests/full_app/test_x.py") == "A b"
+    assert proofs.sentence("test_20_calls", "tests/test_s4_x.py") == "20 calls"
+
+
 def test_an_unknown_word_of_a_try_it_line_is_not_ignored() -> None:
     with pytest.raises(ValueError, match="--gone"):
         parse("curl http://127.0.0.1:8000/ --gone")
@@ -219,6 +258,43 @@ def test_every_committed_figure_and_list_of_a_benchmark_is_on_its_page(
         assert (tmp_path / plot.name).is_file()
     assert "| FastAPI | native | json | 32 | 1 | " in text
     assert "{" not in text
+    for stem, _ in results.BARS:
+        assert f"{stem.replace('_', ' ')}: " in text
+
+
+def test_a_run_with_peers_is_shown_and_its_absence_said(tmp_path: Path) -> None:
+    path = tmp_path / results.PEERS
+    assert results.peers(path) == results.NO_PEERS
+    load = {"mode": "offline", "kind": "whole", "connections": 8, "errors": 0}
+    times = {"p50_ms": 1, "p99_ms": 2, "cpu_seconds_per_1000": 0.3, "rounds": [1]}
+    found = {
+        "quick": True,
+        "tool": "wrk",
+        "machine": {"packages": {}},
+        "versions": {},
+        "skipped": {"another": "it was not there"},
+        "waiting": [],
+        "memory": [],
+        "scales": [],
+        "cells": [
+            {**load, **times, "contestant": name, "requests_per_second": speed}
+            | {"events_per_second": None}
+            for name, speed in (("bare", 4000), ("full_app", 1234))
+        ],
+    }
+    path.write_text(json.dumps(found), encoding="utf-8")
+    text = results.peers(path)
+    assert text.startswith("## full_app beside its peers")
+    assert "### Whole answers" in text
+    assert "| full_app | 8 | 1,234 | " in text
+    assert "requests a second, 8 at once" in text
+    assert "- another: it was not there" in text
+
+
+def test_a_bar_is_as_long_as_its_number() -> None:
+    drawn = bars.chart("speed", [("a", 200.0), ("b <c>", 50.0)], "a second")
+    assert re.findall(r'<rect .*?width="([\d.]+)"', drawn) == ["270.0", "67.5"]
+    assert "b &lt;c&gt;" in drawn
 
 
 def test_what_a_client_should_send_is_shown_as_it_is_sent() -> None:
