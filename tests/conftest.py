@@ -55,6 +55,7 @@ def running_redis(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"
     port = free_port()
     command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
+    command += ["--databases", "2000"]
     with (folder / "redis.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:

@@ -1,6 +1,14 @@
 """full_app under a real server, once embedded and once on a real Redis."""
 
+import atexit
+import contextlib
+import functools
+import itertools
+import os
+import re
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx2
 import openai
@@ -8,6 +16,7 @@ import pytest
 
 from examples.full_app.main import create_app
 from examples.full_app.settings import Settings
+from tests.conftest import running_redis
 from tests.servers import serve
 
 KEY = "sk-test-alpha"
@@ -21,12 +30,40 @@ SCOPED_KEYS = [
 ]
 
 Start = Callable[..., str]
+ON_REDIS = "COURSE_TESTS_ON_REDIS"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With COURSE_TESTS_ON_REDIS: the numbered checks that otherwise run embedded."""
+    if not os.environ.get(ON_REDIS):
+        return
+    given = [set(re.split(r"[\[\]-]", item.name)) for item in items]
+    items[:] = [
+        item
+        for item, parts in zip(items, given, strict=True)
+        if re.match(r"test_\d\d_", item.name) and not parts & {"embedded", "redis"}
+    ]
+
+
+@functools.cache
+def databases() -> Iterator[str | None]:
+    """For each application that names no Redis: none, or an empty one of a real one.
+
+    With COURSE_TESTS_ON_REDIS set, what is tried embedded is tried on Redis instead.
+    """
+    if not os.environ.get(ON_REDIS):
+        return itertools.repeat(None)
+    stack = contextlib.ExitStack()
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    url, _ = stack.enter_context(running_redis(Path(folder)))
+    atexit.register(stack.close)
+    return (f"{url}/{number}" for number in range(2_000))
 
 
 def settings(**given: object) -> Settings:
     """Settings for a test: no pauses, known keys, nothing from the environment."""
     defaults: dict[str, object] = {
-        "redis_url": None,
+        "redis_url": next(databases()) if "redis_url" not in given else None,
         "api_keys": KEYS,
         "offline_pace": 0,
         "allow_loopback_webhooks": True,

@@ -1,4 +1,8 @@
-"""No check of the wire is left out: each of the 90 has its number in a test's name."""
+"""No check of the wire is left out: each of the 90 has its number in a test's name.
+
+Those that touch Redis are parametrized with both; `.ci/run` runs all others a second
+time on a real one (COURSE_TESTS_ON_REDIS, in `tests/full_app/conftest.py`).
+"""
 
 import re
 
