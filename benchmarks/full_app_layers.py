@@ -28,6 +28,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
 from course.bench.apps.bare_chat import app as bare_chat  # noqa: E402
 from examples.full_app.deadlines import Deadline  # noqa: E402
 from examples.full_app.draining import Draining, DrainingMiddleware  # noqa: E402
-from examples.full_app.ids import RequestIDs  # noqa: E402
+from examples.full_app.heads import HeadMiddleware  # noqa: E402
+from examples.full_app.idempotency import IdempotencyStore  # noqa: E402
+from examples.full_app.ids import RequestIDs, random_hex  # noqa: E402
 from examples.full_app.json_body import JSONRequest  # noqa: E402
 from examples.full_app.ledger import Ledger  # noqa: E402
-from examples.full_app.limits import Budget, Limiter  # noqa: E402
+from examples.full_app.limits import (  # noqa: E402
+    Budget,
+    Limiter,
+    management_limit,
+)
 from examples.full_app.log_queue import QueuedHandler  # noqa: E402
 from examples.full_app.logs import JSONFormatter, access_log  # noqa: E402
 from examples.full_app.main import create_app  # noqa: E402
@@ -61,9 +68,11 @@ from examples.full_app.security import (  # noqa: E402
 )
 from examples.full_app.settings import Settings  # noqa: E402
 from examples.full_app.slots import Slots  # noqa: E402
+from examples.full_app.slow_peers import SlowPeersMiddleware  # noqa: E402
 from examples.full_app.streams import cancelled_on_disconnect  # noqa: E402
 from examples.full_app.telemetry import TelemetryMiddleware  # noqa: E402
 from examples.full_app.tokens import EstimateTokenizer  # noqa: E402
+from examples.full_app.waiting import WaitingRoom  # noqa: E402
 from examples.full_app.whole_answers import collect  # noqa: E402
 from examples.s2_models import Usage  # noqa: E402
 from examples.s4_dependency_injection import open_redis  # noqa: E402
@@ -215,6 +224,8 @@ def middlewares() -> Iterator[Row]:
     for name, app in (
         ("request id", RequestIDs(RequestIDMiddleware(nothing))),
         ("draining", DrainingMiddleware(nothing)),
+        ("HEAD as GET", HeadMiddleware(nothing)),
+        ("slow peers of WebSockets", SlowPeersMiddleware(nothing, 20)),
         ("authentication", AuthenticationMiddleware(nothing, authenticator)),
         ("trace, metrics, log line", TelemetryMiddleware(nothing, Metrics())),
     ):
@@ -242,11 +253,15 @@ def parts() -> Iterator[Row]:
         await deadline.wait_for(asyncio.sleep(0), None)
         deadline.close()
 
-    parsed = json.loads(BODY)
+    async def admitted() -> None:
+        await room.admitted("ada", partial(asyncio.sleep, 0))
+
+    parsed, room = json.loads(BODY), WaitingRoom(1, 1)
     yield Row("body read, parsed and checked", read)
     yield Row("body validated", validate)
     yield Row("somebody watches for the client to leave", watched)
     yield Row("deadline of a wait", waited)
+    yield Row("queue before the slots, empty", admitted)
 
 
 def many(once: Once) -> Once:
@@ -275,10 +290,23 @@ def admissions(redis: Redis, where: str) -> Iterator[Row]:
     async def paid() -> None:
         await ledger.settle(await ledger.reserve("ada", 10, 10, seconds=60), 5, 5)
 
+    async def managed() -> None:
+        await management_limit.take(redis, str(next(callers)))
+
+    async def claimed() -> None:
+        await store.run(random_hex(), "same", work)
+
+    async def work(_: str) -> Response:
+        return Response(b"{}")
+
+    callers, store = itertools.count(), IdempotencyStore(redis, keep=60)
+
     yield Row(f"two round trips, {where}", ping)
     yield Row(f"limits, {where}", lambda: limited(plain))
     yield Row(f"limits and slots, {where}", lambda: limited(slotted))
     yield Row(f"limits, slots and money, {where}", paid)
+    yield Row(f"limit of managing jobs and webhooks, {where}", managed)
+    yield Row(f"an Idempotency-Key, if sent, {where}", claimed)
 
 
 def reporting() -> Row:

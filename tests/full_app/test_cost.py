@@ -10,6 +10,7 @@ import gc
 import json
 import logging
 import os
+import re
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -26,6 +27,7 @@ from examples.full_app.main import create_app
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from tests.full_app.asgi import post
 from tests.full_app.conftest import KEY, settings
+from tests.servers import ROOT
 
 pytestmark = [pytest.mark.deep, pytest.mark.usefixtures("untraced")]
 
@@ -42,6 +44,22 @@ def body(words: int = WORDS, messages: int = 1, *, stream: bool = False) -> byte
     said = [{"role": "user", "content": " ".join(["ab"] * words)}] * messages
     asked = {"model": "offline-echo", "messages": said, "stream": stream}
     return json.dumps(asked).encode("utf-8")
+
+
+def test_every_middleware_and_limit_has_its_row_in_the_table_of_costs() -> None:
+    measured = (ROOT / "benchmarks" / "full_app_layers.py").read_text(encoding="utf-8")
+    app = create_app(settings())
+    dependencies = {"management_limit"}  # `Depends(...)` by name in a router
+    written = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "examples" / "full_app" / "routes").glob("*.py")
+    )
+
+    named = set(re.findall(r"dependencies=\[Depends\((\w+)\)", written))
+    assert named == dependencies
+    for middleware in app.user_middleware:
+        dependencies.add(getattr(middleware.cls, "__name__", ""))
+    assert {name for name in dependencies if f"{name}" not in measured} == set()
 
 
 @pytest.fixture
