@@ -1,22 +1,25 @@
 """Cuts resumable streams at random places and compares what arrived with the whole.
 
-    python -m benchmarks.stream_cuts --cuts 1000 [--redis-url redis://127.0.0.1:6379]
+    python benchmarks/stream_cuts.py --cuts 1000 [--embedded]
 
-Two services share a Redis when one is named; every connection goes to one of them at
-random and is cut after a random number of events. Exit status 1 when a text differs,
-an event is missing or comes twice.
+Two API processes share a Redis that is started for them; `--embedded` is one service in
+this process. Every connection goes to one of them at random and is cut after a random
+number of events. Exit status 1 when a text differs, an event is missing or comes twice.
 """
 
 import argparse
+import json
 import random
 import sys
-from contextlib import ExitStack
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 import httpx2
-
-from examples.full_app.main import create_app
-from examples.full_app.settings import Settings
-from tests.servers import serve
+from job_chaos import ROOT, System
 
 PATH = "/v1/chat/completions"
 ASK = {
@@ -40,8 +43,9 @@ def events(response: httpx2.Response, most: int) -> list[tuple[str, str]]:
     return found
 
 
-def run(clients: list[httpx2.Client], cuts: int, chance: random.Random) -> int:
-    """How many streams came out wrong, after at least `cuts` cuts."""
+def run(clients: list[httpx2.Client], cuts: int, chance: random.Random) -> Any:
+    """Figures of at least `cuts` cuts: how many streams came out wrong."""
+    began = time.monotonic()
     wrong = made = streams = 0
     while made < cuts:
         streams += 1
@@ -59,27 +63,71 @@ def run(clients: list[httpx2.Client], cuts: int, chance: random.Random) -> int:
         with chance.choice(clients).stream("GET", where) as response:
             whole = events(response, sys.maxsize)
         wrong += seen != whole or len({i for i, _ in seen}) != len(seen)
-    print(f"{streams} streams, {made} cuts, {wrong} wrong")
-    return wrong
+    seconds = round(time.monotonic() - began, 1)
+    return {"streams": streams, "cuts": made, "seconds": seconds, "wrong": wrong}
+
+
+@contextmanager
+def two_processes() -> Iterator[list[str]]:
+    """The addresses of two API processes on one Redis."""
+    with tempfile.TemporaryDirectory() as folder:
+        system = System(Path(folder), apis=2, workers=0, FULL_APP_OFFLINE_PACE="0.05")
+        try:
+            urls = [f"http://127.0.0.1:{port}" for port in system.ports]
+            for url in urls:
+                await_ready(url)
+            yield urls
+        finally:
+            system.stop()
+
+
+def await_ready(url: str) -> None:
+    """Return once the service answers. Raises TimeoutError after half a minute."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if httpx2.get(f"{url}/health/ready", trust_env=False).is_success:
+                return
+        except httpx2.TransportError:
+            time.sleep(0.05)
+    raise TimeoutError(url)
+
+
+@contextmanager
+def embedded() -> Iterator[list[str]]:
+    """The address of one service in this process."""
+    from examples.full_app.main import create_app
+    from examples.full_app.settings import Settings
+    from tests.servers import serve
+
+    settings = Settings(redis_url=None, api_keys={}, offline_pace=0.05)
+    with serve(create_app(settings)) as url:
+        yield [url]
 
 
 def main() -> int:
     """Read the options, start the services, cut."""
-    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--cuts", type=int, default=1000)
-    options.add_argument("--redis-url")
+    options.add_argument("--embedded", action="store_true")
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
-    settings = Settings(redis_url=given.redis_url, api_keys={}, offline_pace=0.05)
-    with ExitStack() as stack:
-        count = 2 if given.redis_url else 1
-        urls = [stack.enter_context(serve(create_app(settings))) for _ in range(count)]
+    with (
+        ExitStack() as stack,
+        embedded() if given.embedded else two_processes() as urls,
+    ):
         clients = [
-            stack.enter_context(httpx2.Client(base_url=url, timeout=30)) for url in urls
+            stack.enter_context(
+                httpx2.Client(base_url=url, timeout=30, trust_env=False)
+            )
+            for url in urls
         ]
         chance = random.Random(given.seed)  # noqa: S311 - to be repeated
-        return 1 if run(clients, given.cuts, chance) else 0
+        report = run(clients, given.cuts, chance)
+    print(json.dumps(report, indent=2))
+    return 1 if report["wrong"] else 0
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
     sys.exit(main())

@@ -22,6 +22,7 @@ from course.site import (
     reference,
     results,
     source,
+    survival,
     tryit,
     wire,
 )
@@ -68,6 +69,7 @@ DIRECTIVES: dict[str, Callable[[str], str]] = {
     "timetable": reference.timetable,
     "sections": reference.sections,
     "benchmarks": results.benchmarks,
+    "survival": survival.table,
     "wire": wire.replay,
     "playground": playground.page,
     "left_out": playground.left_out,

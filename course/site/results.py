@@ -40,7 +40,8 @@ SKIPPED = {"rounds"}  # the single runs: the file has them
 
 def benchmarks(_: str = "") -> str:
     """What the committed result files say."""
-    files = sorted(set(RESULTS.glob("*.json")) - {RESULTS / PEERS})
+    apart = {RESULTS / PEERS, RESULTS / "survival.json"}
+    files = sorted(set(RESULTS.glob("*.json")) - apart)
     alone = sorted(set(RESULTS.glob("*.svg")) - set(RESULTS.glob("*-*.svg")))
     parts = [*map(_file, files), *map(_drawing, alone)]
     if not parts:

@@ -21,6 +21,7 @@ from course.site import (
     reference,
     results,
     source,
+    survival,
     tryit,
 )
 from course.site.commands import bash, parse, powershell, python
@@ -142,6 +143,26 @@ def test_the_fault_model_of_a_row_answers_what_the_row_says(
     assert answer.status_code == it.status_code
     assert answer.json()["code"] == it.code
     assert answer.headers["x-should-retry"] == ("true" if it.retryable else "false")
+
+
+def test_what_full_app_survived_is_what_its_run_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = survival.table()
+    assert "200 workers, 5 APIs and Redis 5 times" in told
+    assert "none lost, none twice" in told
+    assert "10,000 delivered" in told
+    assert told.count("every text as if never cut") == 2
+
+    found = json.loads((results.RESULTS / "survival.json").read_text(encoding="utf-8"))
+    found["kills"]["wrong"] = {"lost": ["job_1"]}
+    (tmp_path / "survival.json").write_text(json.dumps(found), encoding="utf-8")
+    monkeypatch.setattr(survival, "RESULTS", tmp_path)
+    assert "none lost" not in survival.table()
+    assert "job_1" in survival.table()
+
+    (tmp_path / "survival.json").unlink()
+    assert survival.table() == survival.NONE
 
 
 def test_no_arrow_of_the_architecture_leads_upwards() -> None:

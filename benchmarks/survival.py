@@ -1,0 +1,53 @@
+"""Kills, failing receivers and cuts at full count; keeps what came of them.
+
+    python benchmarks/survival.py [--part deliveries ...]
+
+Runs `job_chaos.py`, `webhook_storm.py` and `stream_cuts.py`, about six minutes in all,
+and writes `benchmarks/results/survival.json`, which the site's page on clusters quotes.
+Exit status 1 when one of them found something lost, doubled or different.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from full_app_layers import machine
+
+HERE = Path(__file__).resolve().parent
+KEPT = HERE / "results" / "survival.json"
+KILLS = ["--kills", "200", "--api-kills", "5", "--redis-kills", "5", "--every", "0.8"]
+PARTS = {
+    "kills": ["job_chaos.py", *KILLS],
+    "deliveries": ["webhook_storm.py", "--events", "10000"],
+    "cuts": ["stream_cuts.py", "--cuts", "1000"],
+    "cuts, embedded": ["stream_cuts.py", "--cuts", "1000", "--embedded"],
+}
+
+
+def main() -> int:
+    """Run the parts that are asked for, and write their figures."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--part", nargs="*", choices=PARTS, default=list(PARTS))
+    found = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    failed = False
+    for part in options.parse_args().part:
+        script, *words = PARTS[part]
+        done = subprocess.run(  # noqa: S603 - our own scripts
+            [sys.executable, str(HERE / script), *words],
+            stdout=subprocess.PIPE,
+            check=False,
+            text=True,
+            encoding="utf-8",
+        )
+        print(f"{part}: {done.stdout}", file=sys.stderr)
+        failed |= done.returncode != 0
+        found[part] = json.loads(done.stdout)
+    found["machine"] = machine()
+    KEPT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

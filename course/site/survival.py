@@ -1,0 +1,54 @@
+"""What full_app survived, in sentences, from `benchmarks/results/survival.json`."""
+
+import json
+from typing import Any
+
+from course.site.results import RESULTS
+
+NONE = "No run is committed; `python benchmarks/survival.py` makes one in six minutes."
+KILLS = (
+    "2 API processes, {workers} workers, a running load; in {seconds:.0f} s "
+    "{worker_kills} workers, {api_kills} APIs and Redis {redis_kills} times killed "
+    "with SIGKILL",
+    "{jobs:,} jobs, {items:,} items: {wrong}; {attempts:,} attempts in all",
+)
+DELIVERIES = (
+    "{events:,} events to a receiver that answers 500, 503, 302 or hangs up on every "
+    "other request",
+    "{delivered:,} delivered, each under its one id, in {seconds:.0f} s and "
+    "{requests:,} requests: {wrong}",
+)
+CUTS = (
+    "{streams} streams{where}, their connections cut at random {cuts:,} times",
+    "{wrong}",
+)
+
+
+def table(_: str = "") -> str:
+    """One row a run: what was done, and what came of it."""
+    path = RESULTS / "survival.json"
+    if not path.is_file():
+        return NONE
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    rows = [
+        _row(KILLS, found["kills"], "none lost, none twice in the record"),
+        _row(
+            DELIVERIES,
+            found["deliveries"],
+            "each verified by `openai`, `standardwebhooks` and `svix`",
+        ),
+        *(
+            _row(CUTS, found[part] | {"where": where}, "every text as if never cut")
+            for part, where in (
+                ("cuts", " of 2 API processes"),
+                ("cuts, embedded", " of one process, embedded"),
+            )
+        ),
+    ]
+    return "\n".join(["| what was done | what came of it |", "|---|---|", *rows])
+
+
+def _row(words: tuple[str, str], run: dict[str, Any], fine: str) -> str:
+    bad = [run.get(name) for name in ("wrong", "missing", "unverified")]
+    told = {**run, "wrong": f"wrong: {bad}" if any(bad) else fine}
+    return f"| {words[0].format(**told)} | {words[1].format(**told)} |"
