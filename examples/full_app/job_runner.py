@@ -22,7 +22,7 @@ from examples.full_app.providers.protocol import CallContext
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.schemas.jobs import JobItem
-from examples.full_app.slots import NoSlotError
+from examples.full_app.slots import RETRY_AFTER, NoSlotError
 from examples.full_app.tracing import continued, tracing
 from examples.s3_patterns import JobStatus
 from examples.s5_error_handling import AIError, InternalError, RateLimitExceededError
@@ -164,6 +164,8 @@ class JobRunner:
                 break
             except (RateLimitExceededError, NotReadyError, NoSlotError) as error:
                 wait = error.retry_after or 1.0
+                if isinstance(error, NoSlotError):
+                    wait = RETRY_AFTER  # whose queue is here: it may look more often
                 if time.monotonic() + wait > give_up:
                     raise
                 await asyncio.sleep(wait)

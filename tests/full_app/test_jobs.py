@@ -167,6 +167,30 @@ def test_of_one_callers_jobs_only_so_many_run_at_a_time(redis_url: str | None) -
     assert ended == ["succeeded"] * 4
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"concurrent_calls_per_key": 1, "queue_places": 0}, {"tokens_per_minute": 600}],
+    ids=["slots", "tokens"],
+)
+def test_the_items_of_a_job_wait_for_what_they_may_use(given: dict[str, int]) -> None:
+    with (
+        scripted(**given) as (base, provider),
+        httpx2.Client(base_url=base, headers=HEADERS, timeout=20) as http,
+    ):
+        provider.silent = True
+        first = {**ask("one", "any"), "max_tokens": 580}  # of the 600 of a minute
+        second = {**ask("another", "any"), "max_tokens": 30}
+        body = {"requests": [first, second]}
+        job_id = http.post("/v1/jobs", json=body).json()["id"]
+        wait_until(lambda: provider.started == 1)
+        refused = http.post("/v1/chat/completions", json=second)
+        provider.silent = False
+        job = until_ended(http, job_id)
+
+    assert refused.status_code == 429  # and so was the second item
+    assert job["progress"] == {"done": 2, "failed": 0, "total": 2}
+
+
 def test_a_bad_item_is_named_by_its_index(http: httpx2.Client) -> None:
     answer = http.post("/v1/jobs", json={"requests": [ask("a"), {"model": "m"}]})
 
