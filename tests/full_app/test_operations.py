@@ -125,6 +125,31 @@ async def test_a_redis_that_may_evict_keys_is_warned_of(
     assert warning.__dict__["reason"] == "maxmemory-policy is allkeys-lru"
 
 
+async def test_a_redis_that_does_not_say_is_warned_of_and_used(
+    redis_server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_redis(settings(redis_url=redis_server)) as redis:
+        await redis.acl_setuser(
+            "narrow",
+            enabled=True,
+            passwords=["+word"],
+            categories=["+@all"],
+            commands=["-info"],
+            keys=["*"],
+            channels=["*"],
+        )
+        narrow = redis_server.replace("redis://", "redis://narrow:word@")
+        try:
+            app = create_app(settings(redis_url=narrow, job_worker=False))
+            with TestClient(app, headers=HEADERS) as client:
+                answer = client.post("/v1/chat/completions", json=ASK)
+        finally:
+            await redis.acl_deluser("narrow")
+
+    assert answer.status_code == 200
+    assert "maxmemory-policy unknown" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("argv", "environ", "expected"),
     [

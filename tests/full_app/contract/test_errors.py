@@ -1,5 +1,6 @@
 """Errors: one body whatever goes wrong, and the class and code the client raises."""
 
+import json
 import secrets
 from typing import Any
 
@@ -7,7 +8,8 @@ import httpx2
 import openai
 import pytest
 
-from examples.s5_error_handling import AIError
+from examples.full_app.errors import render
+from examples.s5_error_handling import AIError, ModelError
 from tests.full_app.conftest import CHAT_ONLY_KEY, KEY
 from tests.full_app.contract.asks import ASK, MODEL, PATH, PLAIN
 from tests.full_app.contract.conftest import Stage
@@ -229,6 +231,19 @@ def test_12_an_unknown_path_says_not_found(http: httpx2.Client) -> None:
     answer = http.get("/v1/nowhere")
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("details", [{"a": "y" * 100_000}, {"a": "y" * 2_000}, None])
+def test_an_error_of_any_length_fits_into_8_kib(
+    details: dict[str, str] | None,
+) -> None:
+    error = ModelError("x" * 100_000, details)
+    body = render(error, "req_1").body
+
+    assert len(body) <= 8192
+    told = json.loads(bytes(body))["error"]
+    assert told["message"].startswith("xxx")
+    assert bool(told["details"]) == (details is not None and len(details["a"]) < 3_000)
 
 
 def test_a_route_of_openai_that_is_missing_names_what_to_use(
