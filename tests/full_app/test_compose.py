@@ -25,6 +25,25 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 APPS = {name: service for name, service in SERVICES.items() if name != "redis"}
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 KEY = "sk-compose"
+# Loads the service where no module but the image's can be found.
+LOADING = """
+import json, re, sys
+from importlib.metadata import packages_distributions
+
+pinned = json.loads(sys.argv[1])
+owners = packages_distributions()
+
+class Gate:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        found = {re.sub("[-_.]+", "-", owner).lower() for owner in owners.get(top, [])}
+        if top in ("course", "tests") or (found and not found & set(pinned)):
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Gate())
+import examples.full_app.main, examples.full_app.worker
+print(examples.__file__)
+"""
 
 
 def instructions(name: str) -> list[str]:
@@ -55,6 +74,17 @@ def test_there_are_a_redis_two_apis_and_two_workers() -> None:
     assert len(apis) == 2
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
     assert set(SERVICES) == {"redis", "api-1", "api-2", "worker"}
+
+
+def test_one_service_builds_the_image_that_all_use() -> None:
+    """Two that build one tag at a time fail: the image "already exists"."""
+    builders = [name for name, service in SERVICES.items() if "build" in service]
+
+    assert builders == ["api-1"]
+    for name, service in APPS.items():
+        assert service["image"] == APPS["api-1"]["image"]
+        # Nobody looks for it elsewhere, where a stranger may have put one.
+        assert service["pull_policy"] == ("build" if name == "api-1" else "never")
 
 
 @pytest.mark.parametrize("name", APPS)
@@ -102,6 +132,9 @@ def test_redis_keeps_what_it_is_told_and_forgets_nothing_for_room(
         pytest.skip("redis-server is not installed")
     port = free_port()
     command = [binary, *options, "--port", str(port), "--dir", str(tmp_path)]
+    asked, client_program, *ping = SERVICES["redis"]["healthcheck"]["test"]
+    # Without -e an error, such as that of a Redis still loading, passes for health.
+    assert (asked, client_program, ping) == ("CMD", "redis-cli", ["-e", "ping"])
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         with redis.Redis(port=port, decode_responses=True) as client:
@@ -145,6 +178,23 @@ def test_the_image_is_built_from_the_pinned_requirements_and_runs_as_nobody() ->
     assert lines.index(f"USER {user}") < next(
         number for number, line in enumerate(lines) if line.startswith("CMD")
     )
+
+
+@pytest.mark.deep
+def test_what_is_copied_and_installed_is_all_that_the_service_needs(
+    tmp_path: Path,
+) -> None:
+    image = tmp_path / "examples"
+    leave = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "examples", image, ignore=leave)
+    locked = (ROOT / "requirements" / "app.txt").read_text(encoding="utf-8")
+    pinned = re.findall(r"^([a-z0-9-]+)==", locked, re.MULTILINE)
+
+    with process("-c", LOADING, json.dumps(pinned), cwd=tmp_path) as loading:
+        output, _ = loading.communicate(timeout=60)
+
+    assert loading.returncode == 0, output.decode()
+    assert str(image) in output.decode()
 
 
 def test_the_page_about_clusters_names_settings_and_files_that_exist() -> None:

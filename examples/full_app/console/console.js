@@ -1,11 +1,10 @@
 /** The page at `/`: four panels, one for each way to answer. No build, no library. */
 
-import { Panel, call, events } from "/console/wire.js";
+import { Panel, call, events, pretty } from "/console/wire.js";
 
 const panels = document.getElementById("panels");
 const model = document.getElementById("model");
 const ask = (question) => [{ role: "user", content: question }];
-const JSON_OF = (value) => JSON.stringify(value, null, 1);
 const pause = (signal) => new Promise((resolve, reject) => {
   signal.addEventListener("abort", () => reject(new Error("cancelled")), { once: true });
   setTimeout(resolve, 300);
@@ -15,7 +14,7 @@ const pause = (signal) => new Promise((resolve, reject) => {
 function request(panel) {
   const body = JSON.parse(panel.editor.value);
   for (const each of body.requests ?? [body]) each.model = model.value;
-  panel.editor.value = JSON_OF(body);
+  panel.editor.value = pretty(body);
   return body;
 }
 
@@ -82,7 +81,9 @@ function outcome(panel, job) {
   const lines = (job.results ?? []).map(({ index, response, error }) =>
     `${index + 1}. ${response?.choices[0].message.content ?? `✗ ${error.error.message}`}`);
   const cost = job.cost_usd === null ? "" : `, ${job.cost_usd} USD`;
-  panel.result.textContent = `${job.status}${cost}\n\n${lines.join("\n\n")}`;
+  const { failed, total } = job.progress;
+  const failures = failed ? `, ${failed} of ${total} failed` : "";
+  panel.result.textContent = `${job.status}${failures}${cost}\n\n${lines.join("\n\n")}`;
 }
 async function work(panel, body, signal) {
   const text = JSON.stringify(body);
@@ -138,7 +139,7 @@ hook.send.addEventListener("click", async () => {
     hook.log("→ POST /inbox, from the service");
     for (const [name, value] of Object.entries(headers)) hook.log(`${name}: ${value}`);
     hook.log("← 204, the signature verifies", "good");
-    hook.result.textContent = `✓ signature verified\n\n${JSON_OF(event)}`;
+    hook.result.textContent = `✓ signature verified\n\n${pretty(event)}`;
   });
   hook.more.disabled = false;
 });

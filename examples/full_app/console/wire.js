@@ -2,6 +2,10 @@
 
 const MOST = 400; // lines that a panel shows
 
+/** JSON for reading: what is asked in one line, so that it is seen. */
+export const pretty = (value) => JSON.stringify(value, null, 1)
+  .replace(/\{\s+"role": ("\w+"),\s+"content": (".*")\s+\}/g, '{"role": $1, "content": $2}');
+
 export class Panel {
   constructor(parts, { title, what, body, more }) {
     this.root = document.getElementById("panel").content.cloneNode(true).firstElementChild;
@@ -17,7 +21,7 @@ export class Panel {
     this.wire.setAttribute("aria-label", `${title}: wire`);
     this.result.setAttribute("aria-label", `${title}: result`);
     this.progress.setAttribute("aria-label", `${title}: progress`);
-    this.editor.value = JSON.stringify(body, null, 1);
+    this.editor.value = pretty(body);
     if (more) Object.assign(this.more, { textContent: more, hidden: false });
     this.cancel.addEventListener("click", () => this.stop());
     parts.append(this.root);
@@ -91,7 +95,8 @@ export async function call(panel, method, path, { body, headers = {}, signal } =
   }
   meter(response.headers);
   if (response.ok) return response;
-  if (response.status === 401) document.getElementById("key-field").hidden = false;
+  const unknown = response.status === 401 && path.startsWith("/v1/");
+  if (unknown) document.getElementById("key-field").hidden = false;
   const text = await response.text();
   panel.log(text.slice(0, 500), "bad");
   let message = text.slice(0, 200);

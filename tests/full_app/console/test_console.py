@@ -96,6 +96,8 @@ def test_a_fault_is_picked_and_its_error_shown(page: "Page") -> None:
 
     assert send(page, "synchronous").startswith("429:")
     assert "retry-after" in page.inner_text("#synchronous .wire")
+    send(page, "job")
+    assert page.inner_text("#job .result").startswith("succeeded, 3 of 3 failed")
 
 
 def test_the_inbox_verifies_and_turns_a_forgery_away(page: "Page") -> None:
@@ -105,6 +107,7 @@ def test_the_inbox_verifies_and_turns_a_forgery_away(page: "Page") -> None:
 
     assert status_of(page, "webhook").startswith("401:")
     assert "invalid_signature" in page.inner_text("#webhook .wire")
+    assert page.is_hidden("#key-field")  # it is not the caller who is not known
 
 
 def test_a_panel_works_from_the_keyboard(page: "Page") -> None:
@@ -144,6 +147,10 @@ def test_axe_finds_nothing_and_nothing_overflows(
 ) -> None:
     with opened(browser, url, size=size, dark=dark) as page:
         ready(page)
+        for panel in PANELS if size == DESKTOP else ():  # in sight without scrolling
+            seen = page.locator(f"#{panel} .result").bounding_box()
+            assert seen is not None
+            assert seen["y"] + 60 < size[1]
         for panel in PANELS:
             send(page, panel)
 
