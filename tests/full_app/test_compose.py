@@ -207,7 +207,7 @@ def test_the_page_about_clusters_names_settings_and_files_that_exist() -> None:
     assert len(rows) >= 6
     for name, default in rows:
         assert fields[name.lower()].default == int(default.replace(",", "")), name
-    for script in re.findall(r"python (benchmarks/\S+)", page):
+    for script in re.findall(r"python (benchmarks/[\w.]+)", page):
         assert (ROOT / script).is_file()
 
 
