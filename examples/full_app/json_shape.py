@@ -88,14 +88,11 @@ def _outside_strings(body: bytes, limits: JSONLimits) -> bytes:
 
 def check_depth(value: Any) -> None:
     """Raises TooDeepError over 64 levels. Most bodies are wide rather than deep."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        inside = [
-            each.values() if type(each) is dict else each
-            for each in level
-            if type(each) in _CONTAINERS
-        ]
-        if not inside:
+    level = [value] if type(value) in _CONTAINERS else []
+    for _ in range(MAX_DEPTH):
+        inside = [each.values() if type(each) is dict else each for each in level]
+        if _CONTAINERS.isdisjoint(map(type, itertools.chain.from_iterable(inside))):
             return
-        level = list(itertools.chain.from_iterable(inside))
+        values = itertools.chain.from_iterable(inside)
+        level = [each for each in values if type(each) in _CONTAINERS]
     raise TooDeepError
