@@ -10,6 +10,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl, urlencode
 
 from docket import ConcurrencyLimit, Docket, ExponentialRetry, Perpetual, Worker
 
@@ -96,13 +97,19 @@ class Queue:
         await add(endpoint_id, event_id, attempt)
 
 
+def with_connections(redis_url: str) -> str:
+    """The URL for docket: a `max_connections` of its own is meant for the records."""
+    address, _, query = redis_url.partition("?")
+    options = dict(parse_qsl(query)) | {"max_connections": str(MAX_CONNECTIONS)}
+    return f"{address}?{urlencode(options)}"
+
+
 @contextlib.asynccontextmanager
 async def open_queue(redis_url: str | None) -> AsyncIterator[Queue]:
     """The queue, in this process or in the Redis that `redis_url` names."""
     url = f"memory://{secrets.token_hex(8)}"
     if redis_url is not None:
-        joint = "&" if "?" in redis_url else "?"
-        url = f"{redis_url}{joint}max_connections={MAX_CONNECTIONS}"
+        url = with_connections(redis_url)
     async with Docket(name="full_app", url=url, execution_ttl=KEEP) as docket:
         yield Queue(docket)
 

@@ -9,11 +9,12 @@ from typing import Any
 import fakeredis
 import httpx2
 import pytest
+from redis.asyncio.connection import parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from examples.full_app.draining import Draining
 from examples.full_app.errors import NotReadyError
-from examples.full_app.job_queue import Queue
+from examples.full_app.job_queue import CONCURRENCY, Queue, with_connections
 from examples.full_app.job_runner import JobRunner
 from examples.full_app.jobs import JobStore
 from examples.full_app.main import create_app
@@ -216,6 +217,25 @@ def test_a_job_that_its_queue_has_lost_is_swept_up(
 
     assert accepted.status_code == 202
     assert path.endswith(lost[0])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:p%40s@[::1]:6379/1?max_connections=3&protocol=3",
+        "rediss://redis.example/2?ssl_cert_reqs=none",
+        "unix:///run/redis.sock?db=3&max_connections=3",
+        "redis://redis:6379/0",
+    ],
+)
+def test_the_queue_has_connections_enough_whatever_the_url_says(url: str) -> None:
+    """docket's pool raises when it is empty: with three, jobs and heartbeats stop."""
+    asked: dict[str, Any] = {**parse_url(url)}
+    given: dict[str, Any] = {**parse_url(with_connections(url))}
+
+    assert given.pop("max_connections") >= 4 * CONCURRENCY
+    asked.pop("max_connections", None)
+    assert given == asked
 
 
 def test_a_job_that_waits_its_turn_for_long_is_begun_once(
