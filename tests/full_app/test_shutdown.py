@@ -10,9 +10,14 @@ from contextlib import contextmanager
 
 import httpx2
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 from websockets.sync.client import connect
 
-from examples.full_app.draining import Draining, ServerShuttingDownError
+from examples.full_app.draining import (
+    Draining,
+    DrainingMiddleware,
+    ServerShuttingDownError,
+)
 from tests.full_app.conftest import KEY
 from tests.servers import free_port, process, wait_for_http, wait_until
 
@@ -142,6 +147,40 @@ async def test_draining_waits_for_what_is_counted_and_stops_what_takes_too_long(
     await drained
     with pytest.raises(ServerShuttingDownError):
         draining.admit()
+
+
+async def test_88_a_request_that_is_under_way_is_waited_for_and_the_next_refused() -> (
+    None
+):
+    draining, go_on, sent = Draining(60), asyncio.Event(), list[Message]()
+
+    async def slow(_: Scope, __: Receive, send: Send) -> None:
+        await go_on.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def request() -> None:
+        state = {"draining": draining, "request_id": "req_1"}
+        scope = {"type": "http", "path": "/v1/usage", "state": state}
+        await DrainingMiddleware(slow)(scope, receive, send)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    running = asyncio.create_task(request())
+    await asyncio.sleep(0)
+    drained = asyncio.create_task(draining.drain())
+    await draining.began.wait()
+    await request()
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+    assert not drained.done()
+    go_on.set()
+    await asyncio.gather(running, drained)
+    assert [message.get("status", 0) for message in sent] == [503, 0, 204]
 
 
 async def test_what_is_idle_is_still_unready_for_as_long_as_it_was_told() -> None:

@@ -1,6 +1,8 @@
 """The same endpoints under OpenAI's paths: what `client.webhooks.*` calls.
 
-`routes/webhooks.py` says more (delivery log, dead letters); both show the same things.
+An alias: both paths manage the same endpoints, in one store, by the same service. Only
+`/v1/webhooks` has the delivery log and the dead letters, and its test event is queued;
+only these have pages, changes, and a test that waits for the receiver.
 Source: openai-python 3.54, resources/webhooks.
 """
 

@@ -1,7 +1,8 @@
 """Webhook endpoints: register, list, rotate the secret, send a test event, delete.
 
 Events are signed as Standard Webhooks are, so `openai`'s `client.webhooks.unwrap` and
-the `standardwebhooks` libraries verify them.
+the `standardwebhooks` libraries verify them. `/v1/webhook_endpoints` is the same in
+OpenAI's words (`routes/webhook_endpoints.py`).
 """
 
 from typing import Annotated
