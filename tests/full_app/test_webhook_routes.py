@@ -92,6 +92,22 @@ def test_the_official_client_manages_endpoints(
         client.webhooks.retrieve(made.id)
 
 
+def test_both_paths_manage_the_same_endpoints(
+    client: openai.OpenAI, http: httpx2.Client
+) -> None:
+    types: Any = ["job.failed"]
+    made = client.webhooks.create(
+        url="https://example.com/", name="mine", event_types=types
+    )
+    ours = http.get(f"/v1/webhooks/{made.id}").json()
+    theirs = http.get(f"/v1/webhook_endpoints/{made.id}").json()
+    http.delete(f"/v1/webhooks/{made.id}")
+
+    assert ours == theirs
+    with pytest.raises(openai.NotFoundError):
+        client.webhooks.retrieve(made.id)
+
+
 def test_the_official_client_pages_through_endpoints(client: openai.OpenAI) -> None:
     url, types = "https://example.com/hooks", ["job.failed"]
     made = [
