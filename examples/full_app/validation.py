@@ -99,7 +99,8 @@ def _describe(item: Mapping[str, Any]) -> dict[str, str]:
     param = context.get("param") or _path(item["loc"])
     message = item["msg"][:300]
     if item["type"] == "union_tag_invalid":  # its text quotes the input
-        param += f".{context['discriminator'].strip(chr(39))}"
+        tag = context["discriminator"].strip("'")
+        param = f"{param}.{tag}" if param else tag
         message = f"Input should be one of {context['expected_tags']}"
     return {"param": param, "message": message, "type": item["type"]}
 

@@ -99,6 +99,16 @@ def test_a_mistake_is_an_error_event_and_the_connection_stays(
     assert events(socket, {"chat.done"})
 
 
+def test_a_message_of_no_known_type_is_told_which_there_are(
+    socket: ClientConnection,
+) -> None:
+    socket.send('{"type": "nonsense"}')
+    error = json.loads(socket.recv(timeout=5))["error"]
+
+    assert error["param"] == "type"
+    assert "chat.create" in error["message"]
+
+
 def test_a_binary_message_closes_the_connection_with_a_code(
     socket: ClientConnection,
 ) -> None:
