@@ -99,3 +99,27 @@ def wait_for_http(url: str, *, seconds: float = 40.0) -> None:
         return True
 
     wait_until(answers, seconds=seconds, what=f"an answer from {url}")
+
+
+FILES = """
+import pathlib, sys
+from course.site import build
+
+with build.server(pathlib.Path(sys.argv[1]), 0) as server:
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+"""
+
+
+@contextmanager
+def serve_files(folder: Path) -> Iterator[str]:
+    """Address of the site's own server of `folder`, in a process coverage leaves alone.
+
+    A browser opens many connections at once; under coverage Python 3.11 loses one of
+    two threads that begin together ("Cannot install a trace function while ..."), and
+    with it a request that is then waited for without end.
+    """
+    untraced = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
+    with process("-c", FILES, str(folder), env=untraced) as server:
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}"

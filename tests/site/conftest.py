@@ -1,7 +1,6 @@
 """One built site for all its tests, and a server of it."""
 
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from course.groups import satisfied
 from course.site import build
-from tests.servers import wait_until
+from tests.servers import serve_files, wait_until
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +37,5 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def address(site: Path) -> Iterator[str]:
     """Where it is served on loopback."""
-    with build.server(site, 0) as serving:
-        thread = threading.Thread(target=serving.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://{build.HOST}:{serving.server_address[1]}/"
-        serving.shutdown()
-        thread.join()
+    with serve_files(site) as url:
+        yield f"{url}/"

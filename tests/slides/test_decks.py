@@ -1,11 +1,8 @@
 """The decks in a real Chromium, from `file://`: nothing is cut, nobody is asked."""
 
-import functools
 import os
 import re
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +13,7 @@ from course.groups import satisfied
 from course.notebook.files import paths
 from course.places import CourseError
 from tests.browser import PHONE, axe_violations, looks, opened, overflows
+from tests.servers import serve_files
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -63,11 +61,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(built: Path) -> Iterator[str]:
     """The same over HTTP: the accessibility checker reads style sheets by request."""
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(built))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serve_files(built) as url:
+        yield url
 
 
 def steps(page: "Page") -> Iterator[int]:
