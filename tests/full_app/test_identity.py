@@ -1,5 +1,6 @@
 """Authenticated by default; the public paths are listed; nothing leaks on the way."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 
@@ -94,6 +95,14 @@ def test_every_configured_key_opens(base_url: str, key: str, scheme: str) -> Non
     )
 
     assert answer.status_code == 200
+
+
+def test_a_digest_is_compared_as_a_whole() -> None:
+    nearly = f"{hashlib.sha256(KEY.encode()).hexdigest()[:32]}{'0' * 32}"
+    with TestClient(create_app(settings(api_keys=f"ops:sha256:{nearly}"))) as client:
+        answer = client.get("/v1/models", headers={"Authorization": f"Bearer {KEY}"})
+
+    assert answer.status_code == 401
 
 
 def test_a_digest_can_be_configured_in_place_of_a_key() -> None:
