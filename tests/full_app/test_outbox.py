@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
+import anyio
 import pytest
 from starlette.types import Message
 
@@ -175,3 +176,28 @@ async def test_nothing_is_left_running(
     assert asyncio.all_tasks() == before
     assert timers
     assert all(timer.cancelled() for timer in timers)
+
+
+async def test_a_stream_that_is_cancelled_from_outside_is_closed_to_its_end() -> None:
+    """A cancelled scope of anyio cancels every wait in it, those of closing, too."""
+    client, closed = Client(), asyncio.Event()
+
+    async def frames() -> Frames:
+        yield b"first"
+        await asyncio.Event().wait()
+
+    async def close() -> None:
+        await asyncio.sleep(0)
+        closed.set()
+
+    async def leave() -> None:
+        await client.came.wait()
+        scope.cancel()
+
+    stream = EventStream(frames(), heartbeat=60, close=close)
+    with anyio.CancelScope() as scope:
+        leaving = asyncio.create_task(leave())
+        await stream(SCOPE, client.receive, client.send)
+    await leaving
+
+    assert closed.is_set()
