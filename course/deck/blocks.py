@@ -16,8 +16,8 @@ from markdown_it.token import Token
 from course.deck.render import MARKDOWN, code_html
 
 HEIGHT = 630  # of a slide's content
-TITLE, RUNNING, SOURCE, ROW, LINE, CODE, PANEL = 72, 54, 24, 45, 33, 24, 36
-ACROSS, TITLE_ACROSS, TABLE_ACROSS = 92, 54, 104  # characters of a line
+TITLE, RUNNING, SOURCE, ROW, LINE, CODE, PANEL = 72, 54, 29, 48, 33, 24, 36
+ACROSS, TITLE_ACROSS, TABLE_ACROSS = 92, 54, 95  # characters of a line
 LEAST = 5  # lines of code that are worth a slide
 
 

@@ -27,6 +27,8 @@ SHOWN_HEADERS = (
     "idempotent-replayed",
 )
 START_SECONDS = 20.0
+_servers = [0]  # that run: pages are made side by side
+_lock = threading.Lock()
 
 
 @contextmanager
@@ -41,17 +43,23 @@ def served(module: str) -> Iterator[httpx2.Client]:
         server = uvicorn.Server(config)
         sockets = {"sockets": [listener]}
         thread = threading.Thread(target=server.run, kwargs=sockets, daemon=True)
-        logging.disable()  # the errors that a section shows on demand
         try:
+            _hush(1)  # the errors that a section shows on demand
             thread.start()
             _await_start(server, thread)
             base = f"http://127.0.0.1:{listener.getsockname()[1]}"
             with httpx2.Client(base_url=base, timeout=30, trust_env=False) as client:
                 yield client
         finally:
-            logging.disable(logging.NOTSET)
             server.should_exit = True
             thread.join(15)
+            _hush(-1)
+
+
+def _hush(change: int) -> None:
+    with _lock:
+        _servers[0] += change
+        logging.disable(logging.CRITICAL if _servers[0] else logging.NOTSET)
 
 
 def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:

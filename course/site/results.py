@@ -35,6 +35,14 @@ BARS = {
     ("full_app_layers", "tokens"): ("microseconds", "microseconds of CPU a token"),
     ("keys_flat", "rows"): ("microseconds", "microseconds of CPU a request"),
 }
+HEADINGS = {
+    "frameworks": "The chapter's table, measured",
+    "full_app_layers": "What each layer of full_app costs",
+    "keys_flat": "What a request costs with 1 to 1,000 keys",
+    "full_app_flame": "Where the time of whole answers goes",
+    "full_app_flame_streams": "Where the time of streams goes",
+}
+FEW = 25  # rows; a longer table is folded
 SKIPPED = {"rounds"}  # the single runs: the file has them
 
 
@@ -84,12 +92,12 @@ def copy_plots(folder: Path) -> None:
 
 def _file(path: Path) -> str:
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    parts = [f"## {_words(path.stem).capitalize()}", *_machine(content)]
+    parts = [f"## {_heading(path)}", *_machine(content)]
     parts += [_plot(path.stem, name) for name in _plots(path.stem)]
     for name, rows in content.items():
         if isinstance(rows, list) and rows and isinstance(rows[0], dict):
             if name not in {path.stem, "rows"}:
-                parts.append(f"### {_words(path.stem)}: {_words(name)}")
+                parts.append(f"### {_words(name).capitalize()}")
             parts += [_bars(path.stem, name, rows), _table(rows)]
     return "\n\n".join(filter(None, parts))
 
@@ -127,8 +135,7 @@ def _bars(stem: str, name: str, rows: list[dict[str, Any]]) -> str:
 def _drawing(path: Path) -> str:
     found = re.search(r"<title>([^<]+)</title>", path.read_text(encoding="utf-8"))
     words = found[1] if found else _words(path.stem)
-    heading = f"## {_words(path.stem).capitalize()}"
-    return f"{heading}\n\n[![{words}]({path.name})]({path.name})"
+    return f"## {_heading(path)}\n\n[![{words}]({path.name})]({path.name})"
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
@@ -137,7 +144,15 @@ def _table(rows: list[dict[str, Any]]) -> str:
     rule = ("--:" if it in numbers else "---" for it in names)
     lines = [[_words(it) for it in names], list(rule)]
     lines += [[_cell(row.get(it)) for it in names] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    shown = [f"| {' | '.join(line)} |" for line in lines]
+    if len(rows) <= FEW:
+        return "\n".join(shown)
+    folded = "\n".join(f"    {line}" for line in shown)
+    return f'??? note "All {len(rows)} rows"\n\n{folded}'
+
+
+def _heading(path: Path) -> str:
+    return HEADINGS.get(path.stem, _words(path.stem).capitalize())
 
 
 def _words(name: str) -> str:

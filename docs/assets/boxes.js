@@ -1,5 +1,12 @@
 // What scrolls sideways can be reached from the keyboard; landmarks have own names.
 const boxes = ".md-typeset pre > code, .md-typeset__scrollwrap";
+// On a phone a row of a wide table is a card: each cell names its column.
+for (const table of document.querySelectorAll(".cards table")) {
+  const names = [...table.querySelectorAll("th")].map((it) => it.textContent.trim());
+  for (const row of table.querySelectorAll("tbody tr")) {
+    [...row.cells].forEach((cell, at) => { if (at) cell.dataset.column = names[at]; });
+  }
+}
 const mark = () => {
   for (const box of document.querySelectorAll(boxes)) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
