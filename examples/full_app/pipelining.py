@@ -30,6 +30,7 @@ Pack = Callable[[Command], bytes]
 HIREDIS: Pack | None = None
 if HIREDIS_AVAILABLE:
     HIREDIS = importlib.import_module("hiredis").pack_command
+TURNS = 8  # of the event loop: from a socket to who waits for the answer
 MOST = 100  # calls in one pipeline: nobody else is served while Redis runs them
 
 
@@ -45,15 +46,16 @@ class Script:
 class _Call:
     script: Script
     rest: Command
-    due: float | None  # on the clock of the event loop
+    asked: float  # on the clock of the event loop
+    timeout: float | None
     answer: asyncio.Future[Any]
 
 
 class Pipelining:
     """What one process calls on one Redis.
 
-    A call that has no answer after `timeout` seconds gets a TimeoutError. Calls may
-    outlive those who made them: `idle` waits for all.
+    A call without an answer after `timeout` seconds gets a TimeoutError; while Redis
+    answers others, after four times that. Calls outlive their callers: `idle` waits.
     """
 
     def __init__(self, redis: Redis, timeout: float | None = None) -> None:
@@ -62,7 +64,9 @@ class Pipelining:
         self._seen: set[str] = set()  # digests of scripts that Redis was given
         self._waiting: list[_Call] = []
         self._sent: list[_Call] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._moved = -math.inf  # when Redis was last asked, or answered
+        self._limit: asyncio.Timeout | None = None  # of the pipeline under way
+        self._timer: asyncio.Handle | None = None
         self._sender: asyncio.Task[None] | None = None
 
     def call(
@@ -75,12 +79,12 @@ class Pipelining:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
         rest = (len(keys), *keys, *args)
-        due = None if self.timeout is None else loop.time() + self.timeout
-        self._waiting.append(_Call(script, rest, due, answer))
+        now, timeout = loop.time(), self.timeout
+        self._waiting.append(_Call(script, rest, now, timeout, answer))
         # Not in the context of the caller: what is begun here outlives it.
-        if due is not None and self._timer is None:
+        if timeout is not None and self._timer is None:
             apart = contextvars.Context()
-            self._timer = loop.call_at(due, self._expire, context=apart)
+            self._timer = loop.call_at(now + timeout, self._expire, context=apart)
         if self._sender is None:
             apart = contextvars.Context()
             self._sender = loop.create_task(self._send_all(), context=apart)
@@ -91,17 +95,31 @@ class Pipelining:
         while self._sender is not None:
             await asyncio.wait({self._sender})
 
-    def _expire(self) -> None:
-        """Each call has its own time, whatever else is in its pipeline."""
-        self._timer = None
+    def _expire(self, turn: int = 0) -> None:
+        """Fail each call whose own time is over, whatever else is in its pipeline.
+
+        First the loop gets a few turns: if it was busy, answers lie in the socket.
+        """
         loop = asyncio.get_running_loop()
-        for call in (*self._sent, *self._waiting):
-            if call.due is None or call.answer.done():
-                continue
-            if call.due > loop.time():
-                self._timer = loop.call_at(call.due, self._expire)
-                return
+        calls = (*self._sent, *self._waiting)
+        dues = [(self._due_of(it), it) for it in calls if not it.answer.done()]
+        late = [it for due, it in dues if due <= loop.time()]
+        if late and turn < TURNS:
+            self._timer = loop.call_soon(self._expire, turn + 1)
+            return
+        for call in late:
             call.answer.set_exception(TimeoutError("Redis did not answer in time."))
+        rest = [due for due, it in dues if not it.answer.done() and due < math.inf]
+        self._timer = loop.call_at(min(rest), self._expire) if rest else None
+        if self._limit is not None and all(it.answer.done() for it in self._sent):
+            self._limit.reschedule(loop.time())
+
+    def _due_of(self, call: _Call) -> float:
+        """When a call is late: not while Redis answers, save after four times."""
+        if call.timeout is None:
+            return math.inf
+        alive = max(call.asked, self._moved)
+        return min(alive + call.timeout, call.asked + 4 * call.timeout)
 
     async def _send_all(self) -> None:
         try:
@@ -115,9 +133,10 @@ class Pipelining:
         try:
             while batch := self._take():
                 try:
-                    async with asyncio.timeout_at(batch[-1].due):
+                    async with asyncio.timeout(None) as self._limit:
                         if connection is None:
-                            connection = await self._connected()
+                            found = self._pool.get_connection()  # type: ignore[no-untyped-call]
+                            connection = await found
                         await self._exchange(connection, batch)
                 except Exception as error:  # whatever it is, those who wait hear it
                     for call in batch:
@@ -129,13 +148,9 @@ class Pipelining:
             self._waiting.clear()
             raise
         finally:
+            self._limit = None
             if connection is not None:
                 await self._pool.release(connection)
-
-    async def _connected(self) -> AbstractConnection:
-        found: AbstractConnection
-        found = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        return found
 
     def _take(self) -> list[_Call]:
         batch = [call for call in self._waiting[:MOST] if not call.answer.done()]
@@ -147,15 +162,16 @@ class Pipelining:
         self, connection: AbstractConnection, batch: list[_Call]
     ) -> None:
         """Send and hear all; after a broken connection once more what has no answer."""
-
         pack = HIREDIS or partial(_packed, connection)
         # A timer an answer would be dearer than the answer; the batch has one.
         patience = None if self.timeout is None else math.inf
+        loop = asyncio.get_running_loop()
 
         async def once() -> None:
             sent = [call for call in batch if not call.answer.done()]
             packed = [pack(self._command(call)) for call in sent]
             await connection.send_packed_command([b"".join(packed)])
+            self._moved = loop.time()
             unknown = []
             for call in sent:
                 try:
@@ -169,6 +185,7 @@ class Pipelining:
                 else:
                     if not call.answer.done():
                         call.answer.set_result(answer)
+                self._moved = loop.time()
             self._waiting[:0] = unknown
 
         async def broken(_: Exception) -> None:

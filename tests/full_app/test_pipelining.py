@@ -6,6 +6,7 @@ import contextvars
 import gc
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import httpx2
@@ -141,6 +142,18 @@ async def test_whose_time_is_over_takes_nobody_along(
     wire.go_on.set()
 
     assert await patient == "late, and in time"
+
+
+async def test_a_process_that_was_busy_does_not_call_redis_silent(redis: Redis) -> None:
+    scripts = Pipelining(redis, timeout=0.05)
+    await scripts.call(ECHO, [], ["before"])
+    answer = scripts.call(ECHO, [], ["now"])
+    await asyncio.sleep(0)  # it is on its way
+    ends = time.monotonic() + 0.12
+    while time.monotonic() < ends:
+        pass  # as if many requests had come at once
+
+    assert await answer == "now"
 
 
 async def test_after_a_lost_answer_only_what_has_none_is_sent_again(
