@@ -164,7 +164,8 @@ def _scales(results: Results) -> Rows:
 
 def _figures(results: Results) -> Rows:
     rows = [[it.what, _number(it.value), it.unit] for it in results.figures]
-    return ("Jobs, resuming, the limiter: full_app alone", ["what", "figure", "unit"], rows)
+    title = "Jobs, resuming, the limiter: full_app alone"
+    return (title, ["what", "figure", "unit"], rows)
 
 
 def _number(value: float) -> str:
