@@ -1,6 +1,7 @@
 """Frames that are ready together go together, and none waits for another."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 
 import anyio
@@ -201,3 +202,19 @@ async def test_a_stream_that_is_cancelled_from_outside_is_closed_to_its_end() ->
     await leaving
 
     assert closed.is_set()
+
+
+async def test_among_many_busy_streams_each_writes_what_its_turn_has_made() -> None:
+    """Counted from a turn's end, those of others took one's own: a write a frame."""
+    clients = [Client() for _ in range(60)]
+
+    async def frames() -> Frames:
+        for _ in range(20):
+            ends = time.monotonic() + 0.0002
+            while time.monotonic() < ends:
+                pass
+            yield b"."
+
+    await asyncio.gather(*(client.read(frames()) for client in clients))
+
+    assert sum(len(client.bodies) for client in clients) < 10 * len(clients)
