@@ -6,8 +6,6 @@ import sys
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import filelock
-
 from course.places import ROOT, CourseError, say
 from course.ports import listen
 from course.site import decks, pages, playground
@@ -19,6 +17,8 @@ HOST = "127.0.0.1"
 
 def build(target: Path) -> None:
     """Write the whole site to `target`. Raises CourseError where a page is wrong."""
+    import filelock  # of group docs: what only serves a site does without
+
     LOCK.parent.mkdir(exist_ok=True)
     with filelock.FileLock(LOCK):  # two builds write their pages to the same place
         pages.write()
