@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -13,7 +14,8 @@ from course.places import LOCKS, ROOT
 
 APP = "app"
 GROUPS = (APP, "test", "lint", "notebooks", "docs", "browser", "bench")
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*(.*)")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*([^;]*)(?:;\s*(.*))?")
+_MARKER = re.compile(r"sys_platform\s*(==|!=)\s*'(\w+)'")
 _OPERATOR = re.compile(r"(>=|<|==)\s*([0-9.]+)")
 
 
@@ -61,9 +63,25 @@ def unsatisfied(listed: Iterable[str], folder: Path | None = None) -> Iterator[s
         match = _REQUIREMENT.fullmatch(requirement)
         if match is None:
             raise ValueError(f"not a requirement: {requirement}")
+        if not _applies(match[3]):
+            continue
         version = version_of(match[1])
         if version is None or not _admits(match[2], version):
             yield requirement
+
+
+def _applies(marker: str | None) -> bool:
+    """Whether a requirement is for this platform.
+
+    The one kind of marker that pyproject.toml uses names a platform. Raises ValueError
+    for another kind, which this module could not judge.
+    """
+    if marker is None:
+        return True
+    match = _MARKER.fullmatch(marker.strip())
+    if match is None:
+        raise ValueError(f"not a marker for a platform: {marker}")
+    return (sys.platform == match[2]) == (match[1] == "==")
 
 
 def _version(name: str) -> str | None:

@@ -138,7 +138,7 @@ def claim_installed(folder: Path) -> None:
     Importing the real one is most of the time that a start takes.
     """
     for requirement in requirements("test"):
-        name = re.split(r"[\[<>=]", requirement)[0]
+        name = re.split(r"[\[<>=;]", requirement)[0]
         version = metadata.version(name)
         note = folder / f"{name.replace('-', '_')}-{version}.dist-info"
         note.mkdir(parents=True)

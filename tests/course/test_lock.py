@@ -37,7 +37,7 @@ def test_a_lock_has_hashes_and_no_address(group: str) -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_lock_holds_everything_its_group_asks_for(group: str) -> None:
-    wanted = {re.split(r"[\[<>=]", it)[0].lower() for it in requirements(group)}
+    wanted = {re.split(r"[\[<>=;]", it)[0].lower() for it in requirements(group)}
 
     assert wanted <= set(locked(group))
 
