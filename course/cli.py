@@ -93,11 +93,11 @@ def dispatch(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
-    section = manifest.find(options.section)
+    chosen = manifest.find_app(options.app)
     environment.ensure(APP, arguments)
     from course import serve
 
-    return serve.run(section, options.host, options.port)
+    return serve.run(chosen, options.host, options.port)
 
 
 def _notebook(options: argparse.Namespace, arguments: list[str]) -> int:
@@ -160,9 +160,15 @@ def parser() -> argparse.ArgumentParser:
     """The command line, with a sentence for each command."""
     top = argparse.ArgumentParser("course", description="The course's command line.")
     commands = top.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="serve the complete service, or one section")
+    run = commands.add_parser(
+        "run", help="serve the complete service, a section or a step"
+    )
     run.add_argument(
-        "section", nargs="?", default="full_app", help="s2, s2_models or 2"
+        "app",
+        metavar="section",
+        nargs="?",
+        default="full_app",
+        help="a section (s2, s2_models or 2) or one of its steps (s2.1)",
     )
     run.add_argument("--host", default=DEFAULT_HOST, help="address to listen on")
     run.add_argument(
@@ -208,7 +214,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("test", help="run the tests; further words go to pytest")
     setup = commands.add_parser("setup", help="install package groups, start nothing")
     setup.add_argument("group", nargs="+", choices=GROUPS)
-    commands.add_parser("list", help="the sections, with minutes and objectives")
+    commands.add_parser("list", help="the sections, with minutes, objectives and steps")
     commands.add_parser("doctor", help="what this machine lacks, and how to mend it")
     commands.add_parser("lock", help="renew the pinned versions (needs uv)")
     return top

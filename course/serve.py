@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.types import ASGIApp
 
-from course.manifest import Section
+from course.manifest import Rung, Section
 from course.offline_docs import with_offline_docs
 from course.places import CourseError, say
 from course.ports import listen
@@ -21,7 +21,7 @@ GRACE_SECONDS = 12  # full_app drains its streams for up to 10
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, not bound
 
 
-def run(section: Section, host: str, port: int) -> int:
+def run(section: Section | Rung, host: str, port: int) -> int:
     """Serve until Ctrl-C; the exit status. Raises CourseError if it cannot start."""
     os.environ["FULL_APP_HOST"] = host  # full_app refuses strangers without keys
     with listen(host, port) as listener:
@@ -42,7 +42,9 @@ def run(section: Section, host: str, port: int) -> int:
 class _Announcing(uvicorn.Server):
     """uvicorn, which says where it is once it can be reached."""
 
-    def __init__(self, config: uvicorn.Config, section: Section, host: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, section: Section | Rung, host: str
+    ) -> None:
         super().__init__(config)
         self._section = section
         self._host = ANYWHERE.get(host, host)
@@ -55,7 +57,7 @@ class _Announcing(uvicorn.Server):
             say("\n".join(announcement(self._section, address)))
 
 
-def announcement(section: Section, address: str) -> list[str]:
+def announcement(section: Section | Rung, address: str) -> list[str]:
     """What the terminal shows once `section` is served at `address`."""
     lines = ["", f"{section.title}", f"  {address}/docs   try every route here"]
     if section.id == "full_app":
@@ -65,7 +67,7 @@ def announcement(section: Section, address: str) -> list[str]:
     return [*lines, "Stop it with Ctrl-C.", ""]
 
 
-def load(section: Section) -> ASGIApp:
+def load(section: Section | Rung) -> ASGIApp:
     """The section's app, with documentation that needs no internet."""
     gc.disable()  # hundreds of modules, nothing to collect: a tenth less to wait
     try:

@@ -5,10 +5,14 @@ import re
 BASE = "http://127.0.0.1:8000"
 
 
+def joined(text: str) -> str:
+    """`text`, where a line that ends with a backslash is one with the next."""
+    return re.sub(r"\\\n\s*", "", text)
+
+
 def curl_lines(text: str | None) -> list[str]:
-    """Every `curl` command of `text`, lines continued with a backslash joined."""
-    joined = re.sub(r"\\\n\s*", "", text or "")
-    lines = map(str.strip, joined.splitlines())
+    """Every `curl` command of `text`, in one line each."""
+    lines = map(str.strip, joined(text or "").splitlines())
     return [line for line in lines if line.startswith("curl ")]
 
 

@@ -16,6 +16,7 @@ from course.places import ROOT, CourseError
 from course.site import (
     catalogue,
     decks,
+    diagrams,
     imports,
     notebooks,
     playground,
@@ -33,7 +34,7 @@ GENERATED = ROOT / "build" / "pages"
 SIDE_BY_SIDE = 3
 _DIRECTIVE = re.compile(
     r"^\{\{ (?P<name>\w+)(?: (?P<rest>[^\n]+?))? \}\}$"
-    r"|^```try (?P<section>\w+)\n(?P<lines>.*?)^```$",
+    r"|^```try (?P<app>[\w.]+)\n(?P<lines>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -92,6 +93,7 @@ def write() -> Path:
     notebooks.write(GENERATED / "notebooks")
     reference.write_api(GENERATED / "assets")
     results.copy_plots(GENERATED / "reference")
+    diagrams.write(GENERATED / "assets" / "diagrams")
     return GENERATED
 
 
@@ -107,9 +109,9 @@ def expand(page: Path) -> str:
             raise CourseError(f"{where}: there is no directive {name!r}.")
         try:
             if not name:
-                return tryit.told(found["section"], found["lines"])
+                return tryit.fence(found["app"], found["lines"])
             return DIRECTIVES[name](found["rest"] or "")
         except CourseError as error:
             raise CourseError(f"{where}: {error}") from error
 
-    return _DIRECTIVE.sub(fill, text)
+    return diagrams.in_both_schemes(_DIRECTIVE.sub(fill, text))

@@ -91,7 +91,7 @@ def sections(_: str = "") -> str:
     rows = ["| section | what you can do afterwards | minutes |", "|---|---|---:|"]
     for it in manifest.sections():
         page = "full-app/index" if it.id == "full_app" else f"sections/{it.stem}"
-        goals = ".<br>".join(it.objectives) + "."
+        goals = ".<br>".join(goal.text for goal in it.objectives) + "."
         rows.append(f"| [{it.title}]({page}.md) | {goals} | {it.minutes} |")
     return "\n".join(rows)
 

@@ -1,12 +1,18 @@
 """Try-it tabs in three languages, with outputs that a running server has just sent.
 
-A section's lines are those of its docstring. A page of the complete service writes its
-own, in a fence of the kind `try`: a line that begins with `#` is a title, text below a
-title is a paragraph, and `LAST_ID` stands for the id of the answer before.
+`{{ try_it s2 }}` sends the lines of a section's docstring. A fence of the kind
+`try s2`, `try s2.1` or `try full_app` has `curl` lines of its own, which are sent in
+order to one server of that section or step. In a fence
+
+- a line that begins with `# ` is the heading of the command that follows it;
+- any other text is a paragraph before the command that follows it;
+- `until: TEXT` repeats the command that follows it until its answer contains TEXT;
+- `LAST_ID` stands for the `id` of the answer before.
 """
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,18 +22,24 @@ from course import manifest
 from course.places import ROOT, CourseError
 from course.site import live, source
 from course.site.commands import Command, bash, commands, parse, powershell, python
-from course.tryit import curl_lines
+from course.tryit import joined
 
 MAX_LINES = 40
 LAST_ID = "LAST_ID"
+UNTIL = "until:"
+UNTIL_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Told:
-    """One command of a page: its title, what is said about it, its `curl` line."""
+class Step:
+    """One command of a fence: its heading, its paragraph, its `curl` line.
 
-    title: str
+    `heading`, `text` and `until` may be empty.
+    """
+
+    heading: str
     text: str
+    until: str
     line: str
 
 
@@ -42,45 +54,69 @@ def tabs(section: str) -> str:
         )
 
 
-def told(section: str, text: str) -> str:
-    """The blocks of a `try` fence, sent in order to one server."""
+def fence(name: str, text: str) -> str:
+    """The blocks of a `try` fence for the section or step `name`."""
     listed = steps(text)
-    with live.served(manifest.find(section).module) as client:
+    with live.served(manifest.find_app(name).module) as client:
         return "\n\n".join(_sent(client, listed))
 
 
-def steps(text: str) -> list[Told]:
-    """A fence taken apart. Raises CourseError where a title has no command, or two."""
-    found = []
-    for part in re.split(r"^# ", text.strip(), flags=re.MULTILINE)[1:]:
-        title, _, rest = part.partition("\n")
-        words, _, _ = rest.partition("curl ")
-        lines = curl_lines(rest)
-        if len(lines) != 1:
-            raise CourseError(f"{title!r} has {len(lines)} commands, not one.")
-        found.append(Told(title, " ".join(words.split()), lines[0]))
+def steps(text: str) -> list[Step]:
+    """A fence taken apart.
+
+    Raises CourseError for a fence without commands, and for a heading or a text that
+    no command follows.
+    """
+    found: list[Step] = []
+    heading = until = ""
+    paragraph: list[str] = []
+    for line in joined(text).splitlines():
+        if line.startswith("curl "):
+            found.append(Step(heading, " ".join(paragraph), until, line))
+            heading = until = ""
+            paragraph = []
+        elif line.startswith("# "):
+            if heading:
+                raise CourseError(f"no command follows {heading!r}.")
+            heading = line.removeprefix("# ").strip()
+        elif line.startswith(UNTIL):
+            until = line.removeprefix(UNTIL).strip()
+        else:
+            paragraph += line.split()
+    if heading or until or paragraph:
+        raise CourseError(f"no command follows {heading or until or paragraph[0]!r}.")
     if not found:
-        raise CourseError("a `try` fence has no titles.")
+        raise CourseError("a `try` fence has no command.")
     return found
 
 
-def _sent(client: httpx2.Client, listed: list[Told]) -> Iterator[str]:
-    last = ""
-    for it in listed:
-        command = parse(it.line.replace(LAST_ID, last))
-        shown = live.output(client, command)
+def _sent(client: httpx2.Client, listed: list[Step]) -> Iterator[str]:
+    last_id = ""
+    for step in listed:
+        command = parse(step.line.replace(LAST_ID, last_id))
+        shown = _output(client, command, step.until)
         named = re.search(r'"id": ?("[^"]+")', shown)
-        last = json.loads(named[1]) if named else last
-        yield block(it.title, command, shown, it.text)
+        last_id = json.loads(named[1]) if named else last_id
+        yield block(step.heading, command, shown, step.text)
 
 
-def block(title: str, command: Command, output: str, text: str = "") -> str:
+def _output(client: httpx2.Client, command: Command, until: str) -> str:
+    """What the command printed; repeated until `until` is in it. Raises CourseError."""
+    deadline = time.monotonic() + UNTIL_SECONDS
+    while until not in (shown := live.output(client, command)):
+        if time.monotonic() > deadline:
+            raise CourseError(f"{until!r} did not appear in:\n{shown}")
+        time.sleep(0.05)
+    return shown
+
+
+def block(heading: str, command: Command, output: str, text: str = "") -> str:
     """The tabs of one command, and below them what it printed."""
     lines = output.splitlines()
     if len(lines) > MAX_LINES:
         lines = [*lines[:MAX_LINES], f"… {len(lines) - MAX_LINES} more lines"]
     parts = [
-        f"### {title}",
+        *([f"### {heading}"] if heading else []),
         *([text] if text else []),
         _tab("bash", "bash", bash(command)),
         _tab("PowerShell", "powershell", powershell(command)),

@@ -1,5 +1,5 @@
 // What scrolls sideways can be reached from the keyboard; landmarks have own names.
-const boxes = ".md-typeset pre > code, .md-typeset__scrollwrap";
+const boxes = ".md-typeset pre > code, .md-typeset__scrollwrap, .diagram";
 // On a phone a row of a wide table is a card: each cell names its column.
 for (const table of document.querySelectorAll(".cards table")) {
   const names = [...table.querySelectorAll("th")].map((it) => it.textContent.trim());

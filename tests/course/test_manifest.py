@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from course.manifest import find, sections
+from course.manifest import Section, find, sections
 from course.places import CourseError
 from tests.servers import ROOT
 
@@ -33,10 +33,18 @@ def test_every_section_is_complete() -> None:
     for section in sections():
         assert importlib.util.find_spec(section.module), section.module
         assert section.title
-        assert section.minutes > 0
         assert len(section.objectives) >= 3
+        assert all(objective.text for objective in section.objectives)
         tests = f"tests/test_{section.stem}.py", f"tests/{section.stem}"
         assert any((ROOT / path).exists() for path in tests), section.stem
+
+
+@pytest.mark.parametrize("section", sections(), ids=lambda section: str(section.id))
+def test_the_minutes_of_a_section_are_talk_exercise_and_review(
+    section: Section,
+) -> None:
+    assert section.minutes == section.talk + section.exercise + section.review
+    assert min(section.talk, section.exercise, section.review) > 0
 
 
 @pytest.mark.parametrize("word", ["s2", "S2", "s2_models", "2"])
@@ -60,7 +68,7 @@ def test_list_prints_titles_minutes_and_objectives() -> None:
     for section in sections():
         assert f"{section.id} {section.minutes} min {section.title}" in printed
         for objective in section.objectives:
-            assert objective in printed
+            assert objective.text in printed
     assert f"{sum(section.minutes for section in sections())} min in all" in printed
 
 

@@ -222,7 +222,7 @@ def test_ports_that_are_all_taken_are_said_to_be(
 def test_a_section_that_does_not_exist_is_refused_before_any_set_up(
     checkout: Checkout,
 ) -> None:
-    assert checkout.course("run", "s9").refused("There is no section 's9'")
+    assert checkout.course("run", "s9").refused("There is no section or step 's9'")
     assert not checkout.venv.exists()
 
 

@@ -15,6 +15,7 @@ from course.site import (
     bars,
     catalogue,
     commands,
+    diagrams,
     imports,
     pages,
     proofs,
@@ -73,7 +74,8 @@ def test_a_section_page_has_all_its_parts(section: manifest.Section) -> None:
     assert f"({section.minutes} minutes)" in text
     assert f"python3 -m course run {section.id}\n" in text
     used = {name for name, _ in DIRECTIVE.findall(text)}
-    assert used >= {"code", "try_it", "claims", "proofs", "materials"}
+    assert used >= {"code", "claims", "proofs", "materials"}
+    assert "try_it" in used or FENCE.search(text)
     assert "## What can go wrong" in text
 
 
@@ -228,22 +230,35 @@ def test_every_try_it_line_of_every_section_is_understood() -> None:
             assert command.path.startswith("/")
 
 
-FENCE = re.compile(r"^```try (\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```try ([\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FENCES = [it for page in DOCS for it in FENCE.findall(page.read_text(encoding="utf-8"))]
 
 
 def test_the_pages_of_the_service_have_lines_to_try() -> None:
     assert len(FENCES) >= 4
     for section, text in FENCES:
-        assert manifest.find(section).module
+        assert manifest.find_app(section).module
         for step in tryit.steps(text):
             command = parse(step.line)
             compile(python(command), "page", "exec")
             parse(bash(command).replace("\\\n", " "))
 
 
-@pytest.mark.parametrize("lines", ["", "curl -s x", "# A\n# B\ncurl -s x", "# A\nls"])
-def test_a_fence_without_one_command_a_title_stops_the_build(
+def test_a_fence_is_commands_with_headings_paragraphs_and_waits() -> None:
+    text = (
+        "curl -s a \\\n  -H 'X: y'\n# A heading\nA paragraph\nof two lines.\n"
+        "until: done\ncurl -s b\n"
+    )
+    assert tryit.steps(text) == [
+        tryit.Step(heading="", text="", until="", line="curl -s a -H 'X: y'"),
+        tryit.Step("A heading", "A paragraph of two lines.", "done", "curl -s b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines", ["", "ls", "# A\n# B\ncurl -s x", "# A\nls", "curl -s x\nuntil: y"]
+)
+def test_a_fence_without_a_command_for_all_its_words_stops_the_build(
     lines: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages, "ROOT", tmp_path)
@@ -251,6 +266,18 @@ def test_a_fence_without_one_command_a_title_stops_the_build(
     page.write_text(f"# A page\n\n```try s1\n{lines}\n```\n", encoding="utf-8")
     with pytest.raises(CourseError, match=r"page\.md:3: "):
         pages.expand(page)
+
+
+def test_a_drawing_is_shown_in_the_colours_of_the_scheme(tmp_path: Path) -> None:
+    line = "![A bucket](../assets/diagrams/token-bucket.svg)"
+    shown = diagrams.in_both_schemes(f"before\n\n{line}\n\nafter")
+    diagrams.write(tmp_path / "diagrams")
+    for scheme in ("light", "dark"):
+        name = f"token-bucket-{scheme}.svg"
+        assert f"](../assets/diagrams/{name}#only-{scheme})" in shown
+        drawing = (tmp_path / "diagrams" / name).read_text(encoding="utf-8")
+        assert "prefers-color-scheme" not in drawing
+        assert ("background:#10171f" in drawing) is (scheme == "dark")
 
 
 def test_a_long_line_goes_on_below_and_a_short_one_does_not() -> None:

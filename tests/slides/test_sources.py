@@ -149,10 +149,10 @@ def test_every_slide_has_a_title_notes_and_minutes(deck: Deck) -> None:
         assert 0 < slide.minutes <= 6, f"{deck.stem}:{slide.line}"
 
 
-def test_a_section_deck_takes_the_minutes_of_the_timetable() -> None:
-    wanted = {section.id: section.minutes for section in sections()[:5]}
-
-    assert {deck.stem[:2]: deck.minutes for deck in ALL[1:6]} == wanted
+def test_a_section_deck_takes_the_minutes_of_its_talk() -> None:
+    for section, deck in zip(sections()[:5], ALL[1:6], strict=True):
+        # `minutes`: a deck from before the exercises had minutes of their own
+        assert deck.minutes in {section.talk, section.minutes}, deck.stem
 
 
 @pytest.mark.parametrize("deck", ALL, ids=lambda deck: str(deck.stem))
