@@ -4,19 +4,12 @@ import argparse
 import errno
 import os
 import sys
-from pathlib import Path
 
-from course import environment, manifest
-from course.groups import APP, GROUPS
+from course import environment, manifest, parser
+from course.groups import APP
 from course.installers import NO_SPACE
 from course.places import ROOT, VENV, CourseError, complain
 
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 8000
-DECK_PORT = 8080
-LAB_PORT = 8888
-DOCS_PORT = 8080
-HIGHEST_PORT = 2**16 - 1
 NOT_WRITABLE = (
     "Cannot write in {root} ({reason}).\n"
     "Copy the folder to a place of your own, then start again there."
@@ -64,7 +57,7 @@ def dispatch(arguments: list[str]) -> int:
     """Choose the command. Modules that need packages are imported after the set-up."""
     if arguments[:1] == ["test"]:  # every further word is pytest's
         return _test(arguments)
-    options = parser().parse_args(arguments)
+    options = parser.build().parse_args(arguments)
     match options.command:
         case "run":
             return _run(options, arguments)
@@ -93,7 +86,7 @@ def dispatch(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
-    chosen = manifest.find_app(options.app)
+    chosen = manifest.find_app(options.section)
     environment.ensure(APP, arguments)
     from course import serve
 
@@ -154,73 +147,3 @@ def _test(arguments: list[str]) -> int:
     from course import testing
 
     return testing.run(arguments[1:])
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line, with a sentence for each command."""
-    top = argparse.ArgumentParser("course", description="The course's command line.")
-    commands = top.add_subparsers(dest="command", required=True)
-    run = commands.add_parser(
-        "run", help="serve the complete service, a section or a step"
-    )
-    run.add_argument(
-        "app",
-        metavar="section",
-        nargs="?",
-        default="full_app",
-        help="a section (s2, s2_models or 2) or one of its steps (s2.1)",
-    )
-    run.add_argument("--host", default=DEFAULT_HOST, help="address to listen on")
-    run.add_argument(
-        "--port", type=_port, default=DEFAULT_PORT, help="taken: the next free one"
-    )
-    notebook = commands.add_parser("notebook", help="JupyterLab with the notebooks")
-    notebook.add_argument("section", nargs="?", help="open this one: s2, s2_models, 2")
-    notebook.add_argument(
-        "--port", type=_port, default=LAB_PORT, help="taken: the next free one"
-    )
-    notebook.add_argument(
-        "--no-browser", action="store_true", help="print the address, open nothing"
-    )
-    work = notebook.add_mutually_exclusive_group()
-    work.add_argument(
-        "--refresh", action="store_true", help="run them anew and save their outputs"
-    )
-    work.add_argument(
-        "--sync", action="store_true", help="the same without Jupyter and figures"
-    )
-    work.add_argument(
-        "--compare", action="store_true", help="run them anew; do they say the same?"
-    )
-    show = commands.add_parser("present", help="a deck, full screen, without internet")
-    show.add_argument("deck", nargs="?", help="s2, s2_models, 2, opening, takeaways")
-    show.add_argument(
-        "--port", type=_port, default=DECK_PORT, help="taken: the next free one"
-    )
-    slides = commands.add_parser("slides", help="write every deck as files")
-    slides.add_argument("--out", type=Path, required=True, help="a folder")
-    commands.add_parser("sync", help="write today's code into the slides")
-    bench = commands.add_parser("bench", help="measure the chapter's claims here")
-    bench.add_argument("--quick", action="store_true", help="a minute's worth")
-    bench.add_argument(
-        "--peers", action="store_true", help="full_app beside LiteLLM and others"
-    )
-    bench.add_argument("--out", type=Path, help="where JSON and plots go")
-    docs = commands.add_parser("docs", help="the course's site, built and served")
-    docs.add_argument(
-        "--port", type=_port, default=DOCS_PORT, help="taken: the next free one"
-    )
-    docs.add_argument("--build", type=Path, help="only build it, into this folder")
-    commands.add_parser("test", help="run the tests; further words go to pytest")
-    setup = commands.add_parser("setup", help="install package groups, start nothing")
-    setup.add_argument("group", nargs="+", choices=GROUPS)
-    commands.add_parser("list", help="the sections, with minutes, objectives and steps")
-    commands.add_parser("doctor", help="what this machine lacks, and how to mend it")
-    commands.add_parser("lock", help="renew the pinned versions (needs uv)")
-    return top
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > HIGHEST_PORT:
-        raise argparse.ArgumentTypeError(f"not a port: {text!r} (0 to {HIGHEST_PORT})")
-    return int(text)

@@ -141,7 +141,7 @@ def find_app(word: str) -> Section | Rung:
         pass
     names = [section.id for section in sections()]
     near = _near(wanted, [*names, *(section.stem for section in sections())], listed)
-    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    meant = f"Did you mean {', '.join(near)}? " if near else ""
     raise CourseError(
         f"There is no section or step {word!r}. {meant}There are: {', '.join(names)}; "
         f"`{command('course list')}` shows their steps."

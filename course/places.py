@@ -19,6 +19,23 @@ def venv_python(venv: Path = VENV) -> Path:
     return venv / ("Scripts/python.exe" if WINDOWS else "bin/python")
 
 
+def base_python() -> Path:
+    """The interpreter that this environment was made from, or the running one.
+
+    `pyvenv.cfg` names its folder (https://docs.python.org/3/library/venv.html).
+    """
+    settings = Path(sys.prefix) / "pyvenv.cfg"
+    if not settings.is_file():
+        return Path(sys.executable)
+    for line in settings.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "home":
+            major, minor = sys.version_info[:2]
+            file = "python.exe" if WINDOWS else f"python{major}.{minor}"
+            return Path(value.strip()) / file
+    return Path(sys.executable)
+
+
 def site_packages(venv: Path = VENV) -> list[Path]:
     """Where an environment keeps its packages; empty for one that is not there."""
     return [*venv.glob("lib/python*/site-packages"), *venv.glob("Lib/site-packages")]

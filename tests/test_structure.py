@@ -48,6 +48,8 @@ TAUGHT = {
         "setup_error_handlers",
     },
 }
+# `examples/steps` shows simpler versions of these on purpose, so it is not among the
+# files that may not define a taught name again.
 # Section 5 stands alone, so it carries the body that section 2 teaches.
 SHARED = {("ErrorResponse", "s5_error_handling")}
 

@@ -3,7 +3,3 @@
 source: a deck as slides. code: fences that name a symbol. render: slides as HTML.
 cells: a notebook as slides. build: all of it as files that need no network.
 """
-
-from course.deck.build import Built, build, notebooks
-
-__all__ = ["Built", "build", "notebooks"]

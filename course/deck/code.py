@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.notebook.source import extract
 from course.places import ROOT, CourseError
+from course.source import extract
 
 MOST_LINES = 14
 MOST_COLUMNS = 72
@@ -58,11 +58,16 @@ def _dedented(lines: list[str]) -> str:
     return "\n".join(line[margin:] for line in lines)
 
 
+def attributes_of(info: str) -> dict[str, str]:
+    """The attributes behind a fence's language: `src="..." lines="2-8"`."""
+    return dict(_ATTRIBUTE.findall(info))
+
+
 def fences(text: str) -> Iterator[Fence]:
     """Every block of code in a deck's text."""
     for found in _FENCE.finditer(text):
         line = text.count("\n", 0, found.start()) + 1
-        attributes = dict(_ATTRIBUTE.findall(found[2]))
+        attributes = attributes_of(found[2])
         yield Fence(found[1], attributes, found[3], line, found.start(3), found.end(3))
 
 

@@ -13,7 +13,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
-from course.deck.code import _ATTRIBUTE
+from course.deck.code import attributes_of
 from course.deck.source import Deck, Slide
 from course.places import CourseError
 
@@ -44,7 +44,7 @@ class _Html(RendererHTML):
     ) -> str:
         token = tokens[idx]
         language = token.info.split(" ", 1)[0] or "text"
-        attributes = dict(_ATTRIBUTE.findall(token.info))
+        attributes = attributes_of(token.info)
         return code_html(token.content, language, attributes)
 
     def table_open(

@@ -6,8 +6,8 @@ the tests run the same cells without Jupyter and compare the text.
 
 from course.notebook.exercise import check
 from course.notebook.figures import bars, curves, moments
+from course.notebook.listing import show
 from course.notebook.live import Arrival, Server, arrivals, live
-from course.notebook.source import show
 from course.notebook.views import data, judge, table, wire
 
 __all__ = [

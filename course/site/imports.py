@@ -8,9 +8,9 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+from course import source
 from course.groups import pyproject
 from course.places import ROOT, CourseError
-from course.site import source
 
 PACKAGE = "examples.full_app"
 FOLDER = ROOT / "examples" / "full_app"

@@ -14,7 +14,7 @@ import httpx2
 import uvicorn
 
 from course.notebook.views import reason
-from course.site.commands import Command
+from course.tryit import Request
 
 SHOWN_HEADERS = (
     "content-type",
@@ -70,11 +70,11 @@ def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
         time.sleep(0.01)
 
 
-def output(client: httpx2.Client, command: Command) -> str:
-    """What the command printed, JSON indented; with `-i` the status line as well."""
-    answer = command.send(client)
+def output(client: httpx2.Client, request: Request) -> str:
+    """What the request printed, JSON indented; with `-i` the status line as well."""
+    answer = request.send(client)
     text = _indented(answer).rstrip()
-    if not command.head:
+    if not request.head:
         return text
     kept = [name for name in SHOWN_HEADERS if name in answer.headers]
     head = [f"HTTP/1.1 {answer.status_code} {reason(answer)}"]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from course import source
 from course.places import ROOT, CourseError
 from course.site import (
     catalogue,
@@ -23,7 +24,6 @@ from course.site import (
     proofs,
     reference,
     results,
-    source,
     survival,
     tryit,
     wire,

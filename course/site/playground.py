@@ -12,7 +12,8 @@ from pathlib import Path
 
 from course.manifest import Section, sections
 from course.places import ROOT, CourseError, say
-from course.site import commands, playground_assets
+from course.site import playground_assets
+from course.tryit import Request, requests
 
 NOTES = {
     "s1": (
@@ -72,7 +73,7 @@ def _import_map() -> str:
 
 def _lesson(section: Section) -> dict[str, object]:
     source = (ROOT / "examples" / f"{section.stem}.py").read_text(encoding="utf-8")
-    asked = commands.commands(ast.get_docstring(ast.parse(source), clean=False) or "")
+    asked = requests(ast.get_docstring(ast.parse(source), clean=False) or "")
     if not asked:
         raise CourseError(f"{section.stem} has no try-it lines for the playground.")
     return {
@@ -81,16 +82,16 @@ def _lesson(section: Section) -> dict[str, object]:
         "title": section.title,
         "source": source,
         "note": NOTES.get(section.id, ""),
-        "requests": [_request(command) for command in asked],
+        "requests": [_request(request) for request in asked],
     }
 
 
-def _request(command: commands.Command) -> dict[str, object]:
-    shown = f"{command.method} {command.path}"
+def _request(request: Request) -> dict[str, object]:
+    shown = f"{request.method} {request.path}"
     return {
-        "shown": f"{shown} {command.body or ''}".strip()[:90],
-        "method": command.method,
-        "path": command.path,
-        "headers": command.headers,
-        "body": command.body,
+        "shown": f"{shown} {request.body or ''}".strip()[:90],
+        "method": request.method,
+        "path": request.path,
+        "headers": request.headers,
+        "body": request.body,
     }

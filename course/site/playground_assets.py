@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from course.groups import lock_file
-from course.places import ROOT
+from course.places import ROOT, base_python
 
 LOCKED = ROOT / "course" / "site" / "browser"
 PARTS = (
@@ -133,9 +133,8 @@ def _wheels(folder: Path, wanted: str) -> None:
 
 def _pip() -> list[str]:
     """A pip: this environment's, or that of the Python it was made from."""
-    base = str(getattr(sys, "_base_executable", sys.executable))
-    python = sys.executable if importlib.util.find_spec("pip") else base
-    return [python, "-m", "pip"]
+    python = sys.executable if importlib.util.find_spec("pip") else base_python()
+    return [str(python), "-m", "pip"]
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -5,8 +5,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from course import source
 from course.places import ROOT, CourseError
-from course.site import source
 
 TESTS = ROOT / "tests"
 _NUMBERS = re.compile(r"^(\d\d )+")

@@ -1,13 +1,12 @@
 """Reference pages that are read off the code: settings, commands, times, figures."""
 
-import argparse
 import json
 from pathlib import Path
 
 import fastapi_offline
 
-from course import cli, manifest
-from course.places import command
+from course import manifest
+from course.parser import COMMANDS
 from examples.full_app.main import app
 from examples.full_app.settings import Settings
 
@@ -49,24 +48,18 @@ def settings(_: str = "") -> str:
 
 def command_line(_: str = "") -> str:
     """Every command with its own words."""
-    groups = cli.parser()._subparsers
     rows = []
-    for action in groups._group_actions if groups else []:
-        helps = {it.dest: it.help for it in getattr(action, "_choices_actions", [])}
-        named: dict[str, argparse.ArgumentParser] = dict(action.choices or {})
-        for name, parser in named.items():
-            rows.append(f"## {command(f'course {name}')}\n\n{helps[name]}\n")
-            rows.append(_options(parser))
-    return "\n".join(rows).replace("py -m", "python3 -m")
+    for it in COMMANDS:
+        rows.append(f"## python3 -m course {it.name}\n\n{_sentence(it.help)}\n")
+        if it.arguments:
+            rows += ["| word | meaning |", "|---|---|"]
+            rows += [f"| `{each.name}` | {each.help} |" for each in it.arguments]
+            rows.append("")
+    return "\n".join(rows)
 
 
-def _options(parser: argparse.ArgumentParser) -> str:
-    rows = [
-        f"| `{', '.join(it.option_strings) or it.dest}` | {it.help or ''} |"
-        for it in parser._actions
-        if it.dest != "help"
-    ]
-    return "\n".join(["| word | meaning |", "|---|---|", *rows, ""]) if rows else ""
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def timetable(_: str = "") -> str:

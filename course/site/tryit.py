@@ -18,11 +18,10 @@ from dataclasses import dataclass
 
 import httpx2
 
-from course import manifest
+from course import manifest, source
 from course.places import ROOT, CourseError
-from course.site import live, source
-from course.site.commands import Command, bash, commands, parse, powershell, python
-from course.tryit import joined
+from course.site import live
+from course.tryit import Request, bash, joined, parse, powershell, python, requests
 
 MAX_LINES = 40
 LAST_ID = "LAST_ID"
@@ -50,7 +49,7 @@ def tabs(section: str) -> str:
     with live.served(chosen.module) as client:
         return "\n\n".join(
             block(f"`{one.method} {one.path}`", one, live.output(client, one))
-            for one in commands(source.docstring(path))
+            for one in requests(source.docstring(path))
         )
 
 
@@ -93,24 +92,24 @@ def steps(text: str) -> list[Step]:
 def _sent(client: httpx2.Client, listed: list[Step]) -> Iterator[str]:
     last_id = ""
     for step in listed:
-        command = parse(step.line.replace(LAST_ID, last_id))
-        shown = _output(client, command, step.until)
+        request = parse(step.line.replace(LAST_ID, last_id))
+        shown = _output(client, request, step.until)
         named = re.search(r'"id": ?("[^"]+")', shown)
         last_id = json.loads(named[1]) if named else last_id
-        yield block(step.heading, command, shown, step.text)
+        yield block(step.heading, request, shown, step.text)
 
 
-def _output(client: httpx2.Client, command: Command, until: str) -> str:
+def _output(client: httpx2.Client, request: Request, until: str) -> str:
     """What the command printed; repeated until `until` is in it. Raises CourseError."""
     deadline = time.monotonic() + UNTIL_SECONDS
-    while until not in (shown := live.output(client, command)):
+    while until not in (shown := live.output(client, request)):
         if time.monotonic() > deadline:
             raise CourseError(f"{until!r} did not appear in:\n{shown}")
         time.sleep(0.05)
     return shown
 
 
-def block(heading: str, command: Command, output: str, text: str = "") -> str:
+def block(heading: str, request: Request, output: str, text: str = "") -> str:
     """The tabs of one command, and below them what it printed."""
     lines = output.splitlines()
     if len(lines) > MAX_LINES:
@@ -118,9 +117,9 @@ def block(heading: str, command: Command, output: str, text: str = "") -> str:
     parts = [
         *([f"### {heading}"] if heading else []),
         *([text] if text else []),
-        _tab("bash", "bash", bash(command)),
-        _tab("PowerShell", "powershell", powershell(command)),
-        _tab("Python", "python", python(command)),
+        _tab("bash", "bash", bash(request)),
+        _tab("PowerShell", "powershell", powershell(request)),
+        _tab("Python", "python", python(request)),
         _fenced("text", "\n".join(lines), ' title="what came back"'),
     ]
     return "\n\n".join(parts)

@@ -11,9 +11,10 @@ from pathlib import Path
 from shutil import copytree
 
 from course.groups import requirements
+from course.places import base_python
 from tests.servers import ROOT, wait_until
 
-BARE = Path(getattr(sys, "_base_executable", sys.executable))
+BARE = base_python()
 FAKE_UV = Path(__file__).with_name("fake_uv.py")
 COPIED = ("course", "requirements")
 FILES = ("course.toml", "pyproject.toml", "README.md")

@@ -1,12 +1,15 @@
 """course.toml, `course list` and `course doctor`."""
 
 import importlib.util
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from course.manifest import Section, find, sections
+from course import manifest
+from course.manifest import Section, find, find_app, rungs, sections
 from course.places import CourseError
 from tests.servers import ROOT
 
@@ -60,6 +63,80 @@ def test_full_app_is_found_by_its_name() -> None:
 def test_no_other_word_is_taken_for_a_section(word: str) -> None:
     with pytest.raises(CourseError, match="There are: s1, s2, s3, s4, s5, full_app"):
         find(word)
+
+
+LADDER = {
+    "s2_1_message": "One turn of a conversation.",
+    "s2_2_request": "A request with ranges.\n\nMore words.",
+    "s10_1_last": "A section with two digits.",
+    "s2_10_late": "The tenth step.",
+}
+
+
+@pytest.fixture
+def ladder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of steps that `rungs` reads in place of `examples/steps`."""
+    for stem, docstring in LADDER.items():
+        (tmp_path / f"{stem}.py").write_text(f'"""{docstring}"""\n', encoding="utf-8")
+    (tmp_path / "__init__.py").touch()
+    monkeypatch.setattr(manifest, "rungs", lambda: rungs(tmp_path))
+    return tmp_path
+
+
+def test_the_rungs_are_the_steps_in_order_with_their_first_line_as_title(
+    ladder: Path,
+) -> None:
+    assert [(rung.id, rung.title) for rung in rungs(ladder)] == [
+        ("s2.1", "One turn of a conversation"),
+        ("s2.2", "A request with ranges"),
+        ("s2.10", "The tenth step"),
+        ("s10.1", "A section with two digits"),
+    ]
+    assert rungs(ladder)[0].module == "examples.steps.s2_1_message"
+
+
+def test_a_broken_step_is_listed_under_the_name_of_its_file(ladder: Path) -> None:
+    (ladder / "s2_1_message.py").write_text("def", encoding="utf-8")
+
+    assert rungs(ladder)[0].title == "s2_1_message.py"
+
+
+@pytest.mark.parametrize(
+    "word", ["s2.1", "S2.1", "2.1", "s2_1_message", "s2_1_message.py"]
+)
+@pytest.mark.usefixtures("ladder")
+def test_a_step_is_found_by_its_number_or_its_file(word: str) -> None:
+    assert find_app(word).id == "s2.1"
+
+
+@pytest.mark.usefixtures("ladder")
+def test_a_section_is_found_where_a_step_could_be_meant() -> None:
+    assert find_app("s2").module == "examples.s2_models"
+    assert [rung.id for rung in find("s2").rungs()] == ["s2.1", "s2.2", "s2.10"]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("message", "Did you mean s2_1_message?"),
+        ("s2.3", "Did you mean s2."),
+        ("s2_modles", "Did you mean s2_models"),
+        ("zzz", "'zzz'. There are: s1, s2, s3, s4, s5, full_app; "),
+    ],
+)
+@pytest.mark.usefixtures("ladder")
+def test_an_unknown_section_or_step_is_answered_with_near_names(
+    word: str, meant: str
+) -> None:
+    with pytest.raises(CourseError, match=re.escape(meant)):
+        find_app(word)
+
+
+def test_list_prints_the_steps_under_their_section() -> None:
+    printed = course("list").stdout.splitlines()
+
+    for rung in rungs():
+        assert any(line.split() == [rung.id, *rung.title.split()] for line in printed)
 
 
 def test_list_prints_titles_minutes_and_objectives() -> None:

@@ -24,7 +24,7 @@ from course.notebook import (
 )
 from course.notebook.display import fenced
 from course.notebook.exercise import NOT_YET, SOLVED
-from course.notebook.source import extract
+from course.source import extract
 from examples import s1_why_fastapi as s1
 from examples import s2_models as s2
 from examples import s4_dependency_injection as s4

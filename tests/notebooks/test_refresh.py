@@ -9,13 +9,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from course.cli import parser
 from course.notebook import lab
 from course.notebook.files import paths, read, write
 from course.notebook.merge import merge
 from course.notebook.normal import is_setting, normal, summary
 from course.notebook.session import Session
 from course.notebook.sync import sync
+from course.parser import build
 from course.places import ROOT
 
 IMAGE = {"image/png": "aGVsbG8=", "text/plain": "a figure: 12 ms."}
@@ -233,8 +233,8 @@ def test_kernels_find_the_course_and_what_the_student_has(
 
 
 def test_a_refresh_and_a_comparison_are_not_asked_for_at_once() -> None:
-    options = parser().parse_args(["notebook", "s2", "--refresh"])
+    options = build().parse_args(["notebook", "s2", "--refresh"])
 
     assert (options.section, options.refresh, options.compare) == ("s2", True, False)
     with pytest.raises(SystemExit):
-        parser().parse_args(["notebook", "--refresh", "--compare"])
+        build().parse_args(["notebook", "--refresh", "--compare"])

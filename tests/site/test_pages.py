@@ -9,23 +9,21 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 
-from course import manifest
+from course import manifest, source
 from course.places import CourseError
 from course.site import (
     bars,
     catalogue,
-    commands,
     diagrams,
     imports,
     pages,
     proofs,
     reference,
     results,
-    source,
     survival,
     tryit,
 )
-from course.site.commands import bash, parse, powershell, python
+from course.tryit import bash, parse, powershell, python, requests
 from examples.full_app.main import create_app
 from examples.full_app.settings import Settings
 from examples.s5_error_handling import ERROR_CLASSES
@@ -215,15 +213,17 @@ def test_a_curl_line_says_the_same_in_three_languages() -> None:
     assert (command.method, command.path, command.head) == ("POST", "/a?b=1", True)
     assert json.loads(command.body or "") == {"it": "isn't"}
     assert command.headers == {"Content-Type": "application/json", "X": "y"}
-    assert """GetBytes('{"it": "isn''t"}')""" in powershell(command)
-    assert "-Headers @{'X' = 'y'}" in powershell(command)
+    assert powershell(command) == (
+        'curl.exe --% -si "http://127.0.0.1:8000/a?b=1"'
+        ' --json "{\\"it\\": \\"isn\'t\\"}" -H "X: y"'
+    )
     compile(python(command), "page", "exec")
 
 
 def test_every_try_it_line_of_every_section_is_understood() -> None:
     for section in manifest.sections()[:-1]:
         path = ROOT / f"{section.module.replace('.', '/')}.py"
-        listed = commands.commands(source.docstring(path))
+        listed = requests(source.docstring(path))
         assert listed
         for command in listed:
             compile(python(command), "page", "exec")

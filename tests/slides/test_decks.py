@@ -50,7 +50,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not satisfied("docs"):
         assert not os.environ.get("COURSE_REQUIRE_DOCS"), "the docs group is missing"
         pytest.skip("the docs group is not installed: python3 -m course setup docs")
-    from course.deck import build, notebooks
+    from course.deck.build import build, notebooks
 
     target = tmp_path_factory.mktemp("decks with a space")
     build(target)
@@ -225,7 +225,7 @@ def test_a_built_deck_names_no_other_machine(built: Path) -> None:
 
 
 def test_a_deck_that_has_drifted_is_not_built(built: Path, tmp_path: Path) -> None:
-    from course.deck import build
+    from course.deck.build import build
 
     (tmp_path / "s1_x.md").write_text(
         '---\n---\n\n# A\n\n```python src="examples/s1_why_fastapi.py::app"\nx\n```\n',

@@ -1,0 +1,180 @@
+"""The commands of `course`: one table that makes the parser and the reference page."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from course.groups import GROUPS
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+DECK_PORT = 8080
+LAB_PORT = 8888
+DOCS_PORT = 8080
+HIGHEST_PORT = 2**16 - 1
+NEXT_FREE = "port to listen on; if it is taken, the next free one is used"
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A word or an option of a command; `settings` are those of `add_argument`.
+
+    Of the arguments with the same `choice` only one may be given.
+    """
+
+    name: str
+    help: str
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    choice: str = ""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command with what may follow it."""
+
+    name: str
+    help: str
+    arguments: tuple[Argument, ...] = ()
+
+
+def port_number(text: str) -> int:
+    """A port from 0 to 65535; 0 means any free one. Raises ArgumentTypeError."""
+    if not text.isdecimal() or int(text) > HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"not a port: {text!r} (0 to {HIGHEST_PORT})")
+    return int(text)
+
+
+def port(default: int) -> Argument:
+    """The option `--port` with its default."""
+    return Argument("--port", NEXT_FREE, {"type": port_number, "default": default})
+
+
+COMMANDS = (
+    Command(
+        "run",
+        "serve the complete service, a section or a step",
+        (
+            Argument(
+                "section",
+                "a section (s2, s2_models or 2) or a step (s2.1 or s2_1_message); "
+                "without it, the complete service",
+                {"nargs": "?", "default": "full_app"},
+            ),
+            Argument("--host", "address to listen on", {"default": DEFAULT_HOST}),
+            port(DEFAULT_PORT),
+        ),
+    ),
+    Command("list", "show the sections, with minutes, objectives and steps"),
+    Command("test", "run the tests; all further words go to pytest"),
+    Command("doctor", "show what this machine lacks, and how to mend it"),
+    Command(
+        "notebook",
+        "open the notebooks in JupyterLab",
+        (
+            Argument(
+                "section", "open the notebook of this section (s2)", {"nargs": "?"}
+            ),
+            port(LAB_PORT),
+            Argument(
+                "--no-browser",
+                "print the address and open no browser",
+                {"action": "store_true"},
+            ),
+            Argument(
+                "--refresh",
+                "run the notebooks and save their outputs",
+                {"action": "store_true"},
+                choice="work",
+            ),
+            Argument(
+                "--sync",
+                "like --refresh, but without Jupyter and without figures",
+                {"action": "store_true"},
+                choice="work",
+            ),
+            Argument(
+                "--compare",
+                "run the notebooks and report outputs that differ from the saved ones",
+                {"action": "store_true"},
+                choice="work",
+            ),
+        ),
+    ),
+    Command(
+        "present",
+        "show a deck of slides, without internet",
+        (
+            Argument(
+                "deck", "a section (s2), or opening, or takeaways", {"nargs": "?"}
+            ),
+            port(DECK_PORT),
+        ),
+    ),
+    Command(
+        "slides",
+        "write every deck as files",
+        (
+            Argument(
+                "--out",
+                "the folder to write them to",
+                {"type": Path, "required": True},
+            ),
+        ),
+    ),
+    Command("sync", "copy today's code into the slides"),
+    Command(
+        "docs",
+        "build the course's site and serve it",
+        (
+            port(DOCS_PORT),
+            Argument("--build", "build it into this folder and end", {"type": Path}),
+        ),
+    ),
+    Command(
+        "bench",
+        "measure the chapter's performance claims on this machine",
+        (
+            Argument("--quick", "stop after a minute", {"action": "store_true"}),
+            Argument(
+                "--peers",
+                "measure the complete service beside LiteLLM and other proxies",
+                {"action": "store_true"},
+            ),
+            Argument(
+                "--out", "the folder for results (JSON) and plots", {"type": Path}
+            ),
+        ),
+    ),
+    Command(
+        "setup",
+        "install groups of packages and start nothing",
+        (
+            Argument(
+                "group",
+                f"one or more of {', '.join(GROUPS)}",
+                {"nargs": "+", "choices": GROUPS},
+            ),
+        ),
+    ),
+    Command("lock", "renew the pinned versions of all packages (needs uv)"),
+)
+
+
+def build() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser("course", description="The course's command line.")
+    chosen = parser.add_subparsers(dest="command", required=True)
+    for command in COMMANDS:
+        words = chosen.add_parser(command.name, help=command.help)
+        choices: dict[str, Any] = {}
+        for argument in command.arguments:
+            place: Any = words
+            if argument.choice:
+                if argument.choice not in choices:
+                    choices[argument.choice] = words.add_mutually_exclusive_group()
+                place = choices[argument.choice]
+            place.add_argument(argument.name, help=argument.help, **argument.settings)
+    return parser
