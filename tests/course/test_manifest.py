@@ -120,7 +120,7 @@ def test_a_section_is_found_where_a_step_could_be_meant() -> None:
     [
         ("message", "Did you mean s2_1_message?"),
         ("s2.3", "Did you mean s2."),
-        ("s2_modles", "Did you mean s2_models"),
+        ("s2_mod", "Did you mean s2_models"),
         ("zzz", "'zzz'. There are: s1, s2, s3, s4, s5, full_app; "),
     ],
 )
