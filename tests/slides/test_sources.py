@@ -128,8 +128,8 @@ def words(deck: Deck) -> str:
     return text.replace("\u2013", "-")
 
 
-def test_there_are_forty_to_sixty_slides() -> None:
-    assert 40 <= sum(len(deck.slides) for deck in ALL) <= 60
+def test_there_are_forty_to_ninety_slides() -> None:
+    assert 40 <= sum(len(deck.slides) for deck in ALL) <= 90
 
 
 @pytest.mark.parametrize("stem", CHAPTER)
@@ -160,13 +160,17 @@ def test_code_on_slides_is_its_source_and_fits(deck: Deck) -> None:
     assert code.check(deck.path) == []
 
 
-def test_a_section_deck_quotes_its_module() -> None:
+def test_a_section_deck_quotes_its_module_and_its_steps() -> None:
     for deck in ALL:
         if deck.stem[1] in "12345":
             text = deck.path.read_text(encoding="utf-8")
             named = [f.source or "" for f in code.fences(text) if f.source]
             assert len(named) >= 3, deck.stem
-            own = f"examples/{deck.stem}.py::", f"tests/test_{deck.stem}.py::"
+            own = (
+                f"examples/{deck.stem}.py::",
+                f"examples/steps/{deck.stem[:2]}_",
+                f"tests/test_{deck.stem}.py::",
+            )
             assert all(it.startswith(own) for it in named)
 
 
