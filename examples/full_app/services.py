@@ -24,7 +24,10 @@ from examples.full_app.metrics import Metrics
 from examples.full_app.money import nano_usd
 from examples.full_app.providers.faults import FaultProvider
 from examples.full_app.providers.offline import OfflineProvider
-from examples.full_app.providers.openai_compatible import open_upstream
+from examples.full_app.providers.openai_compatible import (
+    OpenAICompatibleProvider,
+    open_session,
+)
 from examples.full_app.providers.protocol import Provider
 from examples.full_app.providers.resilient import ResilientProvider
 from examples.full_app.providers.upstreams import Upstream
@@ -203,6 +206,7 @@ async def _upstreams(
     settings: Settings, stack: contextlib.AsyncExitStack
 ) -> list[Upstream]:
     """The configured upstreams in the order in which they are asked."""
+    session = await stack.enter_async_context(open_session())
     found = []
     for name, url, key, model in (
         ("upstream", settings.upstream_base_url, settings.upstream_api_key, None),
@@ -215,6 +219,6 @@ async def _upstreams(
     ):
         if url is not None:
             secret = key.get_secret_value() if key else None
-            provider = await stack.enter_async_context(open_upstream(url, secret))
+            provider = OpenAICompatibleProvider(session, url, secret)
             found.append(Upstream(name, provider, model))
     return found

@@ -15,7 +15,10 @@ from pydantic import ValidationError
 
 from examples.full_app.main import create_app
 from examples.full_app.providers.breaker import CircuitBreaker, CircuitOpenError
-from examples.full_app.providers.openai_compatible import open_upstream
+from examples.full_app.providers.openai_compatible import (
+    OpenAICompatibleProvider,
+    open_session,
+)
 from examples.full_app.providers.protocol import CallContext, Provider
 from examples.full_app.providers.resilient import ResilientProvider
 from examples.full_app.providers.upstreams import Policy, Upstream
@@ -164,7 +167,7 @@ def test_a_spent_budget_reads_like_the_failure_that_passes_soonest(
 
 
 async def test_the_http_client_never_retries_by_itself() -> None:
-    """What fails in the TLS handshake is what httpx2 would retry as a connection."""
+    """What fails in the TLS handshake did no work, so a client could try it again."""
     accepted = 0
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -178,7 +181,8 @@ async def test_the_http_client_never_retries_by_itself() -> None:
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         url = f"https://127.0.0.1:{server.getsockname()[1]}/v1"
-        async with open_upstream(url, None) as provider:
+        async with open_session() as session:
+            provider = OpenAICompatibleProvider(session, url, None)
             with pytest.raises(ModelOverloadedError):
                 await anext(aiter(provider.stream(request(), CallContext("r"))))
         server.shutdown(socket.SHUT_RDWR)

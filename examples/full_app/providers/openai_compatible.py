@@ -1,19 +1,23 @@
 """Any upstream that speaks OpenAI's API: OpenAI, vLLM, llama.cpp, Ollama, ourselves.
 
-One pooled client, explicit timeouts, no hidden retries. An upstream that ends without
-a finish_reason, resets or sends garbage is an error here, never an end: clients would
-take half an answer for a whole one. Source: OpenAI API reference; WHATWG HTML (SSE).
+All calls of a process share one aiohttp session: it keeps connections open, has
+explicit timeouts and sends no call a second time. An upstream that ends without a
+finish_reason, resets or sends garbage is an error here, never an end: clients would
+take half an answer for a whole one.
+Source: OpenAI API reference; aiohttp, client reference.
 """
 
 import asyncio
 import contextlib
+import io
+import json
 import time
 from collections.abc import AsyncIterator, Sequence
 
-import httpx2
+import aiohttp
 from pydantic import ValidationError
 
-from examples.full_app.providers.lanes import Lanes
+from examples.full_app.providers.event_parser import EventParser
 from examples.full_app.providers.protocol import (
     CallContext,
     Delta,
@@ -37,11 +41,33 @@ from examples.s2_models import Usage
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0  # between two bytes of a stream
-READ_OUT_SECONDS = 0.25  # after the last event
 WHOLE_SECONDS = 600.0  # a whole answer is silent until it is there
-EVENTS, JSON = "text/event-stream", "application/json"
-STREAMED = '"stream":true,"stream_options":{"include_usage":true}'
-MAX_CONNECTIONS = 200
+READ_TO_END_SECONDS = 0.25  # after the last event
+KEEPALIVE_SECONDS = 4.0  # less than the 5 s after which uvicorn and Node hang up
+MAX_CONNECTIONS = 200  # to each upstream
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+LARGE_BODY_BYTES = 1024 * 1024  # aiohttp wants larger ones as a file
+EVENT_STREAM = "text/event-stream"
+STREAM_FIELDS = b',"stream":true,"stream_options":{"include_usage":true}}'
+
+
+@contextlib.asynccontextmanager
+async def open_session() -> AsyncIterator[aiohttp.ClientSession]:
+    """The session that all upstream calls of this process share.
+
+    It reads no proxy and no password from the environment, keeps no cookies, and trusts
+    the certificates that the whole service trusts.
+    """
+    connector = aiohttp.TCPConnector(
+        limit=0,  # in all: as many as there are upstreams
+        limit_per_host=MAX_CONNECTIONS,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        ssl=trusted(),
+    )
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+    ) as session:
+        yield session
 
 
 class OpenAICompatibleProvider:
@@ -49,20 +75,30 @@ class OpenAICompatibleProvider:
 
     name = "openai_compatible"
 
-    def __init__(self, client: httpx2.AsyncClient) -> None:
-        self.client = client
-        self._chat = client.base_url.join("chat/completions")
-        self._fixed = {**client.headers, "Content-Type": JSON}
-        del self._fixed["accept"]
+    def __init__(
+        self, session: aiohttp.ClientSession, base_url: str, api_key: str | None
+    ) -> None:
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._authorization: dict[str, str] = {}
+        if api_key is not None:
+            self._authorization["Authorization"] = f"Bearer {api_key}"
 
     async def models(self) -> Sequence[Model]:
         """What the upstream lists; nothing while it does not answer."""
         try:
-            answer = await self.client.get("models", timeout=CONNECT_SECONDS)
-            answer.raise_for_status()
-            return ModelList.model_validate_json(answer.content).data
-        except (httpx2.HTTPError, ValidationError):
+            async with self._session.get(
+                f"{self._base_url}/models",
+                headers=self._authorization,
+                timeout=aiohttp.ClientTimeout(total=CONNECT_SECONDS),
+                allow_redirects=False,
+            ) as answer:
+                if answer.status != 200:
+                    return []
+                listed = ModelList.model_validate_json(await _read_whole(answer))
+        except (aiohttp.ClientError, TimeoutError, UpstreamError, ValidationError):
             return []
+        return listed.data
 
     async def stream(
         self, request: ChatCompletionRequest, call: CallContext
@@ -73,41 +109,22 @@ class OpenAICompatibleProvider:
         the work, here and there.
         """
         with translated(request.model):
-            response = await self.client.send(self._asked(request, call), stream=True)
+            answer = await self._post(
+                "chat/completions",
+                _chat_body(request, call),
+                call,
+                accept="application/json" if call.whole else EVENT_STREAM,
+            )
             try:
-                await check_status(response, request.model)
-                if call.whole and not _is_stream(response):
-                    for item in items_of_answer(await response.aread()):
+                await check_status(answer, request.model)
+                if call.whole and answer.content_type != EVENT_STREAM:
+                    for item in items_of_answer(await _read_whole(answer)):
                         yield item
                     return
-                async for item in _events(response):
+                async for item in _streamed_items(answer):
                     yield item
             finally:
-                await response.aclose()
-
-    def _asked(
-        self, request: ChatCompletionRequest, call: CallContext
-    ) -> httpx2.Request:
-        """The request to the upstream; address and fixed headers are known already."""
-        body = request.model_dump_json(
-            by_alias=True,
-            exclude_unset=True,
-            exclude_none=True,
-            exclude={"stream", "stream_options"},
-        )
-        if not call.whole:
-            body = f"{body[:-1]},{STREAMED}}}"
-        return httpx2.Request(
-            "POST",
-            self._chat,
-            headers={
-                **self._fixed,
-                **_headers(call),
-                "Accept": JSON if call.whole else EVENTS,
-            },
-            content=body.encode("utf-8"),
-            extensions={"timeout": _timeout(call).as_dict()},
-        )
+                answer.close()  # and its connection, unless it was read to its end
 
     async def embed(self, request: EmbeddingCall, call: CallContext) -> Embeddings:
         """Vectors as the upstream sends them, as floats."""
@@ -118,85 +135,106 @@ class OpenAICompatibleProvider:
             "dimensions": request.dimensions,
             "user": request.user,
         }
+        given = {name: value for name, value in body.items() if value is not None}
         with translated(request.model):
-            answer = await self.client.post(
+            answer = await self._post(
                 "embeddings",
-                json={name: value for name, value in body.items() if value is not None},
-                headers=_headers(call),
-                timeout=_timeout(call),
+                json.dumps(given).encode("utf-8"),
+                call,
+                accept="application/json",
             )
-            await check_status(answer, request.model)
-            found = EmbeddingResponse.model_validate_json(answer.content)
-        ordered = sorted(found.data, key=lambda item: item.index)
+            try:
+                await check_status(answer, request.model)
+                raw = await _read_whole(answer)
+            finally:
+                answer.close()
+            response = EmbeddingResponse.model_validate_json(raw)
+        ordered = sorted(response.data, key=lambda item: item.index)
         vectors = [item.embedding for item in ordered]
         if any(isinstance(vector, str) for vector in vectors):
             raise UpstreamError("The upstream answered base64 where floats were asked.")
         return Embeddings(
             [vector for vector in vectors if not isinstance(vector, str)],
-            found.usage.prompt_tokens,
+            response.usage.prompt_tokens,
+        )
+
+    async def _post(
+        self, path: str, body: bytes, call: CallContext, *, accept: str
+    ) -> aiohttp.ClientResponse:
+        """The head of the answer; whoever gets it closes it."""
+        headers = {
+            **self._authorization,
+            "Content-Type": "application/json",
+            "Accept": accept,
+            "X-Request-ID": call.request_id,
+        }
+        if trace := call.traceparent or traceparent():
+            headers["traceparent"] = trace
+        return await self._session.post(
+            f"{self._base_url}/{path}",
+            data=io.BytesIO(body) if len(body) > LARGE_BODY_BYTES else body,
+            headers=headers,
+            timeout=_timeout(call),
+            allow_redirects=False,
         )
 
 
-@contextlib.asynccontextmanager
-async def open_upstream(
-    base_url: str, api_key: str | None
-) -> AsyncIterator[OpenAICompatibleProvider]:
-    """The provider, its connections open as long as the block runs."""
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    verify = trusted()
-
-    def open_lane() -> httpx2.AsyncBaseTransport:
-        return httpx2.AsyncHTTPTransport(
-            limits=httpx2.Limits(max_connections=1),
-            verify=verify,
-            retries=0,  # whoever counts the calls must see each
-            trust_env=False,
-        )
-
-    async with httpx2.AsyncClient(
-        base_url=base_url.rstrip("/") + "/",
-        headers=headers,
-        transport=Lanes(open_lane, MAX_CONNECTIONS),
-        follow_redirects=False,
-        trust_env=False,
-    ) as client:
-        yield OpenAICompatibleProvider(client)
+def _chat_body(request: ChatCompletionRequest, call: CallContext) -> bytes:
+    """What the caller sent; whether to stream is ours to say."""
+    body = request.model_dump_json(
+        by_alias=True,
+        exclude_unset=True,
+        exclude_none=True,
+        exclude={"stream", "stream_options"},
+    ).encode("utf-8")
+    return body if call.whole else body[:-1] + STREAM_FIELDS
 
 
-def _headers(call: CallContext) -> dict[str, str]:
-    headers = {"X-Request-ID": call.request_id}
-    if trace := call.traceparent or traceparent():
-        headers["traceparent"] = trace
-    return headers
-
-
-def _timeout(call: CallContext) -> httpx2.Timeout:
-    left = WHOLE_SECONDS if call.whole else SILENCE_SECONDS
+def _timeout(call: CallContext) -> aiohttp.ClientTimeout:
+    """No wait of a call is longer than its silence may be, or than its deadline."""
+    seconds = WHOLE_SECONDS if call.whole else SILENCE_SECONDS
     if call.deadline is not None:
-        left = min(left, max(0.001, call.deadline - time.monotonic()))
-    return httpx2.Timeout(left, connect=min(CONNECT_SECONDS, left))
+        seconds = min(seconds, max(0.001, call.deadline - time.monotonic()))
+    return aiohttp.ClientTimeout(
+        connect=seconds,  # until a connection is free
+        sock_connect=min(CONNECT_SECONDS, seconds),
+        sock_read=seconds,
+    )
 
 
-def _is_stream(response: httpx2.Response) -> bool:
-    kind: str = response.headers.get("content-type", "")
-    return kind.partition(";")[0].strip().lower() == EVENTS
+async def _read_whole(answer: aiohttp.ClientResponse) -> bytes:
+    """The body. Raises UpstreamError for one that is too long."""
+    body = bytearray()
+    while piece := await answer.content.readany():
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            raise UpstreamError("The upstream's answer is too long.")
+    return bytes(body)
 
 
-async def _events(response: httpx2.Response) -> AsyncIterator[Delta | Usage]:
+async def _streamed_items(
+    answer: aiohttp.ClientResponse,
+) -> AsyncIterator[Delta | Usage]:
     """What a stream says. Raises UpstreamError if it breaks off."""
-    events = aiter(httpx2.EventSource(response))
-    async for event in events:
-        if event.data == "[DONE]":
-            await _read_out(events)
-            return
-        for item in items_of_chunk(event.data):
-            yield item
+    if answer.content_type != EVENT_STREAM:
+        raise UpstreamError("The upstream sent no stream of events.")
+    parser = EventParser()
+    ended = False
+    while not ended:
+        piece = await answer.content.readany()
+        ended = not piece
+        for event in parser.end() if ended else parser.feed(piece):
+            if event.data == b"[DONE]":
+                await _read_to_end(answer)
+                return
+            for item in items_of_chunk(event.data):
+                yield item
     raise UpstreamError("The upstream's answer broke off.")
 
 
-async def _read_out(events: AsyncIterator[httpx2.ServerSentEvent]) -> None:
+async def _read_to_end(answer: aiohttp.ClientResponse) -> None:
     """Take the end of the body: only then is the connection used again."""
-    with contextlib.suppress(TimeoutError, httpx2.HTTPError):
-        async with asyncio.timeout(READ_OUT_SECONDS):
-            async for _ in events:
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(READ_TO_END_SECONDS):
+            while await answer.content.readany():
                 pass

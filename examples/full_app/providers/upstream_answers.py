@@ -73,7 +73,7 @@ _CHUNK = TypeAdapter(_Chunk)
 _ANSWER = TypeAdapter(_Answer)
 
 
-def items_of_chunk(data: str) -> Iterator[Delta | Usage]:
+def items_of_chunk(data: bytes) -> Iterator[Delta | Usage]:
     """What one event of a stream says.
 
     Raises UpstreamError when it says that the answer failed, ValueError (pydantic's

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import httpx2
+import aiohttp
 from pydantic import ValidationError
 
 from examples.full_app.errors import ModelNotFoundError, RequestError
@@ -35,25 +35,26 @@ def translated(model: str) -> Iterator[None]:
     """Failures of the way there and of what came back, as errors of ours."""
     try:
         yield
-    except httpx2.TimeoutException:
+    except TimeoutError:  # aiohttp's own are among them
         raise ModelTimeoutError(f"The upstream of {model} did not answer.") from None
-    except httpx2.ConnectError as error:
+    except aiohttp.ClientConnectorError as error:
         raise ModelOverloadedError(retry_after=1) from error
-    except httpx2.HTTPError as error:
+    except aiohttp.ClientError as error:
         raise UpstreamError(f"The upstream of {model} broke off.") from error
     except (ValidationError, ValueError) as error:
         raise UpstreamError(f"The upstream of {model} sent no answer.") from error
 
 
-async def check_status(answer: httpx2.Response, model: str) -> None:
+async def check_status(answer: aiohttp.ClientResponse, model: str) -> None:
     """Raise what an answer without a 2xx means; of its body 64 KiB are read."""
-    if answer.is_success:
+    if 200 <= answer.status < 300:
         return
     raw = bytearray()
-    async for chunk in answer.aiter_bytes():
-        raw += chunk
-        if len(raw) > MAX_ERROR_BYTES:
+    while len(raw) <= MAX_ERROR_BYTES:
+        piece = await answer.content.readany()
+        if not piece:
             break
+        raw += piece
     raise _error(answer, _error_object(bytes(raw)), model)
 
 
@@ -66,12 +67,14 @@ def _error_object(raw: bytes) -> Mapping[str, Any]:
     return error if isinstance(error, dict) else {}
 
 
-def _error(answer: httpx2.Response, error: Mapping[str, Any], model: str) -> AIError:
+def _error(
+    answer: aiohttp.ClientResponse, error: Mapping[str, Any], model: str
+) -> AIError:
     """The upstream's refusal in our words; its keys and its fault are not the caller's.
 
     What the caller can mend (400, 404, 413, 422) passes with its message and code.
     """
-    status = answer.status_code
+    status = answer.status
     message = str(error.get("message") or "The upstream refused the request.")[:500]
     match status:
         case 404:
@@ -92,7 +95,7 @@ def _error(answer: httpx2.Response, error: Mapping[str, Any], model: str) -> AIE
     return UpstreamError(f"The upstream of {model} answered {status}.")
 
 
-def _retry_after(answer: httpx2.Response) -> float:
+def _retry_after(answer: aiohttp.ClientResponse) -> float:
     """Seconds, from either form of Retry-After (RFC 9110, 10.2.3); 1 without any."""
     text = answer.headers.get("retry-after", "")
     if re.fullmatch("[0-9]{1,9}", text):
