@@ -1,246 +1,554 @@
-"""Section 3: request and response patterns. One model and four ways to wait for it.
+"""Section 3: request and response patterns. One slow model, four ways to wait for it.
 
-REST, `GET /users/123`: 10-50 ms, deterministic, cacheable, 1-10 KB, fixed shape. AI,
-`POST /chat/completions`: 500-5000 ms, not so, rarely so, 10-500 KB, variable length.
-Run `python -m course run s3`, `uvicorn examples.s3_patterns:app` or this file. Try it:
-    curl -s http://127.0.0.1:8000/answers --json '{"text": "hello"}'
-    curl -sN http://127.0.0.1:8000/answers/stream --json '{"text": "one two three"}'
-    curl -sN http://127.0.0.1:8000/answers/stream --json '{"text": "fails at café"}'
-    curl -si http://127.0.0.1:8000/jobs --json '{"text": "no hurry", "delay_ms": 2500}'
+Why an AI API cannot answer like the REST API that you know:
+
+    question               traditional REST    AI API
+    a typical request      GET /users/123      POST /chat/completions
+    how long it takes      10-50 ms            500-5000 ms
+    the same answer twice  yes                 no
+    cacheable              yes                 rarely
+    size of the answer     1-10 KB             10-500 KB
+    shape of the answer    fixed               variable length
+
+Start it with `python -m course run s3`, with `uvicorn examples.s3_patterns:app` or as a
+script. Then try it in a second terminal:
+
+    curl -s http://127.0.0.1:8000/answers \
+        -H 'Content-Type: application/json' -d '{"text": "hello"}'
+    curl -sN http://127.0.0.1:8000/answers/stream \
+        -H 'Content-Type: application/json' -d '{"text": "one two three"}'
+    curl -sN http://127.0.0.1:8000/answers/stream \
+        -H 'Content-Type: application/json' -d '{"text": "fails at café"}'
+    curl -si http://127.0.0.1:8000/jobs \
+        -H 'Content-Type: application/json' -d '{"text": "no hurry", "delay_ms": 2500}'
     curl -si http://127.0.0.1:8000/jobs/latest
     curl -si -X DELETE http://127.0.0.1:8000/jobs/latest
-    curl -si http://127.0.0.1:8000/webhook-jobs --json '{"text": "call me back"}'
+    curl -si http://127.0.0.1:8000/webhook-jobs \
+        -H 'Content-Type: application/json' -d '{"text": "call me back"}'
+    curl -s http://127.0.0.1:8000/jobs/latest
     curl -s http://127.0.0.1:8000/webhooks/inbox
     curl -si http://127.0.0.1:8000/webhooks/receiver -d '{}' -H 'webhook-id: evt_1' \
         -H 'webhook-timestamp: 1700000000' -H 'webhook-signature: v1,forged'
 """
 
+import asyncio
 import base64
 import hmac
 import json
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager
 from enum import StrEnum
 from secrets import token_bytes, token_hex
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import anyio
 import httpx2
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-SYNC_SECONDS, RETRY_WAITS, MAX_JOBS = 5, (0, 0.5, 2), 100  # waits in seconds
-RECEIVER = "/webhooks/receiver"
-HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
-Events = AsyncIterator[ServerSentEvent]
+logger = logging.getLogger(__name__)
 
-
-class JobStatus(StrEnum):
-    QUEUED, RUNNING = "queued", "running"
-    SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
-
-    @property
-    def is_terminal(self) -> bool:
-        return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
+app = FastAPI(
+    title="Section 3: request and response patterns",
+    max_body_size=64 * 1024,  # bytes; a longer request is refused with 413
+)
 
 
-class WebhookVerificationError(Exception):
-    """A webhook that is not to be believed; the message says why."""
+# --- The model ---
+# All four patterns ask the same model. It is slow, as models are, and it can fail half
+# way. What differs from pattern to pattern is only how the caller gets the answer.
 
 
-def new_webhook_secret() -> str:
-    return "whsec_" + base64.b64encode(token_bytes(32)).decode()
+class Prompt(BaseModel):
+    """What the caller asks: a text, and how slowly the model answers it."""
 
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-def sign_webhook(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """Standard Webhooks 1.0: `v1,` and base64 HMAC-SHA256 of `id.timestamp.body`."""
-    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    if secret[:6] != "whsec_" or not 24 <= len(key) <= 64 or "." in (message_id or "."):
-        raise ValueError("not whsec_ and 24 to 64 bytes, or an id empty or with a dot")
-    mac = hmac.digest(key, f"{message_id}.{timestamp}.".encode() + body, "sha256")
-    return "v1," + base64.b64encode(mac).decode()
-
-
-def verify_webhook(
-    secrets: Sequence[str],  # two while they are rotated
-    headers: Mapping[str, str],
-    body: bytes,  # as it came: JSON that was parsed and dumped has another signature
-    *,
-    now: int | None = None,  # in Unix seconds; None: the clock's
-    tolerance: int = 300,  # seconds that the timestamp may be from now, either way
-) -> str:
-    """The id of a webhook one of `secrets` signed; else WebhookVerificationError."""
-    found = {name.lower(): value for name, value in headers.items()}
-    message_id, sent_at, sent = (found.get(name, "") for name in HEADERS)
-    try:
-        age = (int(time.time()) if now is None else now) - int(sent_at)
-        ours = [sign_webhook(s, message_id, int(sent_at), body) for s in secrets]
-        good = any(hmac.compare_digest(a, b) for a in ours for b in sent.split())
-    except (TypeError, ValueError) as error:  # compare_digest: TypeError for "é"
-        raise WebhookVerificationError("missing or malformed headers") from error
-    if not good or abs(age) > tolerance:
-        raise WebhookVerificationError("too early or late" if good else "bad signature")
-    return message_id
-
-
-class Prompt(BaseModel, extra="forbid"):
-    text: str = Field(min_length=1, max_length=2_000, pattern=r"\S", examples=["hello"])
-    delay_ms: int = Field(default=50, ge=0, le=2_500, strict=True)  # before each word
+    text: str = Field(min_length=1, max_length=2_000, examples=["hello"])
+    delay_ms: int = Field(
+        default=50, ge=0, le=2_500, strict=True, description="Pause before each word."
+    )
 
 
 async def speak(prompt: Prompt) -> AsyncGenerator[str, None]:
-    """Stands in for a model: word by word. It knows ASCII only, and fails at `café`."""
+    """Stand in for a language model: repeat the text, one word at a time.
+
+    It knows ASCII only and raises RuntimeError at a word like "café", so that you can
+    see a failure in the middle of an answer whenever you want to.
+    """
     for word in f"You said: {prompt.text}".split():
-        await anyio.sleep(prompt.delay_ms / 1000)
-        yield word.encode("ascii").decode()
+        await asyncio.sleep(prompt.delay_ms / 1000)
+        if not word.isascii():
+            raise RuntimeError("the model knows ASCII only")
+        yield word
 
 
-class Job(BaseModel):
-    id: str
-    status: JobStatus = JobStatus.QUEUED
-    answer: str | None = None
-    webhook: str | None = Field(default=None, description="pending, delivered, failed")
-    _work: anyio.CancelScope = PrivateAttr(default_factory=anyio.CancelScope)
-    _ended: anyio.Event = PrivateAttr(default_factory=anyio.Event)
+async def complete(prompt: Prompt) -> str:
+    """Let the model speak to its end, and return the whole answer."""
+    words = [word async for word in speak(prompt)]
+    return " ".join(words)
 
 
-jobs: dict[str, Job] = {}  # in memory on purpose: a restart forgets all
-webhook_secrets = [new_webhook_secret()]
-seen: deque[str] = deque(maxlen=1_000)
-inbox: deque[dict[str, bool | str]] = deque(maxlen=100)
+# --- 1. Synchronous: the caller waits ---
+#
+#     client  ------ POST /answers ----->  service
+#                                          ... the model works ...
+#     client  <- 200, the whole answer --  service
+#
+# One request, one whole answer. This is right for simple requests that take less than
+# five seconds. A caller who would wait longer is told so, and the model stops.
+
+SYNC_SECONDS = 5
 
 
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with anyio.create_task_group() as app.state.background:
-        yield
-        app.state.background.cancel_scope.cancel()
-    jobs.clear()
+class Answer(BaseModel):
+    """A whole answer."""
 
-
-app = FastAPI(title="Section 3: patterns", lifespan=lifespan, max_body_size=64 * 1024)
-
-
-@app.exception_handler(RequestValidationError)  # the default's echo of a NaN is a 500
-async def invalid(_: Request, error: RequestValidationError) -> Response:
-    detail = [{k: e[k] for k in ("loc", "msg", "type")} for e in error.errors()[:20]]
-    return Response(json.dumps({"detail": detail}), 422, media_type="application/json")
+    answer: str
 
 
 @app.post("/answers", tags=["synchronous"], responses={504: {}})
-async def answer(prompt: Prompt) -> dict[str, str]:
-    """For simple requests under 5 s. full_app also stops when the caller leaves."""
-    with anyio.move_on_after(SYNC_SECONDS):
-        return {"answer": " ".join([word async for word in speak(prompt)])}
-    raise HTTPException(504, "Too long to wait: stream it, or make it a job.")
+async def create_answer(prompt: Prompt) -> Answer:
+    """Return the whole answer, or 504 if the model needs more than five seconds."""
+    try:
+        async with asyncio.timeout(SYNC_SECONDS):
+            return Answer(answer=await complete(prompt))
+    except TimeoutError:
+        message = "Too long to wait: stream it, or make it a job."
+        raise HTTPException(504, message) from None
 
 
-async def owned_words(prompt: Prompt) -> AsyncIterator[AsyncIterator[str]]:
-    async with aclosing(speak(prompt)) as words:  # the route's would wait for the GC
+# --- 2. Streaming: the caller reads along ---
+#
+#     client  --- POST /answers/stream -->  service
+#     client  <-- event: word ------------  service
+#     client  <-- event: word ------------  service
+#     client  <-- event: done ------------  service     (or event: error)
+#
+# One request, and each word as soon as it is made: right for people in a chat. The
+# words travel as server-sent events (SSE), text that stays readable on the wire. The
+# status 200 has been sent before the first word, so a failure cannot change it any
+# more. Only the last event says whether the answer is whole: `done` or `error`.
+
+
+async def model_words(prompt: Prompt) -> AsyncIterator[AsyncIterator[str]]:
+    """Open the model's words for one answer, and close them when the answer is over.
+
+    It is a dependency (section 4 teaches them): FastAPI resumes it after the `yield`
+    when the last event has been sent, and also when the reader has left. A model that
+    nobody reads stops at once.
+    """
+    async with aclosing(speak(prompt)) as words:
         yield words
 
 
 @app.post("/answers/stream", response_class=EventSourceResponse, tags=["streaming"])
-async def stream(words: Annotated[AsyncIterator[str], Depends(owned_words)]) -> Events:
-    """For chat: text shows as it comes. full_app can resume a broken stream."""
-    last = ServerSentEvent(event="done", data="")
+async def stream_answer(
+    words: Annotated[AsyncIterator[str], Depends(model_words)],
+) -> AsyncIterator[ServerSentEvent]:
+    """Send every word as an event of its own, and last `done` or `error`."""
     try:
         async for word in words:
             yield ServerSentEvent(event="word", data=word)
-    except Exception:  # raised on, it would end the stream as cleanly as success does
-        logging.exception("the stream failed")
-        last = ServerSentEvent(event="error", data="The model failed.")
-    yield last
-
-
-async def run(job: Job, prompt: Prompt) -> None:
-    job.status = JobStatus.RUNNING
-    try:
-        with job._work:
-            job.answer = " ".join([word async for word in speak(prompt)])
-        job.status = JobStatus.CANCELLED if job.answer is None else JobStatus.SUCCEEDED
     except Exception:
-        logging.exception("%s failed", job.id)
-        job.status = JobStatus.FAILED
-    job._ended.set()
-    if job.webhook:
-        await deliver(job)
+        logger.exception("The model failed in the middle of a stream.")
+        yield ServerSentEvent(event="error", data="The model failed.")
+    else:
+        yield ServerSentEvent(event="done", data="")
+
+
+# --- 3. Job: the caller comes back ---
+#
+#     client  ------- POST /jobs ------->  service     starts the job
+#     client  <-- 202, Location ---------  service
+#                                          ... the model works ...
+#     client  --- GET /jobs/{job_id} --->  service
+#     client  <-- 200, how far it is ----  service
+#
+# The service accepts the work and answers at once; the caller asks later how far it
+# is. Nobody holds a connection open: right for long tasks and for batches.
+
+
+class JobStatus(StrEnum):
+    """Where a job is. It begins as queued, and the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended: its status will not change any more."""
+        return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+class Job(BaseModel):
+    """A job as the caller sees it, and the means to run and to cancel it.
+
+    The two private attributes are not part of the answer. The cancel scope is a block
+    of code that another task can stop; the event lets other tasks wait for the end.
+    """
+
+    id: str
+    status: JobStatus = JobStatus.QUEUED
+    answer: str | None = None
+    webhook: Literal["pending", "delivered", "failed"] | None = None
+
+    _work: anyio.CancelScope = PrivateAttr(default_factory=anyio.CancelScope)
+    _ended: asyncio.Event = PrivateAttr(default_factory=asyncio.Event)
+
+    async def run(self, prompt: Prompt) -> None:
+        """Do the work, and record how it ended."""
+        self.status = JobStatus.RUNNING
+        try:
+            with self._work:
+                self.answer = await complete(prompt)
+                self.status = JobStatus.SUCCEEDED
+        except Exception:
+            logger.exception("%s failed.", self.id)
+            self.status = JobStatus.FAILED
+        if self._work.cancelled_caught:
+            self.status = JobStatus.CANCELLED
+        self._ended.set()
+
+    async def wait(self) -> None:
+        """Return when the job has ended, in whichever way."""
+        await self._ended.wait()
+
+    async def cancel(self) -> None:
+        """Stop the work, and return when it has stopped."""
+        self._work.cancel()
+        await self.wait()
+
+
+jobs: dict[str, Job] = {}  # in memory: a restart forgets them all
+background_tasks: set[asyncio.Task[None]] = set()
+
+
+def run_in_background(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` beside the requests.
+
+    The set holds the task until it is done, because asyncio itself does not: a task
+    that nobody holds may be collected as garbage while it runs.
+    """
+    task = asyncio.create_task(work)
+    background_tasks.add(task)
+    task.add_done_callback(background_tasks.discard)
+
+
+def start_job(prompt: Prompt) -> Job:
+    """Begin a job without waiting for it. Raises HTTPException (503) from make_room."""
+    if len(jobs) >= MAX_JOBS:
+        make_room()
+    job = Job(id=f"job_{token_hex(12)}")
+    jobs[job.id] = job
+    run_in_background(job.run(prompt))
+    return job
+
+
+def find_job(job_id: str) -> Job:
+    """Return the job with this id, or the newest one for the id `latest`.
+
+    Raises HTTPException (404) when there is no such job.
+    """
+    if job_id == "latest" and jobs:
+        return next(reversed(jobs.values()))
+    if job_id not in jobs:
+        raise HTTPException(404, "No such job, or no longer.")
+    return jobs[job_id]
 
 
 @app.post("/jobs", status_code=202, tags=["job"], responses={503: {}})
-@app.post("/webhook-jobs", status_code=202, tags=["webhook"], responses={503: {}})
-async def create_job(prompt: Prompt, request: Request, response: Response) -> Job:
-    """For batches, or for integrations to be called back. full_app: Redis, workers."""
-    ended = (job.id for job in jobs.values() if job.status.is_terminal)
-    if len(jobs) >= MAX_JOBS and not jobs.pop(next(ended, ""), None):
-        raise HTTPException(503, "Too many jobs are running.", {"Retry-After": "1"})
-    webhook = "pending" if request.url.path.endswith("/webhook-jobs") else None
-    job = Job(id=f"job_{token_hex(12)}", webhook=webhook)
-    jobs[job.id] = job
-    app.state.background.start_soon(run, job, prompt)
-    response.headers.update({"Location": f"/jobs/{job.id}", "Retry-After": "1"})
+async def create_job(prompt: Prompt, response: Response) -> Job:
+    """Accept the work with 202: `Location` says where to ask, `Retry-After` when."""
+    job = start_job(prompt)
+    response.headers["Location"] = f"/jobs/{job.id}"
+    response.headers["Retry-After"] = "1"
     return job
 
 
 @app.get("/jobs/{job_id}", tags=["job"], responses={404: {}})
 async def read_job(job_id: str) -> Job:
-    job = jobs.get(next(reversed(jobs), "") if job_id == "latest" else job_id)
-    if job is None:
-        raise HTTPException(404, "No such job, or no longer.")
-    return job
+    """Say how far the job is, and give its answer once there is one."""
+    return find_job(job_id)
 
 
 @app.delete("/jobs/{job_id}", tags=["job"], responses={404: {}, 409: {}})
 async def cancel_job(job_id: str) -> Job:
-    """Stops the work. Twice is once; 409 when it has ended by itself."""
-    job = await read_job(job_id)
-    job._work.cancel()
-    await job._ended.wait()
+    """Stop the work. Cancelling twice is no mistake; a job that has ended gets 409."""
+    job = find_job(job_id)
+    await job.cancel()
     if job.status is not JobStatus.CANCELLED:
-        raise HTTPException(409, f"It has {job.status}.")
+        raise HTTPException(409, f"The job has already {job.status}.")
     return job
 
 
-async def deliver(job: Job) -> None:
-    """Three attempts, to this app only: any URL means SSRF. full_app guards egress."""
-    event_id, now = f"evt_{token_hex(12)}", int(time.time())
-    event = {"id": event_id, "object": "event", "type": f"job.{job.status}"}
-    body = json.dumps({**event, "created_at": now, "data": {"id": job.id}}).encode()
+# --- 4. Webhook: the service calls back ---
+#
+#     client    -- POST /webhook-jobs -->  service     starts the job
+#     client    <------- 202 ------------  service
+#                                          ... the model works ...
+#     receiver  <---- signed event ------  service
+#     receiver  ------- 204 ------------>  service
+#
+# The caller is a system that can be called itself, so it need not ask again and again.
+# It is told the end in a request to an address of its own. Anybody can send a request
+# there, so the receiver must be able to tell ours from a forgery: we sign what we send
+# with a secret that only the two of us know. The way we sign is a public standard,
+# Standard Webhooks 1.0 (https://www.standardwebhooks.com).
+
+RECEIVER = "/webhooks/receiver"
+RETRY_WAITS = (0, 0.5, 2)  # seconds before the first, second and third attempt
+
+
+@app.post("/webhook-jobs", status_code=202, tags=["webhook"], responses={503: {}})
+async def create_job_with_webhook(prompt: Prompt, response: Response) -> Job:
+    """Accept the work with 202, and send a signed event when the job has ended."""
+    job = start_job(prompt)
+    job.webhook = "pending"
+    run_in_background(call_back(job))
+    response.headers["Location"] = f"/jobs/{job.id}"
+    response.headers["Retry-After"] = "1"
+    return job
+
+
+async def call_back(job: Job) -> None:
+    """Wait for the end of a job and report it, in at most three attempts.
+
+    All attempts carry the same event id, so a receiver that gets two of them can tell
+    that they are the same event.
+    """
+    await job.wait()
+    event_id = f"evt_{token_hex(12)}"
+    event = {
+        "id": event_id,
+        "object": "event",
+        "type": f"job.{job.status}",
+        "created_at": int(time.time()),
+        "data": {"id": job.id},
+    }
+    body = json.dumps(event).encode()
+    for seconds in RETRY_WAITS:
+        await asyncio.sleep(seconds)
+        if await post_webhook(event_id, body):
+            job.webhook = "delivered"
+            return
+    job.webhook = "failed"
+
+
+async def post_webhook(event_id: str, body: bytes) -> bool:
+    """Sign and send one attempt; True if the receiver accepted it.
+
+    It calls the receiver inside this very app, without a network. A service that
+    called any address a caller names could be sent to addresses of its own network
+    (server-side request forgery, SSRF).
+    """
+    timestamp = int(time.time())
+    headers = {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign_webhook(
+            webhook_secrets[0], event_id, timestamp, body
+        ),
+    }
     inside = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=inside, base_url="http://self") as client:
-        for wait in RETRY_WAITS:
-            await anyio.sleep(wait)
-            now = int(time.time())
-            signature = sign_webhook(webhook_secrets[0], event_id, now, body)
-            headers = dict(zip(HEADERS, (event_id, str(now), signature), strict=True))
-            reply = await client.post(RECEIVER, content=body, headers=headers)
-            if reply.is_success:
-                break
-    job.webhook = "delivered" if reply.is_success else "failed"
+        response = await client.post(RECEIVER, content=body, headers=headers)
+    return response.is_success
+
+
+def new_webhook_secret() -> str:
+    """Return a fresh secret: `whsec_` and 32 random bytes in base64."""
+    return "whsec_" + base64.b64encode(token_bytes(32)).decode()
+
+
+def sign_webhook(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """Return the signature: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`.
+
+    The id and the time are signed together with the body, so that nobody can send an
+    old event again under a new id or with a new time. `timestamp` is in Unix seconds.
+    Raises ValueError for a secret or an id that the standard does not allow.
+    """
+    key = webhook_key(secret)
+    check_message_id(message_id)
+    signed_content = f"{message_id}.{timestamp}.".encode() + body
+    digest = hmac.digest(key, signed_content, "sha256")
+    return "v1," + base64.b64encode(digest).decode()
+
+
+class WebhookVerificationError(Exception):
+    """A webhook that must not be believed. The message says why."""
+
+
+class MalformedWebhookError(WebhookVerificationError):
+    """A webhook whose headers are missing or cannot be read."""
+
+
+def verify_webhook(
+    secrets: Sequence[str],
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: int | None = None,
+    tolerance: int = 300,
+) -> str:
+    """Return the id of a webhook that one of `secrets` has signed.
+
+    There are two secrets while an old one is being replaced. `body` must be the bytes
+    as they arrived: JSON that was parsed and written again has other bytes, and so
+    another signature. `now` is in Unix seconds, by default the clock's. The timestamp
+    may be `tolerance` seconds from it, earlier or later.
+
+    Raises WebhookVerificationError for anything else, and MalformedWebhookError when
+    the headers cannot even be read.
+    """
+    received = {name.lower(): value for name, value in headers.items()}
+    message_id = received.get("webhook-id", "")
+    signatures = received.get("webhook-signature", "").split()
+    try:
+        timestamp = int(received.get("webhook-timestamp", ""))
+        expected = [sign_webhook(s, message_id, timestamp, body) for s in secrets]
+        genuine = any_equal(expected, signatures)
+    except (TypeError, ValueError) as error:
+        raise MalformedWebhookError("missing or malformed headers") from error
+    if not genuine:
+        raise WebhookVerificationError("bad signature")
+    current_time = int(time.time()) if now is None else now
+    if abs(current_time - timestamp) > tolerance:
+        raise WebhookVerificationError("too early or late")
+    return message_id
+
+
+def any_equal(expected: Sequence[str], received: Sequence[str]) -> bool:
+    """Whether one of the received signatures is one of the expected ones.
+
+    `==` returns sooner the earlier two texts differ, and from that time a forger could
+    guess a signature letter by letter. `compare_digest` always takes the same time.
+    Raises TypeError for a signature that is not ASCII.
+    """
+    return any(
+        hmac.compare_digest(ours, theirs) for ours in expected for theirs in received
+    )
+
+
+webhook_secrets = [new_webhook_secret()]
+seen_ids: deque[str] = deque(maxlen=1_000)
+inbox: deque[dict[str, bool | str]] = deque(maxlen=100)
 
 
 @app.post(RECEIVER, status_code=204, tags=["webhook"], responses={400: {}, 401: {}})
-async def receiver(request: Request) -> None:
-    """204 also for a repetition, which is not acted on again."""
+async def receive_webhook(request: Request) -> None:
+    """Accept a signed event with 204, and act on each event only once.
+
+    A sender that has not heard our 204 sends the event again. The repetition gets 204
+    as well, and nothing else happens.
+    """
     body = await request.body()
     try:
         message_id = verify_webhook(webhook_secrets, request.headers, body)
+    except MalformedWebhookError as error:
+        inbox.append({"verified": False, "why": str(error)})
+        raise HTTPException(400, str(error)) from None
     except WebhookVerificationError as error:
         inbox.append({"verified": False, "why": str(error)})
-        raise HTTPException(400 if error.__cause__ else 401, str(error)) from None
-    if message_id not in seen:
-        seen.append(message_id)
+        raise HTTPException(401, str(error)) from None
+    if message_id not in seen_ids:
+        seen_ids.append(message_id)
         inbox.append({"verified": True, "event": body.decode(errors="replace")})
 
 
 @app.get("/webhooks/inbox", tags=["webhook"])
 async def read_inbox() -> list[dict[str, bool | str]]:
+    """Show what the receiver was sent, oldest first."""
     return list(inbox)
+
+
+# --- What production adds ---
+# The four patterns are complete. What follows keeps a process healthy that strangers
+# may call: memory stays bounded, secrets are checked, a strange body cannot break the
+# answer about it, and a shutdown leaves no work behind.
+
+MAX_JOBS = 100
+
+
+def make_room() -> None:
+    """Forget the oldest job that has ended, so that memory stays bounded.
+
+    Raises HTTPException (503) when every job is still running: the caller should come
+    back in a second.
+    """
+    for job_id, job in jobs.items():
+        if job.status.is_terminal:
+            del jobs[job_id]
+            return
+    raise HTTPException(503, "Too many jobs are running.", {"Retry-After": "1"})
+
+
+def webhook_key(secret: str) -> bytes:
+    """Return the key in a secret of the form `whsec_` and base64.
+
+    Raises ValueError for another form, or for a key that is not 24 to 64 bytes long.
+    """
+    if not secret.startswith("whsec_"):
+        raise ValueError("a webhook secret begins with whsec_")
+    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    if not 24 <= len(key) <= 64:
+        raise ValueError("the key of a webhook secret has 24 to 64 bytes")
+    return key
+
+
+def check_message_id(message_id: str) -> None:
+    """Refuse an id that is empty or contains a dot, with ValueError.
+
+    The dot separates id, timestamp and body in what is signed. With a dot in the id,
+    two different messages could have the same signature.
+    """
+    if not message_id:
+        raise ValueError("the id of a webhook must not be empty")
+    if "." in message_id:
+        raise ValueError("the id of a webhook must not contain a dot")
+
+
+@app.exception_handler(RequestValidationError)
+async def answer_invalid_request(_: Request, error: RequestValidationError) -> Response:
+    """Answer 422 with where, what and of which type: at most 20 errors.
+
+    What was sent is not repeated: it may be long, it may be a secret, and a number like
+    NaN in it cannot be written as JSON. `json.dumps` escapes all that is not ASCII, so
+    that even the name of a field that is no valid Unicode cannot break this answer.
+    """
+    details = [
+        {"loc": found["loc"], "msg": found["msg"], "type": found["type"]}
+        for found in error.errors()[:20]
+    ]
+    body = json.dumps({"detail": details})
+    return Response(body, status_code=422, media_type="application/json")
+
+
+@asynccontextmanager
+async def stop_at_shutdown(_: FastAPI) -> AsyncIterator[None]:
+    """Cancel whatever still runs in the background when the application ends."""
+    yield
+    for task in background_tasks:
+        task.cancel()
+    await asyncio.gather(*background_tasks, return_exceptions=True)
+    jobs.clear()
+
+
+app.include_router(APIRouter(lifespan=stop_at_shutdown))
 
 
 if __name__ == "__main__":
