@@ -181,7 +181,7 @@ async def stream_answer(
 
 
 class JobStatus(StrEnum):
-    """Where a job is. It begins as queued, and the last three are final."""
+    """How far a job is. It begins queued; the last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -191,7 +191,7 @@ class JobStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the job has ended: its status will not change any more."""
+        """Whether the job has ended and will not change again."""
         return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
 
 

@@ -38,7 +38,7 @@ async def complete(prompt: Prompt) -> str:
 
 @app.post("/answers")
 async def create_answer(prompt: Prompt) -> dict[str, str]:
-    """Return the whole answer, or 504 if it takes more than five seconds."""
+    """Return the whole answer, or 504 after five seconds."""
     try:
         async with asyncio.timeout(SYNC_SECONDS):
             return {"answer": await complete(prompt)}

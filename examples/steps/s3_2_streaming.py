@@ -38,7 +38,9 @@ async def speak(prompt: Prompt) -> AsyncIterator[str]:
 
 
 @app.post("/answers/stream", response_class=EventSourceResponse)
-async def stream_answer(prompt: Prompt) -> AsyncIterator[ServerSentEvent]:
+async def stream_answer(
+    prompt: Prompt,
+) -> AsyncIterator[ServerSentEvent]:
     """Send each word as an event, and last `done` or `error`."""
     try:
         async for word in speak(prompt):

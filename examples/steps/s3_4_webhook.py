@@ -24,7 +24,7 @@ inbox: list[str] = []
 
 
 def sign_webhook(body: bytes) -> str:
-    """Return the HMAC-SHA256 of the body: nobody without the secret can compute it."""
+    """Return the HMAC-SHA256 of the body, which proves the secret."""
     return hmac.digest(SECRET, body, "sha256").hex()
 
 
@@ -39,17 +39,18 @@ async def call_back() -> None:
 
 @app.post("/webhook-jobs", status_code=202)
 async def create_job_with_webhook(background: BackgroundTasks) -> dict[str, str]:
-    """Accept the job; FastAPI calls back once this answer has been sent."""
+    """Accept the job; FastAPI calls back after this answer."""
     background.add_task(call_back)
     return {"webhook": "pending"}
 
 
 @app.post("/webhooks/receiver", status_code=204)
 async def receive_webhook(request: Request) -> None:
-    """Accept an event that carries the signature we would have made ourselves."""
+    """Accept an event whose signature is the one we would make."""
     body = await request.body()
     signature = request.headers.get("webhook-signature", "")
-    if not hmac.compare_digest(signature.encode(), sign_webhook(body).encode()):
+    expected = sign_webhook(body)
+    if not hmac.compare_digest(signature.encode(), expected.encode()):
         raise HTTPException(401, "The signature is wrong.")
     inbox.append(body.decode())
 
