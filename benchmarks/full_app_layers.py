@@ -42,38 +42,39 @@ from starlette.responses import Response  # noqa: E402
 from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
 
 from course.bench.apps.bare_chat import app as bare_chat  # noqa: E402
-from examples.full_app.deadlines import Deadline  # noqa: E402
-from examples.full_app.draining import Draining, DrainingMiddleware  # noqa: E402
-from examples.full_app.heads import HeadMiddleware  # noqa: E402
-from examples.full_app.idempotency import IdempotencyStore  # noqa: E402
-from examples.full_app.ids import RequestIDs, random_hex  # noqa: E402
-from examples.full_app.json_body import JSONRequest  # noqa: E402
-from examples.full_app.ledger import Ledger  # noqa: E402
-from examples.full_app.limits import (  # noqa: E402
+from examples.full_app.chat.answers import collect  # noqa: E402
+from examples.full_app.chat.deadlines import Deadline  # noqa: E402
+from examples.full_app.chat.reports import CallReport, report  # noqa: E402
+from examples.full_app.ids import random_hex  # noqa: E402
+from examples.full_app.limits.ledger import Ledger  # noqa: E402
+from examples.full_app.limits.rates import (  # noqa: E402
     Budget,
     Limiter,
     management_limit,
 )
-from examples.full_app.log_queue import QueuedHandler  # noqa: E402
-from examples.full_app.logs import JSONFormatter, access_log  # noqa: E402
+from examples.full_app.limits.slots import Slots  # noqa: E402
+from examples.full_app.limits.waiting import WaitingRoom  # noqa: E402
 from examples.full_app.main import create_app  # noqa: E402
-from examples.full_app.metrics import Metrics  # noqa: E402
-from examples.full_app.providers.offline import OfflineProvider  # noqa: E402
-from examples.full_app.providers.protocol import CallContext  # noqa: E402
-from examples.full_app.reports import CallReport, report  # noqa: E402
+from examples.full_app.observability.log_queue import QueuedHandler  # noqa: E402
+from examples.full_app.observability.logs import JSONFormatter, access_log  # noqa: E402
+from examples.full_app.observability.metrics import Metrics  # noqa: E402
+from examples.full_app.providers.base import CallContext  # noqa: E402
+from examples.full_app.providers.offline.provider import OfflineProvider  # noqa: E402
 from examples.full_app.schemas.chat import ChatCompletionRequest  # noqa: E402
-from examples.full_app.security import (  # noqa: E402
+from examples.full_app.settings import Settings  # noqa: E402
+from examples.full_app.tokens import EstimateTokenizer  # noqa: E402
+from examples.full_app.web.event_stream import cancelled_on_disconnect  # noqa: E402
+from examples.full_app.web.idempotency import IdempotencyStore  # noqa: E402
+from examples.full_app.web.json_body import JSONRequest  # noqa: E402
+from examples.full_app.web.middleware.authentication import (  # noqa: E402
     AuthenticationMiddleware,
     Authenticator,
 )
-from examples.full_app.settings import Settings  # noqa: E402
-from examples.full_app.slots import Slots  # noqa: E402
-from examples.full_app.slow_peers import SlowPeersMiddleware  # noqa: E402
-from examples.full_app.streams import cancelled_on_disconnect  # noqa: E402
-from examples.full_app.telemetry import TelemetryMiddleware  # noqa: E402
-from examples.full_app.tokens import EstimateTokenizer  # noqa: E402
-from examples.full_app.waiting import WaitingRoom  # noqa: E402
-from examples.full_app.whole_answers import collect  # noqa: E402
+from examples.full_app.web.middleware.draining import Draining, DrainingMiddleware  # noqa: E402
+from examples.full_app.web.middleware.head import HeadMiddleware  # noqa: E402
+from examples.full_app.web.middleware.request_ids import RequestIDs  # noqa: E402
+from examples.full_app.web.middleware.telemetry import TelemetryMiddleware  # noqa: E402
+from examples.full_app.web.middleware.websocket_timeout import SlowPeersMiddleware  # noqa: E402
 from examples.s2_models import Usage  # noqa: E402
 from examples.s4_dependency_injection import open_redis  # noqa: E402
 from examples.s5_error_handling import RequestIDMiddleware  # noqa: E402

@@ -97,10 +97,10 @@ def verify(secret: str, accepted: dict[str, list[tuple[Headers, bytes]]]) -> lis
 async def send(events: int, url: str, environment: dict[str, str]) -> tuple[Any, ...]:
     """Register an endpoint and queue the events: its secret, and their ids."""
     os.environ.update(environment)
-    from examples.full_app.metrics import Metrics
-    from examples.full_app.services import open_services
+    from examples.full_app.observability.metrics import Metrics
     from examples.full_app.settings import Settings
-    from examples.full_app.webhooks import event
+    from examples.full_app.webhooks.sender import event
+    from examples.full_app.wiring import open_services
 
     async with open_services(Settings(), Metrics()) as services:
         store, queue = services.webhooks.store, services.queue

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from course.places import ROOT, CourseError
 from examples import full_app
 from examples.full_app.errors import ConflictError, NotFoundError
-from examples.full_app.providers.fault_models import FAULT_MODELS, FaultModel
-from examples.full_app.slots import NoSlotError
+from examples.full_app.limits.slots import NoSlotError
+from examples.full_app.providers.faults.catalogue import FAULT_MODELS, FaultModel
 from examples.s5_error_handling import AIError, CodedError
 
-SCENARIOS = ROOT / "tests" / "full_app" / "test_every_error.py"
+SCENARIOS = ROOT / "tests" / "full_app" / "test_errors.py"
 PARENTS = {CodedError, ConflictError, NotFoundError, NoSlotError}  # never made
 
 

@@ -8,10 +8,6 @@ by the page. What was fetched is used once, and never by both sides of a fork.
 import os
 from collections.abc import Iterator
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from examples.full_app.headers import headers_of
-
 DIGITS = 32  # hexadecimal, of an id: 128 bits
 PAGE_BYTES = 4096
 
@@ -37,22 +33,3 @@ def _forget() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
-
-
-class RequestIDs:
-    """Pure ASGI: gives requests that come without an id one of these.
-
-    Outside of section 5's middleware, which checks, keeps and sends back what it finds.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Add the header, as a proxy would."""
-        if scope["type"] != "lifespan":
-            names = headers_of(scope)
-            if "x-request-id" not in names:
-                new = (b"x-request-id", f"req_{random_hex()}".encode("ascii"))
-                scope["headers"] = [*scope["headers"], new]
-        await self.app(scope, receive, send)

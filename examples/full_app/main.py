@@ -23,37 +23,44 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from examples.full_app.collector import seldom_collected
-from examples.full_app.dependencies import AppState
-from examples.full_app.draining import EXEMPT, Draining, DrainingMiddleware
 from examples.full_app.errors import NotReadyError, render
-from examples.full_app.heads import HeadMiddleware
-from examples.full_app.ids import RequestIDs
-from examples.full_app.logs import log_as_json
-from examples.full_app.metrics import Metrics
-from examples.full_app.providers.protocol import Provider
+from examples.full_app.observability.logs import log_as_json
+from examples.full_app.observability.metrics import Metrics
+from examples.full_app.providers.base import Provider
 from examples.full_app.routes import (
     chat,
     console,
-    elsewhere,
     embeddings,
     health,
     inbox,
     jobs,
     live,
     models,
+    openai_webhooks,
     resume,
+    unsupported,
     usage,
-    webhook_endpoints,
     webhooks,
 )
-from examples.full_app.security import AuthenticationMiddleware, Authenticator
-from examples.full_app.services import open_services
 from examples.full_app.settings import Settings
-from examples.full_app.shutdown import draining_on_signal
-from examples.full_app.slow_peers import SlowPeersMiddleware
-from examples.full_app.telemetry import TelemetryMiddleware
-from examples.full_app.unserved import in_our_words
-from examples.full_app.validation import from_validation_error
+from examples.full_app.web.dependencies import AppState
+from examples.full_app.web.middleware.authentication import (
+    AuthenticationMiddleware,
+    Authenticator,
+)
+from examples.full_app.web.middleware.draining import (
+    EXEMPT,
+    Draining,
+    DrainingMiddleware,
+)
+from examples.full_app.web.middleware.head import HeadMiddleware
+from examples.full_app.web.middleware.request_ids import RequestIDs
+from examples.full_app.web.middleware.telemetry import TelemetryMiddleware
+from examples.full_app.web.middleware.websocket_timeout import SlowPeersMiddleware
+from examples.full_app.web.shutdown import draining_on_signal
+from examples.full_app.web.unserved import in_our_words
+from examples.full_app.web.validation import from_validation_error
+from examples.full_app.wiring import open_services
 from examples.s5_error_handling import setup_error_handlers
 
 log = logging.getLogger(__name__)
@@ -71,9 +78,9 @@ ROUTERS = (
     usage.router,
     jobs.router,
     webhooks.router,
-    webhook_endpoints.router,
+    openai_webhooks.router,
     live.router,
-    elsewhere.router,
+    unsupported.router,
     health.router,
 )
 

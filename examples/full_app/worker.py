@@ -11,10 +11,10 @@ import logging
 import signal
 import sys
 
-from examples.full_app.logs import log_as_json
-from examples.full_app.metrics import Metrics
-from examples.full_app.services import open_services
+from examples.full_app.observability.logs import log_as_json
+from examples.full_app.observability.metrics import Metrics
 from examples.full_app.settings import Settings
+from examples.full_app.wiring import open_services
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
 from examples.full_app.main import create_app
-from examples.full_app.providers.protocol import (
+from examples.full_app.providers.base import (
     CallContext,
     Delta,
     EmbeddingCall,

@@ -13,8 +13,8 @@ import openai
 import pytest
 from fastapi.testclient import TestClient
 
-from examples.full_app.logs import JSONFormatter, access_log
 from examples.full_app.main import create_app
+from examples.full_app.observability.logs import JSONFormatter, access_log
 from examples.full_app.settings import configured_processes
 from examples.s4_dependency_injection import open_redis
 from tests.conftest import running_redis

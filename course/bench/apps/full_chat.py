@@ -6,8 +6,8 @@ here a priced one echoes. All the rest is `create_app` with the environment's se
 
 from course.bench.peers.bodies import OFFLINE_MODEL
 from examples.full_app.main import create_app
-from examples.full_app.providers.offline import OfflineProvider
-from examples.full_app.providers.offline_models import ECHOES
+from examples.full_app.providers.offline.models import ECHOES
+from examples.full_app.providers.offline.provider import OfflineProvider
 from examples.full_app.settings import Settings
 
 settings = Settings()

@@ -20,7 +20,7 @@ from course.bench.peers.bodies import CHAT, OFFLINE_MODEL, WORDS, chat
 from course.bench.peers.contestants import KEYS, full_app
 from course.bench.peers.processes import Tree
 from course.bench.peers.results import Figure
-from examples.full_app.limits import Budget, Limiter
+from examples.full_app.limits.rates import Budget, Limiter
 from examples.full_app.settings import Settings
 from examples.s4_dependency_injection import open_redis
 

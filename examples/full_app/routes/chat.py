@@ -7,11 +7,8 @@ from fastapi import APIRouter, Body, Request
 from fastapi.openapi.models import Example
 from starlette.responses import Response
 
-from examples.full_app.dependencies import CallScope, call_scope
-from examples.full_app.direct_route import DirectRoute
-from examples.full_app.faulty_wire import break_answer, break_frames
-from examples.full_app.providers.faults import WireFault, wire_fault
-from examples.full_app.routes.documents import (
+from examples.full_app.providers.faults.provider import WireFault, wire_fault
+from examples.full_app.routes.openapi import (
     BODY,
     IDEMPOTENCY_KEY,
     MODEL,
@@ -24,8 +21,11 @@ from examples.full_app.routes.documents import (
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.settings import Settings
-from examples.full_app.streams import EventStream, until_disconnect
-from examples.full_app.validation import Bounded
+from examples.full_app.web.dependencies import CallScope, call_scope
+from examples.full_app.web.direct_route import DirectRoute
+from examples.full_app.web.event_stream import EventStream, until_disconnect
+from examples.full_app.web.faulty_wire import break_answer, break_frames
+from examples.full_app.web.validation import Bounded
 
 router = APIRouter(prefix="/v1", tags=["chat"], route_class=DirectRoute)
 

@@ -9,23 +9,23 @@ from fastapi import APIRouter, Body, Request
 from fastapi.openapi.models import Example
 from starlette.responses import Response
 
-from examples.full_app.dependencies import (
-    CallContextDep,
-    ChatServiceDep,
-    IdentityDep,
-)
-from examples.full_app.json_body import JSONRoute
-from examples.full_app.json_shape import JSONLimits
-from examples.full_app.providers.protocol import EmbeddingCall
-from examples.full_app.routes.documents import BODY, MODEL, errors
+from examples.full_app.providers.base import EmbeddingCall
+from examples.full_app.routes.openapi import BODY, MODEL, errors
 from examples.full_app.schemas.catalogue import (
     Embedding,
     EmbeddingRequest,
     EmbeddingResponse,
     EmbeddingUsage,
 )
-from examples.full_app.streams import until_disconnect
-from examples.full_app.validation import Bounded
+from examples.full_app.web.dependencies import (
+    CallContextDep,
+    ChatServiceDep,
+    IdentityDep,
+)
+from examples.full_app.web.event_stream import until_disconnect
+from examples.full_app.web.json_body import JSONRoute
+from examples.full_app.web.json_shape import JSONLimits
+from examples.full_app.web.validation import Bounded
 
 
 class EmbeddingRoute(JSONRoute):

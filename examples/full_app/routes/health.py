@@ -13,9 +13,9 @@ from pydantic import BaseModel
 from redis.exceptions import RedisError
 from starlette.responses import Response
 
-from examples.full_app.draining import Draining
 from examples.full_app.errors import NotReadyError
-from examples.full_app.routes.documents import errors
+from examples.full_app.routes.openapi import errors
+from examples.full_app.web.middleware.draining import Draining
 from examples.s4_dependency_injection import RedisDep
 
 router = APIRouter(tags=["operations"])

@@ -1,7 +1,7 @@
 """`/inbox`: a receiver of webhooks for the page at `/`, on a developer's machine only.
 
-It verifies with the dependency that students copy (`inbound.py`). `main.py` serves it
-where everything is embedded and no keys are set, nowhere else.
+It verifies with the dependency that students copy (`webhooks/receiving.py`). `main.py`
+serves it where everything is embedded and no keys are set, nowhere else.
 """
 
 import secrets
@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from examples.full_app.inbound import HEADERS, signed_webhook
-from examples.full_app.webhook_models import WebhookEvent
+from examples.full_app.webhooks.models import WebhookEvent
+from examples.full_app.webhooks.receiving import HEADERS, signed_webhook
 from examples.s4_dependency_injection import get_redis
 
 KEPT = 20

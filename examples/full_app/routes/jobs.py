@@ -5,16 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from fastapi.openapi.models import Example
 
-from examples.full_app.dependencies import (
-    AppSettingsDep,
-    IdentityDep,
-    JobEventsDep,
-    JobServiceDep,
-)
-from examples.full_app.idempotency import IdempotentRoute
-from examples.full_app.json_shape import JSONLimits
-from examples.full_app.limits import management_limit
-from examples.full_app.routes.documents import (
+from examples.full_app.limits.rates import management_limit
+from examples.full_app.routes.openapi import (
     BODY,
     IDEMPOTENCY_KEY,
     ONCE,
@@ -22,8 +14,16 @@ from examples.full_app.routes.documents import (
     parameters,
 )
 from examples.full_app.schemas.jobs import Job, JobList, JobRequest
-from examples.full_app.streams import EventStream
-from examples.full_app.validation import Bounded
+from examples.full_app.web.dependencies import (
+    AppSettingsDep,
+    IdentityDep,
+    JobEventsDep,
+    JobServiceDep,
+)
+from examples.full_app.web.event_stream import EventStream
+from examples.full_app.web.idempotency import IdempotentRoute
+from examples.full_app.web.json_shape import JSONLimits
+from examples.full_app.web.validation import Bounded
 
 
 class JobRoute(IdempotentRoute):

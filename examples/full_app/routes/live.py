@@ -6,7 +6,8 @@ another connection `{"type": "chat.resume", "id": ..., "last_event_id": ...}` go
 after it; `id` is that of the chunks. Out: `chat.delta` (a chunk object), then one of
 `chat.done`, `chat.cancelled` or `error`. One request runs at a time on a connection;
 what the limits and errors say is what they say over HTTP. Who says nothing for long
-while nothing runs is closed with 1008, and so is who does not read (`slow_peers.py`).
+while nothing runs is closed with 1008, and so is who does not read
+(`web/middleware/websocket_timeout.py`).
 """
 
 import asyncio
@@ -22,20 +23,13 @@ from pydantic import ValidationError
 from starlette.types import Message
 from starlette.websockets import WebSocketState
 
-from examples.full_app.calls import Call
-from examples.full_app.dependencies import (
-    AppSettingsDep,
-    ChatServiceDep,
-    GenerationsDep,
-    IdentityDep,
-)
+from examples.full_app.chat.call import Call
+from examples.full_app.chat.service import ChatService
 from examples.full_app.errors import ConflictError, RequestTooLargeError, error_body
-from examples.full_app.event_watch import Event
-from examples.full_app.generations import Generations
-from examples.full_app.json_body import parse_json
-from examples.full_app.llm import ChatService
-from examples.full_app.providers.protocol import CallContext
-from examples.full_app.routes.live_events import (
+from examples.full_app.events.follower import Event
+from examples.full_app.providers.base import CallContext
+from examples.full_app.resumable.generations import Generations
+from examples.full_app.routes.live_messages import (
     DELTA,
     AnyEvent,
     ChatCancel,
@@ -44,7 +38,14 @@ from examples.full_app.routes.live_events import (
     event_of,
 )
 from examples.full_app.settings import Settings
-from examples.full_app.validation import from_validation_error
+from examples.full_app.web.dependencies import (
+    AppSettingsDep,
+    ChatServiceDep,
+    GenerationsDep,
+    IdentityDep,
+)
+from examples.full_app.web.json_body import parse_json
+from examples.full_app.web.validation import from_validation_error
 from examples.s5_error_handling import AIError
 
 UNSUPPORTED_DATA, POLICY_VIOLATION = 1003, 1008  # RFC 6455, section 7.4.1

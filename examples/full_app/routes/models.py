@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from examples.full_app.dependencies import ChatServiceDep
-from examples.full_app.providers.offline_models import model_not_found
-from examples.full_app.routes.documents import errors
+from examples.full_app.providers.offline.models import model_not_found
+from examples.full_app.routes.openapi import errors
 from examples.full_app.schemas.catalogue import Model, ModelList
+from examples.full_app.web.dependencies import ChatServiceDep
 
 router = APIRouter(prefix="/v1", tags=["models"])
 

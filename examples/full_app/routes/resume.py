@@ -4,10 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Response
 
-from examples.full_app.dependencies import AppSettingsDep, GenerationsDep, IdentityDep
-from examples.full_app.limits import management_limit
-from examples.full_app.routes.documents import STREAM_DOCUMENT, errors
-from examples.full_app.streams import EventStream
+from examples.full_app.limits.rates import management_limit
+from examples.full_app.routes.openapi import STREAM_DOCUMENT, errors
+from examples.full_app.web.dependencies import (
+    AppSettingsDep,
+    GenerationsDep,
+    IdentityDep,
+)
+from examples.full_app.web.event_stream import EventStream
 
 router = APIRouter(
     prefix="/v1/chat/completions",

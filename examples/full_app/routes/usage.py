@@ -5,10 +5,10 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from examples.full_app.dependencies import ChatServiceDep, IdentityDep
 from examples.full_app.money import as_usd
-from examples.full_app.routes.documents import errors
+from examples.full_app.routes.openapi import errors
 from examples.full_app.schemas.base import Answer
+from examples.full_app.web.dependencies import ChatServiceDep, IdentityDep
 
 router = APIRouter(prefix="/v1", tags=["usage"])
 

@@ -2,7 +2,7 @@
 
 Events are signed as Standard Webhooks are, so `openai`'s `client.webhooks.unwrap` and
 the `standardwebhooks` libraries verify them. `/v1/webhook_endpoints` is the same in
-OpenAI's words (`routes/webhook_endpoints.py`).
+OpenAI's words (`routes/openai_webhooks.py`).
 """
 
 from typing import Annotated
@@ -10,13 +10,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import Field, HttpUrl, StringConstraints
 
-from examples.full_app.dependencies import IdentityDep, WebhookServiceDep
-from examples.full_app.json_body import JSONRoute
-from examples.full_app.limits import management_limit
-from examples.full_app.routes.documents import BODY, errors
+from examples.full_app.limits.rates import management_limit
+from examples.full_app.routes.openapi import BODY, errors
 from examples.full_app.schemas.base import Answer, Wire
-from examples.full_app.validation import Bounded
-from examples.full_app.webhooks import (
+from examples.full_app.web.dependencies import IdentityDep, WebhookServiceDep
+from examples.full_app.web.json_body import JSONRoute
+from examples.full_app.web.validation import Bounded
+from examples.full_app.webhooks.sender import (
     DeadLetter,
     DeliveryAttempt,
     WebhookEndpoint,

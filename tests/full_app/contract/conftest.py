@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from examples.full_app.main import create_app
-from examples.full_app.providers.protocol import CallContext, Delta
+from examples.full_app.providers.base import CallContext, Delta
 from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.s2_models import Usage

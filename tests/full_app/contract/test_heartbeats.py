@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-from examples.full_app.frames import DONE, PING
-from examples.full_app.streams import EventStream
+from examples.full_app.chat.sse import DONE, PING
+from examples.full_app.web.event_stream import EventStream
 from tests.full_app.conftest import KEY
 from tests.full_app.contract.asks import ASK, MODEL
 from tests.servers import serve

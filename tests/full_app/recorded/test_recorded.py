@@ -24,7 +24,7 @@ from tests.full_app.recorded.record import (
     RECORDED,
     load,
 )
-from tests.full_app.test_webhook_routes import receiving
+from tests.full_app.routes.test_webhooks import receiving
 from tests.servers import process, serve, wait_until
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}

@@ -1,0 +1,218 @@
+"""Job records: the truth about every job, in Redis; the queue carries only their ids.
+
+Every attempt has a number. Redis itself refuses writes of an older attempt, and any
+write to a job that has ended, so a worker that wakes late cannot undo what a newer
+one did, and an item that is saved twice counts once.
+"""
+
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.typing import EncodableT, FieldT
+
+from examples.full_app.errors import RequestError
+from examples.full_app.jobs.scripts import BEGIN, END, QUEUE, SAVE
+from examples.full_app.jobs.views import (
+    LIVE,
+    JobConflictError,
+    JobNotFoundError,
+    as_job,
+    events_key,
+    items_key,
+    owned_key,
+    record_key,
+    request_key,
+    text_of,
+)
+from examples.full_app.observability.tracing import traceparent
+from examples.full_app.schemas.jobs import Job, JobItem, JobList, JobRequest
+from examples.s3_patterns import JobStatus
+
+KEEP_SECONDS = 24 * 3600  # after the end
+LIVE_SECONDS = 7 * 24 * 3600  # the longest that a job may take
+
+__all__ = ["JobConflictError", "JobNotFoundError", "JobStore"]
+
+
+class JobStore:
+    """Job records, their items, their events and each caller's list.
+
+    `keep` is how many seconds a job can be read after its end.
+    """
+
+    def __init__(self, redis: Redis, *, keep: int = KEEP_SECONDS) -> None:
+        self.redis = redis
+        self.keep = keep
+        self._queue = redis.register_script(QUEUE)
+        self._begin = redis.register_script(BEGIN)
+        self._save = redis.register_script(SAVE)
+        self._end = redis.register_script(END)
+
+    async def create(
+        self,
+        owner: str,
+        request: JobRequest,
+        *,
+        endpoint_id: str = "",
+        seed: str | None = None,
+    ) -> Job:
+        """A queued job; whoever creates it puts its id on the queue."""
+        job_id, now = new_job_id(seed), int(time.time())
+        record: dict[FieldT, EncodableT] = {
+            "id": job_id,
+            "owner": owner,
+            "status": JobStatus.QUEUED.value,
+            "created_at": now,
+            "attempt": 0,
+            "total": len(request.requests),
+            "endpoint_id": endpoint_id,
+            "traceparent": traceparent() or "",
+        }
+        text = request.model_dump_json(by_alias=True, exclude_unset=True)
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hset(record_key(job_id), mapping=record)
+            pipe.set(request_key(job_id), text)
+            pipe.zadd(owned_key(owner), {job_id: time.time()})
+            pipe.zadd(LIVE, {job_id: now})
+            for key in (record_key(job_id), request_key(job_id), owned_key(owner)):
+                pipe.expire(key, LIVE_SECONDS + self.keep)
+            await self._queue(keys=_keys(job_id), args=[LIVE_SECONDS], client=pipe)
+            await pipe.execute()
+        return await self.read(job_id, owner)
+
+    async def read(self, job_id: str, owner: str, *, results: bool = False) -> Job:
+        """The job, as it is at one moment.
+
+        Raises JobNotFoundError, for another caller's too.
+        """
+        async with self.redis.pipeline(transaction=results) as pipe:
+            pipe.hgetall(record_key(job_id))
+            if results:
+                pipe.hvals(items_key(job_id))
+            stored, *kept = await pipe.execute()
+        record = _texts(stored)
+        if record.get("owner") != owner:
+            raise JobNotFoundError("There is no such job.")
+        return as_job(job_id, record, _items(kept[0]) if results else None)
+
+    async def page(self, owner: str, limit: int, after: str | None = None) -> JobList:
+        """Up to `limit` of the caller's jobs, newest first, those after job `after`.
+
+        Raises RequestError (400) when `after` is none of the caller's jobs.
+        """
+        start = 0
+        if after is not None:
+            rank = await self.redis.zrevrank(owned_key(owner), after)
+            if rank is None:
+                raise RequestError("There is no such job to go on from.", param="after")
+            start = int(str(rank)) + 1
+        while True:
+            found = await self.redis.zrevrange(owned_key(owner), start, start + limit)
+            ids = [text_of(job_id) for job_id in found]
+            async with self.redis.pipeline(transaction=False) as pipe:
+                for job_id in ids:
+                    pipe.hgetall(record_key(job_id))
+                records = [_texts(stored) for stored in await pipe.execute()]
+            jobs = [as_job(i, r) for i, r in zip(ids, records, strict=True) if r]
+            if len(jobs) == len(ids):
+                return JobList.of(jobs[:limit], has_more=len(jobs) > limit)
+            gone = [i for i, r in zip(ids, records, strict=True) if not r]
+            await self.redis.zrem(owned_key(owner), *gone)
+
+    async def record(self, job_id: str) -> dict[str, str] | None:
+        """The raw record, or None when there is none (any more)."""
+        return _texts(await self.redis.hgetall(record_key(job_id))) or None
+
+    async def request(self, job_id: str) -> JobRequest | None:
+        """What was asked, or None when there is no such job (any more)."""
+        stored = await self.redis.get(request_key(job_id))
+        return None if stored is None else JobRequest.model_validate_json(stored)
+
+    async def items(self, job_id: str) -> list[JobItem]:
+        """The outcomes so far, in the order of the requests."""
+        return _items(await self.redis.hvals(items_key(job_id)))
+
+    async def begin(self, job_id: str, *, attempts: int) -> int:
+        """The number of the attempt that begins; 0: nothing to do; -1: too many.
+
+        `attempts` in a row may come to nothing; one that saves an item counts anew.
+        """
+        args = [int(time.time()), attempts]
+        attempt: int = await self._begin(keys=_keys(job_id), args=args)
+        return attempt
+
+    async def save(
+        self, job_id: str, attempt: int, item: JobItem, *, cost: int | None = 0
+    ) -> bool:
+        """Keep one outcome and what it cost, in nano-USD; None: nobody knows.
+
+        False tells a stale or cancelled attempt to stop.
+        """
+        counter = "failed" if item.error else "succeeded"
+        outcome = item.model_dump_json(by_alias=True)
+        args: list[EncodableT] = [attempt, item.index, outcome, counter]
+        args += ["" if cost is None else cost, LIVE_SECONDS]
+        keys = [*_keys(job_id), items_key(job_id)]
+        return bool(await self._save(keys=keys, args=args))
+
+    async def end(
+        self,
+        job_id: str,
+        status: JobStatus,
+        *,
+        attempt: int | None,
+        code: str = "",
+        error: str = "",
+    ) -> bool:
+        """End the job; False when it had ended before or the attempt is stale.
+
+        Also when it is to succeed and an outcome is missing: the sweep finds it.
+        """
+        number = "" if attempt is None else attempt
+        args: list[str | int] = [number, status.value, int(time.time()), code, error]
+        keys = [*_keys(job_id), items_key(job_id), request_key(job_id)]
+        return bool(await self._end(keys=keys, args=[*args, self.keep]))
+
+    async def cancel(self, job_id: str, owner: str) -> Job:
+        """Cancel; twice answers the same. Raises JobConflictError once it has ended."""
+        await self.read(job_id, owner)
+        await self.end(job_id, JobStatus.CANCELLED, attempt=None)
+        job = await self.read(job_id, owner)
+        if job.status is not JobStatus.CANCELLED:
+            raise JobConflictError(f"The job has ended before: {job.status.value}.")
+        return job
+
+    async def alive(self, job_id: str) -> None:
+        """Note that somebody looks after the job."""
+        await self.redis.zadd(LIVE, {job_id: int(time.time())}, xx=True)
+
+    async def silent(self, seconds: float, *, limit: int = 1_000) -> Sequence[str]:
+        """Jobs not over and without a sign of life for `seconds`, oldest first."""
+        until = time.time() - seconds
+        found = await self.redis.zrangebyscore(LIVE, 0, until, start=0, num=limit)
+        return [text_of(job_id) for job_id in found]
+
+    async def over(self, job_id: str) -> None:
+        """The job has ended, and whom it concerns was told."""
+        await self.redis.zrem(LIVE, job_id)
+
+
+def new_job_id(seed: str | None = None) -> str:
+    """An id nobody can guess; the same for the same seed of 32 hexadecimal digits."""
+    return f"job_{seed or secrets.token_hex(16)}"
+
+
+def _keys(job_id: str) -> list[str]:
+    return [record_key(job_id), events_key(job_id), LIVE]
+
+
+def _texts(stored: Mapping[Any, Any]) -> dict[str, str]:
+    return {text_of(name): text_of(value) for name, value in stored.items()}
+
+
+def _items(stored: Iterable[str | bytes]) -> list[JobItem]:
+    items = [JobItem.model_validate_json(value) for value in stored]
+    return sorted(items, key=lambda item: item.index)

@@ -1,0 +1,220 @@
+"""How much a caller may use: requests and tokens a minute, decided in one Redis call.
+
+GCRA (the generic cell rate algorithm, ITU-T I.371) keeps one time a budget: when it
+will be full again. All budgets of a call are taken together or not at all; tokens are
+reserved before and settled after, so a refund or a debt is exact.
+Headers: OpenAI's `x-ratelimit-*`, and `RateLimit`/`RateLimit-Policy` of
+draft-ietf-httpapi-ratelimit-headers. Section 4 teaches the token bucket.
+"""
+
+import asyncio
+import functools
+import hashlib
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import anyio
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from examples.full_app.errors import RequestError
+from examples.full_app.limits.pipelining import Pipelining, Script, regardless
+from examples.full_app.limits.scripts import DECIDE, LEAVE, UNDO
+from examples.full_app.limits.slots import Slots
+from examples.s4_dependency_injection import RateLimiter
+from examples.s5_error_handling import RateLimitExceededError
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 0.25  # for Redis to decide; then requests pass
+
+KNOWN_CALLERS = 10_000  # whose keys are not made anew for each call
+
+# For routes that manage things: section 4's token bucket, as it is taught.
+management_limit = RateLimiter(requests=6_000, window_seconds=60, name="management")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`limit` units every `window_seconds`; a burst may use them all at once."""
+
+    name: str
+    limit: int
+    window_seconds: int = 60
+
+
+class Lease(NamedTuple):
+    """What a call has reserved. `headers` tell the caller where it stands."""
+
+    subject: str
+    tokens: int
+    headers: Mapping[str, str]
+    slot: str = ""
+
+
+class Limiter:
+    """Reserves before the work and settles after it.
+
+    Redis down, or silent for `timeout` seconds: requests pass, with a logged warning; a
+    limiter that is out must not take the service with it. (Money is closed: `ledger`.)
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        requests: Budget,
+        tokens: Budget,
+        timeout: float | None = None,
+        slots: Slots | None = None,
+    ) -> None:
+        self.requests, self.tokens, self.slots = requests, tokens, slots
+        self.scripts = Pipelining(redis, timeout)
+        self._fixed_headers = fixed_headers((requests, tokens))
+
+    async def reserve(self, subject: str, tokens: int) -> Lease:
+        """Take a request, `tokens` tokens and a slot; or RateLimitExceededError.
+
+        Raises RequestTooExpensiveError where `tokens` is over the limit for good, and
+        NoSlotError where only a slot is missing.
+        """
+        slot = self.new_slot()
+        keys, args = self.script_part(subject, (1, tokens), slot)
+        try:
+            verdict, *numbers = await self.scripts.call(DECIDE, keys, args)
+        except (RedisError, TimeoutError) as error:
+            log.warning("rate limit not checked", extra={"reason": repr(error)})
+            return Lease(subject, 0, {})
+        except asyncio.CancelledError:  # and perhaps it was taken
+            keys, args = self.script_part(subject, (-1, -tokens), slot, force=True)
+            with anyio.CancelScope(shield=True):
+                await self._leave(UNDO, keys, args)
+            raise
+        return self.lease(subject, tokens, verdict, numbers, slot)
+
+    def settle(self, lease: Lease, used: int) -> asyncio.Future[None]:
+        """Leave the slot; give back what was not used, or take what was used beyond.
+
+        It happens all the same if nobody awaits it, and never raises.
+        """
+        self.forget(lease.slot)
+        costs = (0, used - lease.tokens)
+        keys, args = self.script_part(lease.subject, costs, lease.slot, force=True)
+        return self._leave(LEAVE, keys, args)
+
+    def _leave(
+        self, script: Script, keys: list[str], args: list[str | int]
+    ) -> asyncio.Future[None]:
+        left = self.scripts.call(script, keys, args)
+        left.add_done_callback(_warn_of_failure)
+        return regardless(left)
+
+    def new_slot(self) -> str:
+        """The id of a slot to ask for; empty where none are counted."""
+        return self.slots.new() if self.slots else ""
+
+    def forget(self, slot: str) -> None:
+        """The call with this slot is over: its lease is renewed no longer."""
+        if self.slots:
+            self.slots.forget(slot)
+
+    def script_part(
+        self, subject: str, costs: tuple[int, int], slot: str, *, force: bool = False
+    ) -> tuple[list[str], list[str | int]]:
+        """Keys and arguments of the script's `admit` and `leave`."""
+        tag, requests, tokens = caller_tag(subject), self.requests, self.tokens
+        keys = [f"limit:{tag}:{requests.name}", f"limit:{tag}:{tokens.name}"]
+        args: list[str | int] = [int(force)]
+        args += (requests.limit, requests.window_seconds * 1000, costs[0])
+        args += (tokens.limit, tokens.window_seconds * 1000, costs[1])
+        if self.slots and slot:
+            keys += self.slots.keys(tag)
+            args += self.slots.args(slot)
+        return keys, args
+
+    def lease(
+        self,
+        subject: str,
+        tokens: int,
+        verdict: int,
+        numbers: Sequence[int],
+        slot: str,
+    ) -> Lease:
+        """What the script's answer means. Raises as `reserve` does."""
+        headers = self.headers(numbers)
+        if verdict == -1:
+            raise RequestTooExpensiveError(tokens, self.tokens.limit, headers)
+        if verdict == 0:
+            wait_ms = max(numbers[1], numbers[4], 1)
+            refusal = RateLimitExceededError(retry_after=wait_ms / 1000)
+            refusal.headers = {**refusal.headers, **headers}
+            raise refusal
+        if self.slots and verdict < -1:
+            full = self.slots.refusal(-1 - verdict, caller_tag(subject))
+            full.headers = {**full.headers, **headers}
+            raise full
+        if self.slots and slot:
+            self.slots.hold(slot, caller_tag(subject))
+        return Lease(subject, tokens, headers, slot)
+
+    def headers(self, numbers: Sequence[int]) -> dict[str, str]:
+        """The headers for the numbers that the script answered."""
+        standing = standing_headers((self.requests, self.tokens), numbers)
+        return {**self._fixed_headers, **standing}
+
+
+def _warn_of_failure(left: asyncio.Future[None]) -> None:
+    if not left.cancelled() and (error := left.exception()) is not None:
+        log.warning("rate limit not settled", extra={"reason": repr(error)})
+
+
+@functools.lru_cache(maxsize=KNOWN_CALLERS)
+def caller_tag(subject: str) -> str:
+    """A caller in the names of keys: unreadable, and in one slot of a cluster."""
+    digest = hashlib.blake2b(subject.encode(), digest_size=16).hexdigest()
+    return f"{{{digest}}}"
+
+
+class RequestTooExpensiveError(RequestError):
+    """One request that asks for more tokens than a whole window has."""
+
+    code, status_code = "request_too_large", 413
+    recovery = "Ask for fewer tokens, or send less."
+
+    def __init__(self, tokens: int, limit: int, headers: Mapping[str, str]) -> None:
+        super().__init__(
+            f"The request may use {tokens} tokens; the limit a minute is {limit}.",
+            headers=headers,
+        )
+
+
+def fixed_headers(budgets: Sequence[Budget]) -> dict[str, str]:
+    """What both dialects say of the budgets themselves."""
+    policies = [f'"{one.name}";q={one.limit};w={one.window_seconds}' for one in budgets]
+    limits = {f"x-ratelimit-limit-{one.name}": str(one.limit) for one in budgets}
+    return {"RateLimit-Policy": ", ".join(policies), **limits}
+
+
+def standing_headers(
+    budgets: Sequence[Budget], numbers: Sequence[int]
+) -> dict[str, str]:
+    """What they say of a caller; `numbers` are left, wait, reset of each budget."""
+    headers, standings = {}, []
+    for number, budget in enumerate(budgets):
+        left, _, reset_ms = numbers[3 * number : 3 * number + 3]
+        standings.append(f'"{budget.name}";r={left};t={math.ceil(reset_ms / 1000)}')
+        headers[f"x-ratelimit-remaining-{budget.name}"] = str(left)
+        headers[f"x-ratelimit-reset-{budget.name}"] = _duration(reset_ms)
+    headers["RateLimit"] = ", ".join(standings)
+    return headers
+
+
+def _duration(ms: int) -> str:
+    """Milliseconds as OpenAI writes them: `12ms`, `1.5s`, `6m0s`."""
+    if ms < 1000:
+        return f"{ms}ms"
+    minutes, rest = divmod(ms, 60_000)
+    seconds = f"{rest / 1000:g}s"
+    return f"{minutes}m{seconds}" if minutes else seconds

@@ -1,0 +1,102 @@
+"""What a provider is: anything that turns a chat or embedding request into an answer.
+
+A provider speaks in `Delta`s, small and without JSON, so that one piece of code
+(`chat/sse.py`) writes every frame and one (`chat/answers.py`) every whole answer.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from examples.full_app.schemas.answers import ChoiceLogprobs, ToolCallDelta
+from examples.full_app.schemas.base import FinishReason
+from examples.full_app.schemas.catalogue import Model
+from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.s2_models import Usage
+
+
+@dataclass(slots=True)
+class Trail:
+    """What the provider reports of a call on the way, for the answer's headers."""
+
+    provider: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """`x-provider`, once an upstream has begun to answer."""
+        return {} if self.provider is None else {"x-provider": self.provider}
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """Facts of one call that travel to the provider, and the trail back.
+
+    `deadline` is a time on `time.monotonic()`'s clock, in seconds; None: no deadline.
+    A stream that has begun has until `stream_deadline`: its reader's patience starts
+    anew with every byte.
+    `retry_count` is how often the client's library has tried before.
+    `detached`: no connection waits for it (a job's); shutting down is no error of it.
+    `whole`: nobody reads the pieces, so that a choice may come in one.
+    """
+
+    request_id: str
+    deadline: float | None = None
+    stream_deadline: float | None = None
+    traceparent: str | None = None
+    retry_count: int = 0
+    detached: bool = False
+    whole: bool = False
+    trail: Trail = field(default_factory=Trail, compare=False)
+
+
+@dataclass(slots=True)  # not frozen: there is one a token, made in a third of the time
+class Delta:
+    """What one step adds to one choice; `finish_reason` closes that choice."""
+
+    index: int = 0
+    content: str | None = None
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    finish_reason: FinishReason | None = None
+    logprobs: ChoiceLogprobs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors in the order of the inputs, and the tokens that were read."""
+
+    vectors: Sequence[Sequence[float]]
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingCall:
+    """What a provider needs of an embedding request: texts or token ids, normalised."""
+
+    model: str
+    inputs: Sequence[str] | Sequence[Sequence[int]]
+    dimensions: int | None = None
+    user: str | None = field(default=None)
+
+
+class Provider(Protocol):
+    """The protocol every source of answers follows."""
+
+    name: str
+
+    async def models(self) -> Sequence[Model]:
+        """The models this provider answers for."""
+        ...
+
+    def stream(
+        self, request: ChatCompletionRequest, call: CallContext
+    ) -> AsyncIterator[Delta | Usage]:
+        """Deltas of all choices, each closed by a finish_reason; then one `Usage`.
+
+        Raises an `AIError` when the answer cannot begin or breaks off. Closing the
+        iterator (`aclose`) stops the work at its source.
+        """
+        ...
+
+    async def embed(self, request: EmbeddingCall, call: CallContext) -> Embeddings:
+        """One vector for each input. Raises an `AIError`."""
+        ...

@@ -1,0 +1,240 @@
+"""Any upstream that speaks OpenAI's API: OpenAI, vLLM, llama.cpp, Ollama, ourselves.
+
+All calls of a process share one aiohttp session: it keeps connections open, has
+explicit timeouts and sends no call a second time. An upstream that ends without a
+finish_reason, resets or sends garbage is an error here, never an end: clients would
+take half an answer for a whole one.
+Source: OpenAI API reference; aiohttp, client reference.
+"""
+
+import asyncio
+import contextlib
+import io
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import aiohttp
+from pydantic import ValidationError
+
+from examples.full_app.observability.tracing import traceparent
+from examples.full_app.providers.base import (
+    CallContext,
+    Delta,
+    EmbeddingCall,
+    Embeddings,
+)
+from examples.full_app.providers.upstream.answers import (
+    items_of_answer,
+    items_of_chunk,
+)
+from examples.full_app.providers.upstream.errors import (
+    UpstreamError,
+    check_status,
+    translated,
+)
+from examples.full_app.providers.upstream.event_parser import EventParser
+from examples.full_app.schemas.catalogue import EmbeddingResponse, Model, ModelList
+from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.tls import trusted
+from examples.s2_models import Usage
+
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 60.0  # between two bytes of a stream
+WHOLE_SECONDS = 600.0  # a whole answer is silent until it is there
+READ_TO_END_SECONDS = 0.25  # after the last event
+KEEPALIVE_SECONDS = 4.0  # less than the 5 s after which uvicorn and Node hang up
+MAX_CONNECTIONS = 200  # to each upstream
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+LARGE_BODY_BYTES = 1024 * 1024  # aiohttp wants larger ones as a file
+EVENT_STREAM = "text/event-stream"
+STREAM_FIELDS = b',"stream":true,"stream_options":{"include_usage":true}}'
+
+
+@contextlib.asynccontextmanager
+async def open_session() -> AsyncIterator[aiohttp.ClientSession]:
+    """The session that all upstream calls of this process share.
+
+    It reads no proxy and no password from the environment, keeps no cookies, and trusts
+    the certificates that the whole service trusts.
+    """
+    connector = aiohttp.TCPConnector(
+        limit=0,  # in all: as many as there are upstreams
+        limit_per_host=MAX_CONNECTIONS,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        ssl=trusted(),
+    )
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+    ) as session:
+        yield session
+
+
+class OpenAICompatibleProvider:
+    """A provider that asks another server over HTTP."""
+
+    name = "openai_compatible"
+
+    def __init__(
+        self, session: aiohttp.ClientSession, base_url: str, api_key: str | None
+    ) -> None:
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._authorization: dict[str, str] = {}
+        if api_key is not None:
+            self._authorization["Authorization"] = f"Bearer {api_key}"
+
+    async def models(self) -> Sequence[Model]:
+        """What the upstream lists; nothing while it does not answer."""
+        try:
+            async with self._session.get(
+                f"{self._base_url}/models",
+                headers=self._authorization,
+                timeout=aiohttp.ClientTimeout(total=CONNECT_SECONDS),
+                allow_redirects=False,
+            ) as answer:
+                if answer.status != 200:
+                    return []
+                listed = ModelList.model_validate_json(await _read_whole(answer))
+        except (aiohttp.ClientError, TimeoutError, UpstreamError, ValidationError):
+            return []
+        return listed.data
+
+    async def stream(
+        self, request: ChatCompletionRequest, call: CallContext
+    ) -> AsyncIterator[Delta | Usage]:
+        """Deltas as the upstream sends them, then its usage, if it says it.
+
+        Where nobody reads the pieces it is asked for a whole answer: a twentieth of
+        the work, here and there.
+        """
+        with translated(request.model):
+            answer = await self._post(
+                "chat/completions",
+                _chat_body(request, call),
+                call,
+                accept="application/json" if call.whole else EVENT_STREAM,
+            )
+            try:
+                await check_status(answer, request.model)
+                if call.whole and answer.content_type != EVENT_STREAM:
+                    for item in items_of_answer(await _read_whole(answer)):
+                        yield item
+                    return
+                async for item in _streamed_items(answer):
+                    yield item
+            finally:
+                answer.close()  # and its connection, unless it was read to its end
+
+    async def embed(self, request: EmbeddingCall, call: CallContext) -> Embeddings:
+        """Vectors as the upstream sends them, as floats."""
+        body = {
+            "model": request.model,
+            "input": list(request.inputs),
+            "encoding_format": "float",
+            "dimensions": request.dimensions,
+            "user": request.user,
+        }
+        given = {name: value for name, value in body.items() if value is not None}
+        with translated(request.model):
+            answer = await self._post(
+                "embeddings",
+                json.dumps(given).encode("utf-8"),
+                call,
+                accept="application/json",
+            )
+            try:
+                await check_status(answer, request.model)
+                raw = await _read_whole(answer)
+            finally:
+                answer.close()
+            response = EmbeddingResponse.model_validate_json(raw)
+        ordered = sorted(response.data, key=lambda item: item.index)
+        vectors = [item.embedding for item in ordered]
+        if any(isinstance(vector, str) for vector in vectors):
+            raise UpstreamError("The upstream answered base64 where floats were asked.")
+        return Embeddings(
+            [vector for vector in vectors if not isinstance(vector, str)],
+            response.usage.prompt_tokens,
+        )
+
+    async def _post(
+        self, path: str, body: bytes, call: CallContext, *, accept: str
+    ) -> aiohttp.ClientResponse:
+        """The head of the answer; whoever gets it closes it."""
+        headers = {
+            **self._authorization,
+            "Content-Type": "application/json",
+            "Accept": accept,
+            "X-Request-ID": call.request_id,
+        }
+        if trace := call.traceparent or traceparent():
+            headers["traceparent"] = trace
+        return await self._session.post(
+            f"{self._base_url}/{path}",
+            data=io.BytesIO(body) if len(body) > LARGE_BODY_BYTES else body,
+            headers=headers,
+            timeout=_timeout(call),
+            allow_redirects=False,
+        )
+
+
+def _chat_body(request: ChatCompletionRequest, call: CallContext) -> bytes:
+    """What the caller sent; whether to stream is ours to say."""
+    body = request.model_dump_json(
+        by_alias=True,
+        exclude_unset=True,
+        exclude_none=True,
+        exclude={"stream", "stream_options"},
+    ).encode("utf-8")
+    return body if call.whole else body[:-1] + STREAM_FIELDS
+
+
+def _timeout(call: CallContext) -> aiohttp.ClientTimeout:
+    """No wait of a call is longer than its silence may be, or than its deadline."""
+    seconds = WHOLE_SECONDS if call.whole else SILENCE_SECONDS
+    if call.deadline is not None:
+        seconds = min(seconds, max(0.001, call.deadline - time.monotonic()))
+    return aiohttp.ClientTimeout(
+        connect=seconds,  # until a connection is free
+        sock_connect=min(CONNECT_SECONDS, seconds),
+        sock_read=seconds,
+    )
+
+
+async def _read_whole(answer: aiohttp.ClientResponse) -> bytes:
+    """The body. Raises UpstreamError for one that is too long."""
+    body = bytearray()
+    while piece := await answer.content.readany():
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            raise UpstreamError("The upstream's answer is too long.")
+    return bytes(body)
+
+
+async def _streamed_items(
+    answer: aiohttp.ClientResponse,
+) -> AsyncIterator[Delta | Usage]:
+    """What a stream says. Raises UpstreamError if it breaks off."""
+    if answer.content_type != EVENT_STREAM:
+        raise UpstreamError("The upstream sent no stream of events.")
+    parser = EventParser()
+    ended = False
+    while not ended:
+        piece = await answer.content.readany()
+        ended = not piece
+        for event in parser.end() if ended else parser.feed(piece):
+            if event.data == b"[DONE]":
+                await _read_to_end(answer)
+                return
+            for item in items_of_chunk(event.data):
+                yield item
+    raise UpstreamError("The upstream's answer broke off.")
+
+
+async def _read_to_end(answer: aiohttp.ClientResponse) -> None:
+    """Take the end of the body: only then is the connection used again."""
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(READ_TO_END_SECONDS):
+            while await answer.content.readany():
+                pass

@@ -1,0 +1,62 @@
+"""Breaks the wire on purpose, for fault models whose answer is fine until then."""
+
+from collections.abc import AsyncGenerator
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from examples.full_app.chat.sse import DONE
+from examples.full_app.providers.faults.provider import WireFault
+from examples.full_app.web.event_stream import ConnectionAborted
+
+BAD_GATEWAY = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+HALF_EVENT = b'data: {"id":"chatcmpl-half","object":"chat.completion.chunk","cho\n\n'
+
+
+class AbortedResponse(Response):
+    """Promises the whole body, sends half of it, and cuts the connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Return early: the server closes a connection whose answer is not complete."""
+        half = bytes(self.body)[: len(self.body) // 2]
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+
+
+def break_answer(answer: bytes, fault: WireFault) -> Response:
+    """A whole answer, broken."""
+    match fault.kind:
+        case "html-502":
+            return Response(BAD_GATEWAY, 502, media_type="text/html")
+        case "wrong-content-type":
+            return Response(answer, media_type="text/plain")
+        case "reset":
+            return AbortedResponse(answer, media_type="application/json")
+        case "garbage" | "truncated":
+            half = answer[: len(answer) // 2]
+            return Response(half, media_type="application/json")
+    return Response(answer, media_type="application/json")
+
+
+async def break_frames(
+    frames: AsyncGenerator[bytes, None], fault: WireFault
+) -> AsyncGenerator[bytes, None]:
+    """A stream, broken after `fault.after` frames or at its end."""
+    sent = 0
+    async for frame in frames:
+        if fault.kind in ("reset", "garbage", "truncated") and sent >= fault.after:
+            break
+        yield frame
+        sent += 1
+    if fault.kind == "reset":
+        raise ConnectionAborted
+    if fault.kind == "garbage":
+        yield HALF_EVENT
+    if fault.kind == "duplicate-done":
+        yield DONE

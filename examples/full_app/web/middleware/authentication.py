@@ -1,0 +1,171 @@
+"""Who is calling: API keys, and a door that is shut unless a path is listed as public.
+
+Keys are kept as SHA-256 digests; a presented key is looked up by a part of its digest
+and compared in constant time, so the time of a refusal says nothing about any key.
+Without configured keys only this machine is served. `X-User-ID` labels a call, it never
+authenticates. Source: RFC 6750 (bearer tokens).
+"""
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from examples.full_app.errors import (
+    InvalidAPIKeyError,
+    PermissionDeniedError,
+    render,
+)
+from examples.full_app.keys import Grant, KeyScope
+from examples.full_app.web.headers import headers_of
+from examples.s5_error_handling import AIError
+
+PUBLIC_PATHS = frozenset(
+    {"/", "/docs", "/redoc", "/openapi.json", "/health/live", "/health/ready"}
+)
+PUBLIC_PREFIXES = ("/static-offline-docs/", "/console/")
+SCOPES: Mapping[str, KeyScope] = {  # of a path and what is below it
+    "/v1/chat": "chat",
+    "/v1/live": "chat",
+    "/v1/embeddings": "embeddings",
+    "/v1/jobs": "jobs",
+    "/v1/webhooks": "webhooks",
+    "/v1/webhook_endpoints": "webhooks",
+    "/v1/webhook_event_types": "webhooks",
+    "/metrics": "metrics",
+}
+MAX_KEY_LENGTH = 512
+INDEX = 16  # hex digits of a digest that lead to its key
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The caller: `subject` is what limits, budgets and jobs belong to.
+
+    `scopes` is what its key may be used for; None: everything.
+    """
+
+    subject: str
+    key_name: str | None = None
+    scopes: Collection[KeyScope] | None = None
+
+
+_NOBODY: tuple[str, Identity | None] = ("", None)
+
+
+class Authenticator:
+    """Tells who a request comes from, or refuses it."""
+
+    def __init__(
+        self, keys: Mapping[str, str], grants: Mapping[str, Grant] | None = None
+    ) -> None:
+        """`keys`: name to SHA-256 of the key, in hex; `grants` by the same names."""
+        scopes = {name: grant.scopes for name, grant in (grants or {}).items()}
+        self._known: Mapping[str, tuple[str, Identity | None]] = {
+            digest[:INDEX]: (
+                digest,
+                Identity(key_subject(name), name, scopes.get(name)),
+            )
+            for name, digest in keys.items()
+        }
+
+    def identify(self, headers: Mapping[str, str], peer: str | None) -> Identity:
+        """The caller. Raises InvalidAPIKeyError or PermissionDeniedError."""
+        if not self._known:
+            return self._local(headers, peer)
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        token = token.strip(" \t")  # what else looks like a space here is a byte of it
+        if scheme.lower() != "bearer" or not 0 < len(token) <= MAX_KEY_LENGTH:
+            raise InvalidAPIKeyError("Send an API key: `Authorization: Bearer <key>`.")
+        digest = hashlib.sha256(token.encode("latin-1")).hexdigest()
+        # By a part, so that a thousand keys cost what one does; then as a whole.
+        known, identity = self._known.get(digest[:INDEX], _NOBODY)
+        if identity is None or not hmac.compare_digest(known, digest):
+            raise InvalidAPIKeyError("The API key is not one this service knows.")
+        return identity
+
+    def _local(self, headers: Mapping[str, str], peer: str | None) -> Identity:
+        """Without keys: only this machine, and no web page that was rebound to it."""
+        if _is_address(peer):
+            if not ipaddress.ip_address(peer or "").is_loopback:
+                raise PermissionDeniedError(
+                    "Without configured API keys only this machine is served."
+                )
+            host = headers.get("host", "")
+            name = host if host.endswith("]") else host.rpartition(":")[0] or host
+            if name.lower() not in _LOCAL_NAMES:
+                raise PermissionDeniedError(
+                    "Without configured API keys the host must be localhost."
+                )
+        return Identity(f"peer:{peer or 'unix'}")
+
+
+class AuthenticationMiddleware:
+    """Pure ASGI: every path needs a caller, but the listed public ones."""
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+        self.app = app
+        self.authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Put `identity` into the scope's state, or answer 401 or 403."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        client = scope.get("client")
+        try:
+            state["identity"] = identity = self.authenticator.identify(
+                headers_of(scope), client[0] if client else None
+            )
+            check_scope(identity, route_path(scope))
+        except AIError as error:
+            if not is_public(scope["path"]) or isinstance(error, PermissionDeniedError):
+                refusal = render(error, state["request_id"])
+                await refusal(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def is_public(path: str) -> bool:
+    """Whether `path` is answered without an API key."""
+    return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES)
+
+
+def key_subject(name: str) -> str:
+    """What limits, budgets and jobs of the key with this name belong to."""
+    return f"key:{name}"
+
+
+def route_path(scope: Scope) -> str:
+    """The path that routes are compared with: without what a proxy put before it."""
+    root, path = scope.get("root_path", ""), str(scope["path"])
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+def needed_scope(path: str) -> KeyScope | None:
+    """The scope that `path` needs; None: any key will do."""
+    for prefix, scope in SCOPES.items():
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return scope
+    return None
+
+
+def check_scope(identity: Identity, path: str) -> None:
+    """Raise PermissionDeniedError where the caller's key lacks the scope of `path`."""
+    scope = needed_scope(path)
+    if scope and identity.scopes is not None and scope not in identity.scopes:
+        raise PermissionDeniedError(f"This needs an API key with the scope `{scope}`.")
+
+
+def _is_address(peer: str | None) -> bool:
+    """Whether the peer is a network address (not a Unix socket or a test client)."""
+    try:
+        ipaddress.ip_address(peer or "")
+    except ValueError:
+        return False
+    return True

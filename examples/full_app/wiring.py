@@ -1,0 +1,224 @@
+"""Builds the services of one process, for the API (`main.py`) and the worker alike."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from examples.full_app.chat.service import ChatService
+from examples.full_app.egress.client import EgressPolicy, guarded_client
+from examples.full_app.eviction import warn_of_eviction
+from examples.full_app.jobs.events import JobEvents
+from examples.full_app.jobs.records import JobStore
+from examples.full_app.jobs.runner import JobRunner
+from examples.full_app.jobs.service import JobService
+from examples.full_app.jobs.sweep import Sweeper
+from examples.full_app.limits.ledger import Ledger
+from examples.full_app.limits.rates import Budget, Limiter
+from examples.full_app.limits.slots import Slots
+from examples.full_app.limits.waiting import WaitingRoom
+from examples.full_app.money import nano_usd
+from examples.full_app.observability.metrics import Metrics
+from examples.full_app.providers.base import Provider
+from examples.full_app.providers.faults.provider import FaultProvider
+from examples.full_app.providers.offline.provider import OfflineProvider
+from examples.full_app.providers.upstream.client import (
+    OpenAICompatibleProvider,
+    open_session,
+)
+from examples.full_app.providers.upstream.fallback import ResilientProvider
+from examples.full_app.providers.upstream.upstreams import Upstream
+from examples.full_app.queue import Queue, open_queue, work
+from examples.full_app.resumable.generations import Generations, open_generations
+from examples.full_app.settings import Settings
+from examples.full_app.tokens import EstimateTokenizer
+from examples.full_app.web.dependencies import AppState
+from examples.full_app.web.middleware.authentication import key_subject
+from examples.full_app.web.middleware.draining import Draining
+from examples.full_app.webhooks.changes import DAY
+from examples.full_app.webhooks.schedule import SCHEDULE
+from examples.full_app.webhooks.sender import WebhookSender, WebhookStore
+from examples.full_app.webhooks.service import WebhookService
+from examples.s2_models import PRICES_PER_1K
+from examples.s4_dependency_injection import open_redis
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything one process needs, open."""
+
+    settings: Settings
+    metrics: Metrics
+    redis: Redis
+    chat: ChatService
+    generations: Generations
+    queue: Queue
+    jobs: JobService
+    webhooks: WebhookService
+    draining: Draining
+
+    def state(self) -> AppState:
+        """What the lifespan yields to the routes."""
+        return AppState(
+            settings=self.settings,
+            redis=self.redis,
+            chat_service=self.chat,
+            generations=self.generations,
+            jobs=self.jobs,
+            job_events=JobEvents(self.generations.log, self.draining),
+            webhooks=self.webhooks,
+            metrics=self.metrics,
+            draining=self.draining,
+        )
+
+    def work(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Work jobs off beside the block."""
+        return work(
+            self.queue,
+            drain_seconds=self.settings.drain_seconds,
+            lease=self.settings.job_lease_seconds,
+        )
+
+
+@contextlib.asynccontextmanager
+async def open_services(
+    settings: Settings, metrics: Metrics, provider: Provider | None = None
+) -> AsyncIterator[Services]:
+    """Everything one process needs, closed in the opposite order afterwards.
+
+    `provider` answers in place of the one that the settings name.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(open_redis(settings))
+        if not settings.embedded:
+            await warn_of_eviction(redis)
+        queue = await stack.enter_async_context(open_queue(settings.redis_url))
+        policy = EgressPolicy(allow_loopback=settings.loopback_webhooks)
+        client = await stack.enter_async_context(guarded_client(policy))
+        draining = Draining(
+            settings.drain_seconds, notice=settings.drain_notice_seconds
+        )
+        chat = await _chat(settings, metrics, redis, provider, draining, stack)
+        generations = await stack.enter_async_context(
+            open_generations(settings, redis, draining)
+        )
+        store = JobStore(redis, keep=settings.job_keep_seconds)
+        webhooks = WebhookStore(redis, policy=policy)
+        jobs = JobService(store, queue, webhooks)
+        patience = settings.webhook_disable_after_days * DAY
+        schedule = settings.webhook_schedule or SCHEDULE
+        sender = WebhookSender(webhooks, client, patience=patience, schedule=schedule)
+        hooks = WebhookService(webhooks, sender, queue)
+        services = Services(
+            settings, metrics, redis, chat, generations, queue, jobs, hooks, draining
+        )
+        lease = settings.job_lease_seconds
+        runner = JobRunner(
+            store,
+            chat,
+            timeout=settings.request_timeout_seconds,
+            ended=jobs.ended,
+            draining=draining,
+            lease=lease,
+            attempts=settings.job_attempts,
+        )
+        sweeper = Sweeper(store, queue, ended=jobs.ended, lease=lease)
+        queue.handle(
+            runner.run,
+            sender.attempt_delivery,
+            sweeper.sweep,
+            jobs_per_caller=settings.jobs_per_caller,
+            sweep_seconds=lease / 2,
+        )
+        yield services
+
+
+async def _chat(
+    settings: Settings,
+    metrics: Metrics,
+    redis: Redis,
+    provider: Provider | None,
+    draining: Draining,
+    stack: contextlib.AsyncExitStack,
+) -> ChatService:
+    tokenizer = EstimateTokenizer()
+    offline = OfflineProvider(pace=settings.offline_pace, tokenizer=tokenizer)
+    faults = FaultProvider(offline)
+    main = provider or offline
+    if provider is None and settings.upstream_base_url is not None:
+        upstreams = await _upstreams(settings, stack)
+        main = ResilientProvider(upstreams, abandoned=metrics.count_abandoned)
+
+    def choose(model: str) -> Provider:
+        if model.startswith("fault-"):
+            return faults
+        return offline if model.startswith("offline-") else main
+
+    local: list[Provider] = [offline, faults]
+    providers = local if main is offline else [main, *local]
+    metrics.know(PRICES_PER_1K)
+    for each in local:
+        metrics.know([model.id for model in await each.models()])
+    waiting = WaitingRoom(settings.queue_places, settings.queue_seconds)
+    metrics.waiting.set_function(lambda: waiting.taken)
+    return ChatService(
+        providers,
+        choose,
+        ledger=await _ledger(settings, redis, stack),
+        tokenizer=tokenizer,
+        metrics=metrics,
+        draining=draining,
+        waiting=waiting,
+    )
+
+
+async def _ledger(
+    settings: Settings, redis: Redis, stack: contextlib.AsyncExitStack
+) -> Ledger:
+    # Inside the process Redis cannot be away, only busy.
+    timeout = None if settings.embedded else settings.redis_timeout_seconds
+    slots = Slots(
+        redis,
+        each=settings.concurrent_calls_per_key,
+        overall=settings.concurrent_calls,
+        lease_seconds=settings.slot_lease_seconds,
+    )
+    await stack.enter_async_context(slots.renewed())
+    limiter = Limiter(
+        redis,
+        Budget("requests", settings.requests_per_minute),
+        Budget("tokens", settings.tokens_per_minute),
+        timeout,
+        slots,
+    )
+    budgets = {
+        key_subject(name): nano_usd(grant.budget_usd)
+        for name, grant in settings.key_grants.items()
+        if grant.budget_usd is not None
+    }
+    ledger = Ledger(limiter, budgets)
+    await stack.enter_async_context(ledger.telling())
+    return ledger
+
+
+async def _upstreams(
+    settings: Settings, stack: contextlib.AsyncExitStack
+) -> list[Upstream]:
+    """The configured upstreams in the order in which they are asked."""
+    session = await stack.enter_async_context(open_session())
+    found = []
+    for name, url, key, model in (
+        ("upstream", settings.upstream_base_url, settings.upstream_api_key, None),
+        (
+            "fallback",
+            settings.fallback_base_url,
+            settings.fallback_api_key,
+            settings.fallback_model,
+        ),
+    ):
+        if url is not None:
+            secret = key.get_secret_value() if key else None
+            provider = OpenAICompatibleProvider(session, url, secret)
+            found.append(Upstream(name, provider, model))
+    return found
