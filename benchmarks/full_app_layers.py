@@ -46,6 +46,7 @@ from examples.full_app.chat.answers import collect  # noqa: E402
 from examples.full_app.chat.deadlines import Deadline  # noqa: E402
 from examples.full_app.chat.reports import CallReport, report  # noqa: E402
 from examples.full_app.ids import random_hex  # noqa: E402
+from examples.full_app.lifecycle import Draining  # noqa: E402
 from examples.full_app.limits.ledger import Ledger  # noqa: E402
 from examples.full_app.limits.rates import (  # noqa: E402
     Budget,
@@ -70,7 +71,7 @@ from examples.full_app.web.middleware.authentication import (  # noqa: E402
     AuthenticationMiddleware,
     Authenticator,
 )
-from examples.full_app.web.middleware.draining import Draining, DrainingMiddleware  # noqa: E402
+from examples.full_app.web.middleware.draining import DrainingMiddleware  # noqa: E402
 from examples.full_app.web.middleware.head import HeadMiddleware  # noqa: E402
 from examples.full_app.web.middleware.request_ids import RequestIDs  # noqa: E402
 from examples.full_app.web.middleware.telemetry import TelemetryMiddleware  # noqa: E402

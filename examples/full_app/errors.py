@@ -5,12 +5,10 @@ loses code and message of anything else, so here `error` is an object, and the f
 fields stay beside it."""
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
-from starlette.responses import Response
 
 from examples.s5_error_handling import AIError, CodedError, ErrorCode
 
@@ -155,24 +153,6 @@ class NotReadyError(CodedError):
 
     def __init__(self, message: str, *, retry_after: float = 1) -> None:
         super().__init__(message, retry_after=retry_after)
-
-
-def render(error: AIError, request_id: str) -> Response:
-    """The answer to `error`: one body, its headers, and whether to try again.
-
-    `x-should-retry` is obeyed by the official clients, which would otherwise retry
-    every 409, 429 and 5xx, also where it cannot help.
-    """
-    body = error_body(error, request_id).model_dump_json().encode("utf-8")
-    headers = {
-        **error.headers,
-        "X-Request-ID": request_id,
-        "x-should-retry": "true" if error.retryable else "false",
-    }
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-        headers["retry-after-ms"] = str(max(1, math.ceil(error.retry_after * 1000)))
-    return Response(body, error.status_code, headers, "application/json")
 
 
 def error_body(error: AIError, request_id: str | None) -> ErrorBody:

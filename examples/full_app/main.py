@@ -23,7 +23,8 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from examples.full_app.collector import seldom_collected
-from examples.full_app.errors import NotReadyError, render
+from examples.full_app.errors import NotReadyError
+from examples.full_app.lifecycle import Draining
 from examples.full_app.observability.logs import log_as_json
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.providers.base import Provider
@@ -44,22 +45,21 @@ from examples.full_app.routes import (
 )
 from examples.full_app.settings import Settings
 from examples.full_app.web.dependencies import AppState
+from examples.full_app.web.error_responses import (
+    from_validation_error,
+    in_our_words,
+    render,
+)
 from examples.full_app.web.middleware.authentication import (
     AuthenticationMiddleware,
     Authenticator,
 )
-from examples.full_app.web.middleware.draining import (
-    EXEMPT,
-    Draining,
-    DrainingMiddleware,
-)
+from examples.full_app.web.middleware.draining import EXEMPT, DrainingMiddleware
 from examples.full_app.web.middleware.head import HeadMiddleware
 from examples.full_app.web.middleware.request_ids import RequestIDs
 from examples.full_app.web.middleware.telemetry import TelemetryMiddleware
 from examples.full_app.web.middleware.websocket_timeout import SlowPeersMiddleware
 from examples.full_app.web.shutdown import draining_on_signal
-from examples.full_app.web.unserved import in_our_words
-from examples.full_app.web.validation import from_validation_error
 from examples.full_app.wiring import open_services
 from examples.s5_error_handling import setup_error_handlers
 

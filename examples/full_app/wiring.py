@@ -9,11 +9,13 @@ from redis.asyncio import Redis
 from examples.full_app.chat.service import ChatService
 from examples.full_app.egress.client import EgressPolicy, guarded_client
 from examples.full_app.eviction import warn_of_eviction
+from examples.full_app.identity import key_subject
 from examples.full_app.jobs.events import JobEvents
 from examples.full_app.jobs.records import JobStore
 from examples.full_app.jobs.runner import JobRunner
 from examples.full_app.jobs.service import JobService
 from examples.full_app.jobs.sweep import Sweeper
+from examples.full_app.lifecycle import Draining
 from examples.full_app.limits.ledger import Ledger
 from examples.full_app.limits.rates import Budget, Limiter
 from examples.full_app.limits.slots import Slots
@@ -34,8 +36,6 @@ from examples.full_app.resumable.generations import Generations, open_generation
 from examples.full_app.settings import Settings
 from examples.full_app.tokens import EstimateTokenizer
 from examples.full_app.web.dependencies import AppState
-from examples.full_app.web.middleware.authentication import key_subject
-from examples.full_app.web.middleware.draining import Draining
 from examples.full_app.webhooks.changes import DAY
 from examples.full_app.webhooks.schedule import SCHEDULE
 from examples.full_app.webhooks.sender import WebhookSender, WebhookStore

@@ -14,10 +14,10 @@ from examples.full_app.chat.answers import collect, collect_json
 from examples.full_app.chat.deadlines import Deadline, current_task
 from examples.full_app.chat.sse import DONE, ChunkWriter, new_id
 from examples.full_app.errors import error_body
+from examples.full_app.lifecycle import ServerShuttingDownError
 from examples.full_app.providers.base import CallContext, Delta, Provider
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
-from examples.full_app.web.middleware.draining import ServerShuttingDownError
 from examples.s2_models import Usage
 from examples.s5_error_handling import (
     AIError,

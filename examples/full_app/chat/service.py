@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from examples.full_app.chat.call import Call
 from examples.full_app.chat.reports import CallReport, report
+from examples.full_app.lifecycle import Draining
 from examples.full_app.limits.ledger import Hold, Ledger
 from examples.full_app.limits.rates import Lease
 from examples.full_app.limits.waiting import WaitingRoom
@@ -24,7 +25,6 @@ from examples.full_app.providers.base import (
 from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.tokens import Tokenizer, count_messages
-from examples.full_app.web.middleware.draining import Draining
 from examples.s2_models import CONTEXT_WINDOW, Usage
 from examples.s5_error_handling import ContextLengthError
 

@@ -9,8 +9,7 @@ from collections.abc import AsyncGenerator
 
 from examples.full_app.events.log import SILENCE_SECONDS, EventLog
 from examples.full_app.jobs.views import events_key
-from examples.full_app.web.event_stream import ConnectionAborted
-from examples.full_app.web.middleware.draining import Draining
+from examples.full_app.lifecycle import ConnectionAborted, Draining
 
 LOOK_EVERY = 10
 LAST = frozenset({"job.succeeded", "job.failed", "job.cancelled"})

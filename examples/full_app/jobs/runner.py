@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from examples.full_app.chat.service import ChatService
 from examples.full_app.errors import NotReadyError, error_body
 from examples.full_app.jobs.records import JobStore
+from examples.full_app.lifecycle import Draining
 from examples.full_app.limits.slots import RETRY_AFTER, NoSlotError
 from examples.full_app.money import nano_usd
 from examples.full_app.observability.tracing import continued, tracing
@@ -23,7 +24,6 @@ from examples.full_app.providers.base import CallContext
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.schemas.jobs import JobItem
-from examples.full_app.web.middleware.draining import Draining
 from examples.s3_patterns import JobStatus
 from examples.s5_error_handling import AIError, InternalError, RateLimitExceededError
 

@@ -18,6 +18,7 @@ from examples.full_app.errors import NotFoundError, error_body
 from examples.full_app.events.errors import EventsExpiredError
 from examples.full_app.events.follower import START, Event, open_watch
 from examples.full_app.events.log import SILENCE_SECONDS, EventLog, EventWriter
+from examples.full_app.lifecycle import ConnectionAborted, Draining
 from examples.full_app.resumable.writer import (
     CANCEL,
     LAST,
@@ -25,8 +26,6 @@ from examples.full_app.resumable.writer import (
     InterruptedAnswerError,
 )
 from examples.full_app.settings import Settings
-from examples.full_app.web.event_stream import ConnectionAborted
-from examples.full_app.web.middleware.draining import Draining
 
 LEASE_SECONDS = 10  # without a sign of life for so long, a generation is dead
 REMEMBER_SECONDS = 3600  # "expired" rather than "unknown", after the events are gone

@@ -13,7 +13,7 @@ from examples.full_app.chat.call import Call
 from examples.full_app.errors import RequestError
 from examples.full_app.events.errors import FencedError
 from examples.full_app.events.log import EventWriter
-from examples.full_app.web.middleware.draining import ServerShuttingDownError
+from examples.full_app.lifecycle import ServerShuttingDownError
 from examples.s5_error_handling import AIError, CodedError
 
 log = logging.getLogger(__name__)

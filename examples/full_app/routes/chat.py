@@ -19,13 +19,13 @@ from examples.full_app.routes.openapi import (
     parameters,
 )
 from examples.full_app.schemas.answers import ChatCompletion
+from examples.full_app.schemas.base import Bounded
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.settings import Settings
 from examples.full_app.web.dependencies import CallScope, call_scope
 from examples.full_app.web.direct_route import DirectRoute
 from examples.full_app.web.event_stream import EventStream, until_disconnect
 from examples.full_app.web.faulty_wire import break_answer, break_frames
-from examples.full_app.web.validation import Bounded
 
 router = APIRouter(prefix="/v1", tags=["chat"], route_class=DirectRoute)
 

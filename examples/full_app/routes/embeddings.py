@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from examples.full_app.providers.base import EmbeddingCall
 from examples.full_app.routes.openapi import BODY, MODEL, errors
+from examples.full_app.schemas.base import Bounded
 from examples.full_app.schemas.catalogue import (
     Embedding,
     EmbeddingRequest,
@@ -25,7 +26,6 @@ from examples.full_app.web.dependencies import (
 from examples.full_app.web.event_stream import until_disconnect
 from examples.full_app.web.json_body import JSONRoute
 from examples.full_app.web.json_shape import JSONLimits
-from examples.full_app.web.validation import Bounded
 
 
 class EmbeddingRoute(JSONRoute):

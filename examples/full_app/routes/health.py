@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 from starlette.responses import Response
 
 from examples.full_app.errors import NotReadyError
+from examples.full_app.lifecycle import Draining
 from examples.full_app.routes.openapi import errors
-from examples.full_app.web.middleware.draining import Draining
 from examples.s4_dependency_injection import RedisDep
 
 router = APIRouter(tags=["operations"])

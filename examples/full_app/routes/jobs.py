@@ -13,6 +13,7 @@ from examples.full_app.routes.openapi import (
     errors,
     parameters,
 )
+from examples.full_app.schemas.base import Bounded
 from examples.full_app.schemas.jobs import Job, JobList, JobRequest
 from examples.full_app.web.dependencies import (
     AppSettingsDep,
@@ -23,7 +24,6 @@ from examples.full_app.web.dependencies import (
 from examples.full_app.web.event_stream import EventStream
 from examples.full_app.web.idempotency import IdempotentRoute
 from examples.full_app.web.json_shape import JSONLimits
-from examples.full_app.web.validation import Bounded
 
 
 class JobRoute(IdempotentRoute):

@@ -44,8 +44,8 @@ from examples.full_app.web.dependencies import (
     GenerationsDep,
     IdentityDep,
 )
+from examples.full_app.web.error_responses import from_validation_error
 from examples.full_app.web.json_body import parse_json
-from examples.full_app.web.validation import from_validation_error
 from examples.s5_error_handling import AIError
 
 UNSUPPORTED_DATA, POLICY_VIOLATION = 1003, 1008  # RFC 6455, section 7.4.1

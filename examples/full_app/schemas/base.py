@@ -1,8 +1,16 @@
 """What every wire model shares: the two bases and the names of things."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from examples import s2_models as s2
 
@@ -16,6 +24,7 @@ JSONSchema = dict[str, Any]
 FinishReason = s2.FinishReason | Literal["tool_calls"]
 
 MAX_TOOLS = 128
+MAX_DESCRIBED = 1_000  # pydantic makes a dict of each, at ten microseconds or more
 
 
 class Wire(BaseModel):
@@ -28,3 +37,26 @@ class Answer(BaseModel):
     """Base of response objects this service builds itself."""
 
     model_config = ConfigDict(frozen=True)
+
+
+def too_many_errors(error: ValidationError) -> PydanticCustomError:
+    """One mistake in place of more than `MAX_DESCRIBED`: it says how many."""
+    return PydanticCustomError(
+        "too_many_errors",
+        "The request has {error_count} mistakes: too many to list.",
+        {"error_count": error.error_count()},
+    )
+
+
+def _bounded(value: Any, validate: Callable[[Any], Any]) -> Any:
+    try:
+        return validate(value)
+    except ValidationError as error:
+        if error.error_count() <= MAX_DESCRIBED:
+            raise
+        raise too_many_errors(error) from None
+
+
+# Of a body: one mistake in place of the thousands that fit into one, each of which
+# FastAPI would describe before our handler could drop all but 20.
+Bounded = WrapValidator(_bounded)

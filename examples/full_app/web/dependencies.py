@@ -16,16 +16,16 @@ from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
 from examples.full_app.chat.service import ChatService
+from examples.full_app.identity import Identity
 from examples.full_app.jobs.events import JobEvents
 from examples.full_app.jobs.service import JobService
+from examples.full_app.lifecycle import Draining
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.observability.tracing import traceparent
 from examples.full_app.providers.base import CallContext
 from examples.full_app.resumable.generations import Generations
 from examples.full_app.settings import Settings
 from examples.full_app.web.headers import headers_of
-from examples.full_app.web.middleware.authentication import Identity
-from examples.full_app.web.middleware.draining import Draining
 from examples.full_app.webhooks.service import WebhookService
 
 PATIENCE = "x-stainless-read-timeout"

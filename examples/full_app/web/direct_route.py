@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from examples.full_app.web.error_responses import invalid_body
 from examples.full_app.web.idempotency import IdempotentRoute
 from examples.full_app.web.json_body import JSONRequest
-from examples.full_app.web.validation import invalid_body
 
 
 class DirectRoute(IdempotentRoute):

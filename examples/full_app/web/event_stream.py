@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from examples.full_app.chat.sse import PING
 from examples.full_app.errors import RequestError
+from examples.full_app.lifecycle import ConnectionAborted
 from examples.full_app.web.outbox import Outbox
 
 T = TypeVar("T")
@@ -71,10 +72,6 @@ class cancelled_on_disconnect:  # used like a function
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._scope.cancel()
-
-
-class ConnectionAborted(Exception):
-    """The connection is to be cut here, without the end that a client waits for."""
 
 
 class EventStream(Response):

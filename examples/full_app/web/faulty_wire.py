@@ -6,8 +6,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from examples.full_app.chat.sse import DONE
+from examples.full_app.lifecycle import ConnectionAborted
 from examples.full_app.providers.faults.provider import WireFault
-from examples.full_app.web.event_stream import ConnectionAborted
 
 BAD_GATEWAY = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 HALF_EVENT = b'data: {"id":"chatcmpl-half","object":"chat.completion.chunk","cho\n\n'

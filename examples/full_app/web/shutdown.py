@@ -16,7 +16,7 @@ from typing import Any
 
 import uvicorn
 
-from examples.full_app.web.middleware.draining import Draining
+from examples.full_app.lifecycle import Draining
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STUCK_SECONDS = 1  # for connections whose readers do not read what was sent last

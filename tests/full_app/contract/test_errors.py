@@ -8,7 +8,7 @@ import httpx2
 import openai
 import pytest
 
-from examples.full_app.errors import render
+from examples.full_app.web.error_responses import render
 from examples.s5_error_handling import AIError, ModelError
 from tests.full_app.conftest import CHAT_ONLY_KEY, KEY
 from tests.full_app.contract.asks import ASK, MODEL, PATH, PLAIN

@@ -17,9 +17,8 @@ from examples.full_app.jobs.events import JobEvents
 from examples.full_app.jobs.records import JobStore
 from examples.full_app.jobs.sweep import Sweeper
 from examples.full_app.jobs.views import LIVE, JobNotFoundError, events_key
+from examples.full_app.lifecycle import ConnectionAborted, Draining
 from examples.full_app.schemas.jobs import JobItem, JobRequest
-from examples.full_app.web.event_stream import ConnectionAborted
-from examples.full_app.web.middleware.draining import Draining
 from examples.s3_patterns import JobStatus
 
 ME, OTHER = "key:me", "key:other"

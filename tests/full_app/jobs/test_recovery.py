@@ -15,12 +15,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from examples.full_app.errors import NotReadyError
 from examples.full_app.jobs.records import JobStore
 from examples.full_app.jobs.runner import JobRunner
+from examples.full_app.lifecycle import Draining
 from examples.full_app.main import create_app
 from examples.full_app.queue import CONCURRENCY, Queue, with_connections
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.schemas.jobs import JobRequest
-from examples.full_app.web.middleware.draining import Draining
 from examples.s3_patterns import JobStatus
 from tests.full_app.conftest import KEY, settings
 from tests.full_app.scripted import scripted

@@ -8,7 +8,8 @@ import anyio
 import pytest
 from starlette.types import Message
 
-from examples.full_app.web.event_stream import ConnectionAborted, EventStream
+from examples.full_app.lifecycle import ConnectionAborted
+from examples.full_app.web.event_stream import EventStream
 from examples.full_app.web.outbox import MOST_BYTES
 
 SCOPE = {"type": "http"}

@@ -13,11 +13,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from websockets.sync.client import connect
 
-from examples.full_app.web.middleware.draining import (
-    Draining,
-    DrainingMiddleware,
-    ServerShuttingDownError,
-)
+from examples.full_app.lifecycle import Draining, ServerShuttingDownError
+from examples.full_app.web.middleware.draining import DrainingMiddleware
 from tests.full_app.conftest import KEY
 from tests.servers import free_port, process, wait_for_http, wait_until
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from examples.full_app.identity import Identity
 from examples.full_app.observability.logs import access_line, access_log, collect_facts
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.observability.tracing import continued, tracing
 from examples.full_app.web.headers import headers_of
-from examples.full_app.web.middleware.authentication import Identity
 
 UNMATCHED = "unmatched"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -1,60 +1,74 @@
-"""Validation errors as clients see them: named, bounded, and never with the input."""
+"""Errors as responses: the one body, its headers, and what FastAPI raises in our words.
+
+Validation errors are named, bounded, and never quote the input. An unknown path is 404,
+a method that a path lacks 405; Starlette's 405 allows the methods of the first route
+that has the path, and the path may have more.
+Source: RFC 9110, sections 10.2.1 and 15.5.6 (`Allow` lists all of them).
+"""
 
 import difflib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError, WrapValidator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Mount
+from starlette.types import Scope
 
-from examples.full_app.errors import MAX_DETAILS, RequestError
+from examples.full_app.errors import (
+    MAX_DETAILS,
+    NotFoundError,
+    RequestError,
+    error_body,
+)
+from examples.full_app.schemas.base import MAX_DESCRIBED, too_many_errors
 from examples.full_app.schemas.catalogue import EmbeddingRequest
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.schemas.jobs import JobRequest
 from examples.full_app.schemas.messages import UserMessage
-from examples.s5_error_handling import ErrorCode
+from examples.s5_error_handling import AIError, ErrorCode
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MAX_VALIDATION_ERRORS = 20
-MAX_DESCRIBED = 1_000  # pydantic makes a dict of each, at ten microseconds or more
 KNOWN = sorted(
     {*ChatCompletionRequest.model_fields, *EmbeddingRequest.model_fields}
     | {*JobRequest.model_fields, *UserMessage.model_fields}
 )
 
 
+def render(error: AIError, request_id: str) -> Response:
+    """The answer to `error`: one body, its headers, and whether to try again.
+
+    `x-should-retry` is obeyed by the official clients, which would otherwise retry
+    every 409, 429 and 5xx, also where it cannot help.
+    """
+    body = error_body(error, request_id).model_dump_json().encode("utf-8")
+    headers = {
+        **error.headers,
+        "X-Request-ID": request_id,
+        "x-should-retry": "true" if error.retryable else "false",
+    }
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+        headers["retry-after-ms"] = str(max(1, math.ceil(error.retry_after * 1000)))
+    return Response(body, error.status_code, headers, "application/json")
+
+
 def invalid_body(error: ValidationError) -> RequestValidationError:
     """What FastAPI raises for a body with these mistakes; over `MAX_DESCRIBED`, one."""
     if error.error_count() > MAX_DESCRIBED:
-        one = InitErrorDetails(type=_too_many(error), input=None)
+        one = InitErrorDetails(type=too_many_errors(error), input=None)
         error = ValidationError.from_exception_data(error.title, [one])
     found = error.errors(include_url=False, include_input=False)
     return RequestValidationError(
         [{**item, "loc": ("body", *item["loc"])} for item in found]
     )
-
-
-def _bounded(value: Any, validate: Callable[[Any], Any]) -> Any:
-    try:
-        return validate(value)
-    except ValidationError as error:
-        if error.error_count() <= MAX_DESCRIBED:
-            raise
-        raise _too_many(error) from None
-
-
-def _too_many(error: ValidationError) -> PydanticCustomError:
-    return PydanticCustomError(
-        "too_many_errors",
-        "The request has {error_count} mistakes: too many to list.",
-        {"error_count": error.error_count()},
-    )
-
-
-# Of a body: one mistake in place of the thousands that fit into one, each of which
-# FastAPI would describe before our handler could drop all but 20.
-Bounded = WrapValidator(_bounded)
 
 
 def from_validation_error(
@@ -132,3 +146,51 @@ def _path(location: Sequence[str | int]) -> str:
             clean = "".join(c if " " <= c <= "~" else "?" for c in str(step)[:64])
             path += f".{clean}" if path else clean
     return path
+
+
+class UnknownPathError(NotFoundError):
+    """No route of this service has the path."""
+
+    recovery = "Check the path: the service describes its own at /docs."
+
+
+class MethodNotAllowedError(RequestError):
+    """The path is served, but not with this method."""
+
+    code, status_code = "method_not_allowed", 405
+    recovery = "Use a method that the header `Allow` names."
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        methods = ", ".join(allowed)
+        super().__init__(f"Use {methods} with this path.", headers={"Allow": methods})
+
+
+def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
+    """The methods that some route has for the path; `HEAD` goes wherever `GET` does."""
+    found = [
+        method
+        for method in METHODS
+        if any(_serves(route, {**scope, "method": method}) for route in routes)
+    ]
+    return [*found, "HEAD"] if "GET" in found else found
+
+
+def _serves(route: BaseRoute, scope: Scope) -> bool:
+    if isinstance(route, Mount) and scope["method"] != "GET":
+        return False  # files are mounted here, and nothing else
+    return route.matches(scope)[0] is Match.FULL
+
+
+def in_our_words(request: Request, error: Exception) -> Exception:
+    """What Starlette's router says, in our words; another error as it is."""
+    if not isinstance(error, HTTPException):
+        return error
+    if error.status_code == 405:
+        routes = request.app.routes
+        scope = request.scope
+        root = scope.get("app_root_path", scope.get("root_path", ""))  # of no mount
+        found = allowed_methods(routes, {**scope, "root_path": root})
+        return MethodNotAllowedError(found)
+    if error.status_code == 404:
+        return UnknownPathError("There is nothing at this path.")
+    return error
