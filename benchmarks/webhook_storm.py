@@ -99,12 +99,12 @@ async def send(events: int, url: str, environment: dict[str, str]) -> tuple[Any,
     os.environ.update(environment)
     from examples.full_app.observability.metrics import Metrics
     from examples.full_app.settings import Settings
-    from examples.full_app.webhooks.sender import event
+    from examples.full_app.webhooks.models import event
     from examples.full_app.wiring import open_services
 
     async with open_services(Settings(), Metrics()) as services:
         store, queue = services.webhooks.store, services.queue
-        endpoint = await store.create(OWNER, url)
+        endpoint = await store.endpoints.create(OWNER, url)
         ids = []
         for number in range(events):
             news = event("job.succeeded", {"id": f"job_{number:032x}"})

@@ -36,10 +36,11 @@ from examples.full_app.resumable.generations import Generations, open_generation
 from examples.full_app.settings import Settings
 from examples.full_app.tokens import EstimateTokenizer
 from examples.full_app.web.dependencies import AppState
-from examples.full_app.webhooks.changes import DAY
+from examples.full_app.webhooks.endpoints import DAY
 from examples.full_app.webhooks.schedule import SCHEDULE
-from examples.full_app.webhooks.sender import WebhookSender, WebhookStore
+from examples.full_app.webhooks.sender import WebhookSender
 from examples.full_app.webhooks.service import WebhookService
+from examples.full_app.webhooks.store import WebhookStore
 from examples.s2_models import PRICES_PER_1K
 from examples.s4_dependency_injection import open_redis
 
@@ -106,9 +107,13 @@ async def open_services(
         store = JobStore(redis, keep=settings.job_keep_seconds)
         webhooks = WebhookStore(redis, policy=policy)
         jobs = JobService(store, queue, webhooks)
-        patience = settings.webhook_disable_after_days * DAY
         schedule = settings.webhook_schedule or SCHEDULE
-        sender = WebhookSender(webhooks, client, patience=patience, schedule=schedule)
+        sender = WebhookSender(
+            webhooks,
+            client,
+            schedule=schedule,
+            disable_after=settings.webhook_disable_after_days * DAY,
+        )
         hooks = WebhookService(webhooks, sender, queue)
         services = Services(
             settings, metrics, redis, chat, generations, queue, jobs, hooks, draining

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from examples.full_app.events.log import SILENCE_SECONDS, EventLog
-from examples.full_app.jobs.views import events_key
+from examples.full_app.jobs.records import events_key
 from examples.full_app.lifecycle import ConnectionAborted, Draining
 
 LOOK_EVERY = 10

@@ -8,7 +8,8 @@ from redis.exceptions import RedisError
 from examples.full_app.jobs.records import JobStore, new_job_id
 from examples.full_app.queue import Queue
 from examples.full_app.schemas.jobs import Job, JobRequest
-from examples.full_app.webhooks.sender import WebhookEvent, WebhookStore
+from examples.full_app.webhooks.models import WebhookEvent
+from examples.full_app.webhooks.store import WebhookStore
 from examples.s3_patterns import JobStatus
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class JobService:
             return found
         endpoint_id, secret = "", None
         if (hook := request.webhook) is not None:
-            endpoint = await self.webhooks.create_ephemeral(
+            endpoint = await self.webhooks.endpoints.create_ephemeral(
                 owner, str(hook.url), secret=hook.secret
             )
             endpoint_id, secret = endpoint.id, endpoint.signing_secret
@@ -58,7 +59,7 @@ class JobService:
             return None
         secret = None
         if record["endpoint_id"]:
-            endpoint = await self.webhooks.load(record["endpoint_id"], owner)
+            endpoint = await self.webhooks.endpoints.load(record["endpoint_id"], owner)
             secret = endpoint.secrets[0].value
         await self._queue(job_id, owner)
         job = await self.store.read(job_id, owner)

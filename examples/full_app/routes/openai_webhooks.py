@@ -18,8 +18,8 @@ from examples.full_app.routes.webhooks import EndpointId, EndpointRequest, Event
 from examples.full_app.schemas.base import Answer, Bounded, Wire
 from examples.full_app.web.dependencies import IdentityDep, WebhookServiceDep
 from examples.full_app.web.json_body import JSONRoute
-from examples.full_app.webhooks.changes import ROTATION_SECONDS
-from examples.full_app.webhooks.sender import WebhookEndpoint
+from examples.full_app.webhooks.endpoints import ROTATION_SECONDS
+from examples.full_app.webhooks.models import WebhookEndpoint
 from examples.full_app.webhooks.service import EVENT_TYPES
 
 router = APIRouter(
@@ -100,7 +100,7 @@ async def create(
     identity: IdentityDep,
 ) -> WebhookEndpoint:
     """The answer carries the signing secret, this once."""
-    return await webhooks.store.create(
+    return await webhooks.endpoints.create(
         identity.subject, str(body.url), name=body.name, event_types=body.event_types
     )
 
@@ -113,7 +113,7 @@ async def list_page(
     after: Annotated[str | None, Query(max_length=64)] = None,
 ) -> EndpointPage:
     """A page of your endpoints, newest first."""
-    found = list(await webhooks.store.list(identity.subject))
+    found = list(await webhooks.endpoints.list(identity.subject))
     ids = [endpoint.id for endpoint in found]
     if after is not None and after not in ids:
         raise RequestError("There is no such endpoint to go on from.", param="after")
@@ -133,7 +133,7 @@ async def retrieve(
     endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> WebhookEndpoint:
     """One endpoint, without its secret."""
-    return await webhooks.store.get(identity.subject, endpoint_id)
+    return await webhooks.endpoints.get(identity.subject, endpoint_id)
 
 
 @router.post(
@@ -149,7 +149,7 @@ async def update(
 ) -> WebhookEndpoint:
     """Change its address, name or event types; deliveries under way follow."""
     changes = body.model_dump(mode="json", exclude_none=True)
-    return await webhooks.store.change(identity.subject, endpoint_id, changes)
+    return await webhooks.endpoints.change(identity.subject, endpoint_id, changes)
 
 
 @router.delete(
@@ -161,7 +161,7 @@ async def delete(
     endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> DeletedEndpoint:
     """Nothing more is sent to it."""
-    await webhooks.store.delete(identity.subject, endpoint_id)
+    await webhooks.endpoints.delete(identity.subject, endpoint_id)
     return DeletedEndpoint(id=endpoint_id)
 
 
@@ -178,7 +178,7 @@ async def rotate_secret(
 ) -> WebhookEndpoint:
     """A new secret, shown this once."""
     keep = ROTATION_SECONDS if body.keep_old_secret_active_for_24_hours else 0
-    return await webhooks.store.rotate(
+    return await webhooks.endpoints.rotate(
         identity.subject, endpoint_id, keep_old_seconds=keep
     )
 

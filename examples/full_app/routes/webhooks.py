@@ -15,7 +15,7 @@ from examples.full_app.routes.openapi import BODY, errors
 from examples.full_app.schemas.base import Answer, Bounded, Wire
 from examples.full_app.web.dependencies import IdentityDep, WebhookServiceDep
 from examples.full_app.web.json_body import JSONRoute
-from examples.full_app.webhooks.sender import (
+from examples.full_app.webhooks.models import (
     DeadLetter,
     DeliveryAttempt,
     WebhookEndpoint,
@@ -76,7 +76,7 @@ async def create_endpoint(
     identity: IdentityDep,
 ) -> WebhookEndpoint:
     """The answer carries the signing secret, this once."""
-    return await webhooks.store.create(
+    return await webhooks.endpoints.create(
         identity.subject, str(body.url), name=body.name, event_types=body.event_types
     )
 
@@ -86,7 +86,7 @@ async def list_endpoints(
     webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> EndpointList:
     """Your endpoints, newest first."""
-    return EndpointList(data=list(await webhooks.store.list(identity.subject)))
+    return EndpointList(data=list(await webhooks.endpoints.list(identity.subject)))
 
 
 @router.get("/dead-letters", summary="List what was given up", responses=errors())
@@ -104,7 +104,7 @@ async def read_endpoint(
     endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> WebhookEndpoint:
     """One endpoint, without its secret."""
-    return await webhooks.store.get(identity.subject, endpoint_id)
+    return await webhooks.endpoints.get(identity.subject, endpoint_id)
 
 
 @router.delete(
@@ -117,7 +117,7 @@ async def delete_endpoint(
     endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> Response:
     """Nothing more is sent to it."""
-    await webhooks.store.delete(identity.subject, endpoint_id)
+    await webhooks.endpoints.delete(identity.subject, endpoint_id)
     return Response(status_code=204)
 
 
@@ -128,7 +128,7 @@ async def rotate_secret(
     endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> WebhookEndpoint:
     """A new secret, shown this once; for a day deliveries carry both signatures."""
-    return await webhooks.store.rotate(identity.subject, endpoint_id)
+    return await webhooks.endpoints.rotate(identity.subject, endpoint_id)
 
 
 @router.post(
@@ -164,7 +164,7 @@ async def enable_endpoint(
     endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
 ) -> WebhookEndpoint:
     """After it answered 410 or failed for days. Its dead letters stay: resend them."""
-    return await webhooks.store.enable(identity.subject, endpoint_id)
+    return await webhooks.endpoints.enable(identity.subject, endpoint_id)
 
 
 @router.post(

@@ -2,11 +2,13 @@
 
 An endpoint is one JSON document in Redis; changes are compare-and-set, so that two
 rotations at once cannot lose a secret that was already handed out.
+Source: Standard Webhooks (rotation with two signatures; endpoints that answer 410, or
+fail for days, are not called any more).
 """
 
 import secrets as randomness
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -23,6 +25,9 @@ from examples.s3_patterns import new_webhook_secret
 
 MAX_ENDPOINTS = 50  # of one owner
 KEEP_SECONDS = 7 * 24 * 3600  # longer than the longest schedule of retries
+MAX_SECRETS = 4  # valid at once: each adds a signature to every delivery
+ROTATION_SECONDS = 24 * 3600
+DAY = 24 * 3600
 
 CREATE = """
 if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[1]) then return 0 end
@@ -128,6 +133,68 @@ class EndpointStore:
         """The ids of the owner's endpoints that want events of this type."""
         records = await self._records(owner)
         return [record.id for record in records if record.wants(event_type)]
+
+    async def change(
+        self, owner: str, endpoint_id: str, changes: Mapping[str, Any]
+    ) -> WebhookEndpoint:
+        """Set `url`, `name` or `event_types`. Raises ForbiddenTargetError (400)."""
+        if "url" in changes:
+            check_url(changes["url"], self.policy)
+        stored = dict(changes)
+        if "event_types" in stored:
+            stored["event_types"] = tuple(dict.fromkeys(stored["event_types"]))
+        record = await self._update(endpoint_id, lambda _: stored, owner)
+        return record.shown()
+
+    async def rotate(
+        self, owner: str, endpoint_id: str, *, keep_old_seconds: int = ROTATION_SECONDS
+    ) -> WebhookEndpoint:
+        """A new secret, shown this once; the old one signs too for a while.
+
+        `keep_old_seconds=0` ends every older secret now: for one that has leaked.
+        """
+        newest = SigningSecret(value=new_webhook_secret())
+        now = int(time.time())
+        until = now + keep_old_seconds
+
+        def rotated(record: EndpointRecord) -> dict[str, Any]:
+            ends = [min(old.expires_at or until, until) for old in record.secrets]
+            older = [
+                SigningSecret(value=old.value, expires_at=end)
+                for old, end in zip(record.secrets, ends, strict=True)
+                if end > now
+            ]
+            return {"secrets": (newest, *older[: MAX_SECRETS - 1])}
+
+        record = await self._update(endpoint_id, rotated, owner)
+        return record.shown(with_secret=True)
+
+    async def disable(self, endpoint_id: str, reason: str) -> None:
+        """Deliver nothing more to it, and keep why."""
+        await self._update(endpoint_id, lambda _: {"disabled_reason": reason})
+
+    async def enable(self, owner: str, endpoint_id: str) -> WebhookEndpoint:
+        """Deliver to it again; how long it had failed is forgotten."""
+        changes = {"disabled_reason": None, "failing_since": None}
+        return (await self._update(endpoint_id, lambda _: changes, owner)).shown()
+
+    async def record_outcome(
+        self, record: EndpointRecord, *, delivered: bool, now: int, disable_after: float
+    ) -> None:
+        """Remember since when an endpoint fails; disable it after so many seconds.
+
+        It is written when that changes only, not at every delivery.
+        """
+        since = record.failing_since
+        if delivered:
+            if since is not None:
+                await self._update(record.id, lambda _: {"failing_since": None})
+        elif since is None:
+            await self._update(record.id, lambda _: {"failing_since": now})
+        elif now - since >= disable_after:
+            days = f"{disable_after / DAY:g}"
+            reason = f"Nothing could be delivered for {days} days."
+            await self.disable(record.id, reason)
 
     def _new(
         self, owner: str, url: str, *, secret: str | None = None, **fields: Any

@@ -16,16 +16,12 @@ from dataclasses import dataclass
 import httpx2
 
 from examples.full_app.egress.client import ForbiddenTargetError
-from examples.full_app.webhooks.changes import DAY
-from examples.full_app.webhooks.endpoints import EndpointNotFoundError
+from examples.full_app.webhooks.endpoints import DAY, EndpointNotFoundError
 from examples.full_app.webhooks.models import (
     DeadLetter,
     DeliveryAttempt,
     EndpointRecord,
     StoredEvent,
-    WebhookEndpoint,
-    WebhookEvent,
-    event,
 )
 from examples.full_app.webhooks.schedule import (
     MAX_JITTER,
@@ -37,19 +33,6 @@ from examples.full_app.webhooks.schedule import (
 from examples.full_app.webhooks.store import WebhookStore
 from examples.s3_patterns import sign_webhook
 
-__all__ = [
-    "DeadLetter",
-    "DeliveryAttempt",
-    "EndpointNotFoundError",
-    "EndpointRecord",
-    "StoredEvent",
-    "WebhookEndpoint",
-    "WebhookEvent",
-    "WebhookSender",
-    "WebhookStore",
-    "event",
-]
-
 MAX_RESPONSE_BYTES = 20_000
 SHOWN_CHARACTERS = 500
 
@@ -58,7 +41,7 @@ class WebhookSender:
     """Delivers events through a guarded client, one attempt at a time.
 
     `timeout` bounds a whole attempt, in seconds: name, connection, answer, body.
-    An endpoint that fails for `patience` seconds is disabled.
+    An endpoint that fails for `disable_after` seconds is disabled.
     """
 
     def __init__(
@@ -68,7 +51,7 @@ class WebhookSender:
         *,
         schedule: Sequence[float] = SCHEDULE,
         timeout: float = 15.0,
-        patience: float = 5 * DAY,
+        disable_after: float = 5 * DAY,
         jitter: Callable[[], float] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -76,7 +59,7 @@ class WebhookSender:
         self.client = client
         self.schedule = schedule
         self.timeout = timeout
-        self.patience = patience
+        self.disable_after = disable_after
         self._jitter = jitter or _jitter
         self._clock = clock
 
@@ -89,7 +72,7 @@ class WebhookSender:
         delivered, its endpoint was deleted, or it is a dead letter now.
         """
         try:
-            endpoint = await self.store.load(endpoint_id)
+            endpoint = await self.store.endpoints.load(endpoint_id)
         except EndpointNotFoundError:
             return None
         stored = await self.store.load_event(event_id)
@@ -114,13 +97,13 @@ class WebhookSender:
     async def _judge(self, endpoint: EndpointRecord, made: DeliveryAttempt) -> None:
         """Call an endpoint no more that is gone, or has failed for too long."""
         if made.outcome == "gone":
-            await self.store.disable(endpoint.id, "It answered 410 Gone.")
+            await self.store.endpoints.disable(endpoint.id, "It answered 410 Gone.")
             return
-        await self.store.note(
+        await self.store.endpoints.record_outcome(
             endpoint,
             delivered=made.outcome == "delivered",
             now=made.at,
-            patience=self.patience,
+            disable_after=self.disable_after,
         )
 
     async def deliver(

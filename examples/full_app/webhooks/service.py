@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from examples.full_app.errors import ConflictError, NotFoundError
 from examples.full_app.queue import Queue
-from examples.full_app.webhooks.sender import (
+from examples.full_app.webhooks.models import (
     DeadLetter,
     DeliveryAttempt,
     WebhookEvent,
-    WebhookSender,
-    WebhookStore,
     event,
 )
+from examples.full_app.webhooks.sender import WebhookSender
+from examples.full_app.webhooks.store import WebhookStore
 from examples.s5_error_handling import CodedError
 
 EVENT_TYPES = ("job.succeeded", "job.failed", "job.cancelled")
@@ -45,12 +45,13 @@ class WebhookService:
         self, store: WebhookStore, sender: WebhookSender, queue: Queue
     ) -> None:
         self.store = store
+        self.endpoints = store.endpoints
         self.sender = sender
         self.queue = queue
 
     async def send(self, owner: str, endpoint_id: str, event_type: str) -> WebhookEvent:
         """Queue a test event of this type. Raises EndpointNotFoundError."""
-        await self.store.get(owner, endpoint_id)
+        await self.endpoints.get(owner, endpoint_id)
         news = event(event_type, {"id": endpoint_id})
         await self.store.save_event(news)
         await self.queue.add_delivery(endpoint_id, news.id)
@@ -63,7 +64,7 @@ class WebhookService:
 
         Raises EndpointUnreachableError (502) when none comes.
         """
-        endpoint = await self.store.load(endpoint_id, owner)
+        endpoint = await self.endpoints.load(endpoint_id, owner)
         stored = await self.store.save_event(event(event_type, {"id": endpoint_id}))
         made = await self.sender.deliver(endpoint, stored)
         await self.store.log(made)
@@ -79,7 +80,7 @@ class WebhookService:
         A delivery begins at its first attempt. Raises EndpointNotFoundError,
         EndpointDisabledError (409) and, for one, DeadLetterNotFoundError (404).
         """
-        if (await self.store.get(owner, endpoint_id)).disabled:
+        if (await self.endpoints.get(owner, endpoint_id)).disabled:
             raise EndpointDisabledError("The endpoint is disabled.")
         sent = []
         for letter in await self.store.dead_letters(owner, limit=None):

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from redis.asyncio import Redis
+
+from examples.full_app.egress.rules import EgressPolicy
 from examples.full_app.observability.tracing import traceparent
-from examples.full_app.webhooks.changes import EndpointChanges
-from examples.full_app.webhooks.endpoints import KEEP_SECONDS
+from examples.full_app.webhooks.endpoints import KEEP_SECONDS, EndpointStore
 from examples.full_app.webhooks.models import (
     DeadLetter,
     DeliveryAttempt,
@@ -16,8 +18,15 @@ KEPT_ATTEMPTS = 100  # of each endpoint
 KEPT_DEAD_LETTERS = 1_000  # of each owner
 
 
-class WebhookStore(EndpointChanges):
-    """Endpoints, the events to deliver, the delivery log and the dead letters."""
+class WebhookStore:
+    """The events to deliver, the delivery log and the dead letters, beside `endpoints`.
+
+    `policy` says which addresses an endpoint may have.
+    """
+
+    def __init__(self, redis: Redis, *, policy: EgressPolicy | None = None) -> None:
+        self.redis = redis
+        self.endpoints = EndpointStore(redis, policy=policy)
 
     async def publish(
         self, owner: str, news: WebhookEvent, *, also: Iterable[str] = ()
@@ -28,7 +37,9 @@ class WebhookStore(EndpointChanges):
         event is about can be read: receivers fetch it at once.
         """
         await self.save_event(news)
-        return list(dict.fromkeys([*also, *await self.subscribed(owner, news.type)]))
+        return list(
+            dict.fromkeys([*also, *await self.endpoints.subscribed(owner, news.type)])
+        )
 
     async def save_event(self, news: WebhookEvent) -> StoredEvent:
         """Keep the bytes to send for as long as there may be retries."""
@@ -56,7 +67,7 @@ class WebhookStore(EndpointChanges):
         self, owner: str, endpoint_id: str, *, limit: int = 20
     ) -> Sequence[DeliveryAttempt]:
         """The latest attempts, newest first. Raises EndpointNotFoundError."""
-        await self.load(endpoint_id, owner)
+        await self.endpoints.load(endpoint_id, owner)
         found = await self.redis.lrange(f"webhook:log:{endpoint_id}", 0, limit - 1)
         return [DeliveryAttempt.model_validate_json(text) for text in found]
 

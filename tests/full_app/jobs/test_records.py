@@ -14,9 +14,8 @@ from examples.full_app.events.errors import InvalidEventIdError
 from examples.full_app.events.follower import open_watch
 from examples.full_app.events.log import EventLog
 from examples.full_app.jobs.events import JobEvents
-from examples.full_app.jobs.records import JobStore
+from examples.full_app.jobs.records import LIVE, JobNotFoundError, JobStore, events_key
 from examples.full_app.jobs.sweep import Sweeper
-from examples.full_app.jobs.views import LIVE, JobNotFoundError, events_key
 from examples.full_app.lifecycle import ConnectionAborted, Draining
 from examples.full_app.schemas.jobs import JobItem, JobRequest
 from examples.s3_patterns import JobStatus

@@ -20,7 +20,7 @@ from examples.full_app.web.idempotency import (
     IdempotencyKeyReusedError,
     IdempotencyStore,
 )
-from examples.full_app.webhooks.sender import WebhookStore
+from examples.full_app.webhooks.store import WebhookStore
 from tests.full_app.conftest import KEY, OTHER_KEY
 from tests.full_app.scripted import scripted
 from tests.servers import wait_until

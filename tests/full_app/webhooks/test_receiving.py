@@ -15,13 +15,10 @@ from starlette.testclient import TestClient
 
 from examples.full_app.egress.client import EgressPolicy, guarded_client
 from examples.full_app.webhooks import receiving
+from examples.full_app.webhooks.models import WebhookEvent, event
 from examples.full_app.webhooks.receiving import signed_webhook
-from examples.full_app.webhooks.sender import (
-    WebhookEvent,
-    WebhookSender,
-    WebhookStore,
-    event,
-)
+from examples.full_app.webhooks.sender import WebhookSender
+from examples.full_app.webhooks.store import WebhookStore
 from examples.s3_patterns import new_webhook_secret, sign_webhook
 from examples.s5_error_handling import setup_error_handlers
 from tests.servers import serve
@@ -411,7 +408,9 @@ async def test_what_we_send_over_a_real_connection_is_what_we_receive(
     with serve(service.app) as url:
         async with guarded_client(policy) as client:
             sender = WebhookSender(store, client)
-            endpoint = await store.create_ephemeral("me", f"{url}/hooks", secret=OLD)
+            endpoint = await store.endpoints.create_ephemeral(
+                "me", f"{url}/hooks", secret=OLD
+            )
             news = event("job.succeeded", {"id": "jöb"})
             [target] = await store.publish("me", news, also=[endpoint.id])
             for attempt in (1, 2):

@@ -26,10 +26,20 @@ from examples.full_app.egress.client import (
     guarded_client,
 )
 from examples.full_app.errors import RequestError
-from examples.full_app.webhooks import changes, endpoints
+from examples.full_app.webhooks import endpoints
 from examples.full_app.webhooks import sender as sender_module
 from examples.full_app.webhooks import store as store_module
-from examples.full_app.webhooks.endpoints import TooManyEndpointsError
+from examples.full_app.webhooks.endpoints import (
+    EndpointNotFoundError,
+    TooManyEndpointsError,
+)
+from examples.full_app.webhooks.models import (
+    DeadLetter,
+    DeliveryAttempt,
+    WebhookEndpoint,
+    WebhookEvent,
+    event,
+)
 from examples.full_app.webhooks.schedule import (
     MAX_JITTER,
     MAX_RETRY_AFTER,
@@ -38,20 +48,12 @@ from examples.full_app.webhooks.schedule import (
     outcome_of,
     parse_retry_after,
 )
-from examples.full_app.webhooks.sender import (
-    DeadLetter,
-    DeliveryAttempt,
-    EndpointNotFoundError,
-    WebhookEndpoint,
-    WebhookEvent,
-    WebhookSender,
-    WebhookStore,
-    event,
-)
+from examples.full_app.webhooks.sender import WebhookSender
 from examples.full_app.webhooks.service import (
     DeadLetterNotFoundError,
     WebhookService,
 )
+from examples.full_app.webhooks.store import WebhookStore
 from examples.s3_patterns import WebhookVerificationError, verify_webhook
 
 ME, OTHER = "key:me", "key:other"
@@ -127,7 +129,7 @@ def sender_to(receiver: Receiver, store: WebhookStore, **options: Any) -> Webhoo
 
 
 async def prepared(store: WebhookStore) -> tuple[WebhookEndpoint, WebhookEvent]:
-    endpoint = await store.create(ME, URL)
+    endpoint = await store.endpoints.create(ME, URL)
     news = event("job.succeeded", {"id": "job_1"})
     await store.save_event(news)
     return endpoint, news
@@ -144,62 +146,68 @@ def secret_of(endpoint: WebhookEndpoint) -> str:
 async def test_an_endpoint_is_registered_listed_read_and_deleted(
     store: WebhookStore,
 ) -> None:
-    first = await store.create(ME, URL)
-    second = await store.create(
+    first = await store.endpoints.create(ME, URL)
+    second = await store.endpoints.create(
         ME, "https://b.example/", name="B", event_types=["job.failed", "job.failed"]
     )
     assert first.id.startswith("we_")
     assert len(first.id) >= 32
     assert first.object == "webhook_endpoint"
     assert (second.name, second.event_types) == ("B", ("job.failed",))
-    assert [found.id for found in await store.list(ME)] == [second.id, first.id]
-    assert (await store.get(ME, first.id)).url == URL
-    await store.delete(ME, first.id)
-    assert [found.id for found in await store.list(ME)] == [second.id]
+    assert [found.id for found in await store.endpoints.list(ME)] == [
+        second.id,
+        first.id,
+    ]
+    assert (await store.endpoints.get(ME, first.id)).url == URL
+    await store.endpoints.delete(ME, first.id)
+    assert [found.id for found in await store.endpoints.list(ME)] == [second.id]
     with pytest.raises(EndpointNotFoundError):
-        await store.get(ME, first.id)
+        await store.endpoints.get(ME, first.id)
 
 
 async def test_the_secret_is_shown_at_creation_only(store: WebhookStore) -> None:
-    created = await store.create(ME, URL)
+    created = await store.endpoints.create(ME, URL)
     secret = secret_of(created)
     assert secret.startswith("whsec_")
     assert secret in created.model_dump_json()
     assert secret not in repr(created)
-    assert secret not in repr(await store.load(created.id))
-    for later in (await store.get(ME, created.id), *await store.list(ME)):
+    assert secret not in repr(await store.endpoints.load(created.id))
+    for later in (
+        await store.endpoints.get(ME, created.id),
+        *await store.endpoints.list(ME),
+    ):
         assert "signing_secret" not in later.model_dump()
         assert later.signing_secret_hint == f"whsec_...{secret[-4:]}"
 
 
 async def test_the_endpoints_of_others_do_not_exist(store: WebhookStore) -> None:
-    mine = await store.create(ME, URL)
-    assert list(await store.list(OTHER)) == []
+    mine = await store.endpoints.create(ME, URL)
+    assert list(await store.endpoints.list(OTHER)) == []
     tries: list[Callable[[], Awaitable[Any]]] = [
-        lambda: store.get(OTHER, mine.id),
-        lambda: store.delete(OTHER, mine.id),
-        lambda: store.rotate(OTHER, mine.id),
-        lambda: store.enable(OTHER, mine.id),
+        lambda: store.endpoints.get(OTHER, mine.id),
+        lambda: store.endpoints.delete(OTHER, mine.id),
+        lambda: store.endpoints.rotate(OTHER, mine.id),
+        lambda: store.endpoints.enable(OTHER, mine.id),
         lambda: store.attempts(OTHER, mine.id),
-        lambda: store.get(ME, "we_unknown"),
+        lambda: store.endpoints.get(ME, "we_unknown"),
     ]
     for attempt in tries:
         with pytest.raises(EndpointNotFoundError) as refusal:
             await attempt()
         assert refusal.value.status_code == 404
         assert refusal.value.code == "webhook_endpoint_not_found"
-    assert (await store.get(ME, mine.id)).id == mine.id
+    assert (await store.endpoints.get(ME, mine.id)).id == mine.id
 
 
 async def test_forbidden_urls_are_refused_at_registration(store: WebhookStore) -> None:
     for url in ("http://example.com/", "https://10.0.0.1/", "http://localhost:8000/"):
         with pytest.raises(ForbiddenTargetError):
-            await store.create(ME, url)
+            await store.endpoints.create(ME, url)
         with pytest.raises(ForbiddenTargetError):
-            await store.create_ephemeral(ME, url)
+            await store.endpoints.create_ephemeral(ME, url)
     assert await store.redis.keys("*") == []
     development = WebhookStore(store.redis, policy=EgressPolicy(allow_loopback=True))
-    made = await development.create(ME, "http://localhost:8000/")
+    made = await development.endpoints.create(ME, "http://localhost:8000/")
     assert made.url == "http://localhost:8000/"
 
 
@@ -207,23 +215,23 @@ async def test_the_number_of_endpoints_is_bounded_also_under_a_rush(
     store: WebhookStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoints, "MAX_ENDPOINTS", 5)
-    tries = [store.create(ME, URL) for _ in range(20)]
+    tries = [store.endpoints.create(ME, URL) for _ in range(20)]
     made = await asyncio.gather(*tries, return_exceptions=True)
     refused = [one for one in made if isinstance(one, TooManyEndpointsError)]
-    assert len(await store.list(ME)) == 5
+    assert len(await store.endpoints.list(ME)) == 5
     assert len(refused) == 15
     assert refused[0].status_code == 409
-    await store.delete(ME, (await store.list(ME))[0].id)
-    assert (await store.create(ME, URL)).url == URL
-    assert (await store.create(OTHER, URL)).url == URL
+    await store.endpoints.delete(ME, (await store.endpoints.list(ME))[0].id)
+    assert (await store.endpoints.create(ME, URL)).url == URL
+    assert (await store.endpoints.create(OTHER, URL)).url == URL
 
 
 async def test_rotation_signs_with_both_secrets_for_a_while(
     store: WebhookStore,
 ) -> None:
-    old = await store.create(ME, URL)
-    new = await store.rotate(ME, old.id)
-    record = await store.load(old.id)
+    old = await store.endpoints.create(ME, URL)
+    new = await store.endpoints.rotate(ME, old.id)
+    record = await store.endpoints.load(old.id)
     now = record.created_at
     assert record.secrets_at(now) == [secret_of(new), secret_of(old)]
     assert record.secrets_at(now + 23 * 3600) == [secret_of(new), secret_of(old)]
@@ -232,20 +240,20 @@ async def test_rotation_signs_with_both_secrets_for_a_while(
 
 
 async def test_a_leaked_secret_ends_at_once(store: WebhookStore) -> None:
-    first = await store.create(ME, URL)
-    await store.rotate(ME, first.id)
-    last = await store.rotate(ME, first.id, keep_old_seconds=0)
-    record = await store.load(first.id)
+    first = await store.endpoints.create(ME, URL)
+    await store.endpoints.rotate(ME, first.id)
+    last = await store.endpoints.rotate(ME, first.id, keep_old_seconds=0)
+    record = await store.endpoints.load(first.id)
     assert [secret.value for secret in record.secrets] == [secret_of(last)]
 
 
 async def test_another_rotation_does_not_prolong_older_secrets(
     store: WebhookStore,
 ) -> None:
-    first = await store.create(ME, URL)
-    second = await store.rotate(ME, first.id, keep_old_seconds=100)
-    await store.rotate(ME, first.id, keep_old_seconds=100_000)
-    record = await store.load(first.id)
+    first = await store.endpoints.create(ME, URL)
+    second = await store.endpoints.rotate(ME, first.id, keep_old_seconds=100)
+    await store.endpoints.rotate(ME, first.id, keep_old_seconds=100_000)
+    record = await store.endpoints.load(first.id)
     later = record.secrets_at(record.created_at + 1000)
     assert secret_of(second) in later
     assert secret_of(first) not in later
@@ -254,44 +262,49 @@ async def test_another_rotation_does_not_prolong_older_secrets(
 async def test_rotations_at_once_lose_no_secret_that_was_shown(
     store: WebhookStore,
 ) -> None:
-    first = await store.create(ME, URL)
-    rotated = await asyncio.gather(*(store.rotate(ME, first.id) for _ in range(3)))
-    record = await store.load(first.id)
+    first = await store.endpoints.create(ME, URL)
+    rotated = await asyncio.gather(
+        *(store.endpoints.rotate(ME, first.id) for _ in range(3))
+    )
+    record = await store.endpoints.load(first.id)
     shown = {secret_of(first), *map(secret_of, rotated)}
     assert set(record.secrets_at(record.created_at)) == shown
-    assert len(shown) == changes.MAX_SECRETS
-    await store.rotate(ME, first.id)
-    assert len((await store.load(first.id)).secrets) == changes.MAX_SECRETS
+    assert len(shown) == endpoints.MAX_SECRETS
+    await store.endpoints.rotate(ME, first.id)
+    assert len((await store.endpoints.load(first.id)).secrets) == endpoints.MAX_SECRETS
 
 
 async def test_a_disabled_endpoint_is_told_nothing_until_it_is_enabled(
     store: WebhookStore,
 ) -> None:
-    all_types = await store.create(ME, URL)
-    failures = await store.create(ME, URL, event_types=["job.failed"])
-    await store.create(OTHER, URL)
-    assert await store.subscribed(ME, "job.succeeded") == [all_types.id]
-    assert await store.subscribed(ME, "job.failed") == [failures.id, all_types.id]
-    await store.disable(all_types.id, "It answered 410 Gone.")
-    assert list(await store.subscribed(ME, "job.succeeded")) == []
-    found = await store.get(ME, all_types.id)
+    all_types = await store.endpoints.create(ME, URL)
+    failures = await store.endpoints.create(ME, URL, event_types=["job.failed"])
+    await store.endpoints.create(OTHER, URL)
+    assert await store.endpoints.subscribed(ME, "job.succeeded") == [all_types.id]
+    assert await store.endpoints.subscribed(ME, "job.failed") == [
+        failures.id,
+        all_types.id,
+    ]
+    await store.endpoints.disable(all_types.id, "It answered 410 Gone.")
+    assert list(await store.endpoints.subscribed(ME, "job.succeeded")) == []
+    found = await store.endpoints.get(ME, all_types.id)
     assert (found.disabled, found.disabled_reason) == (True, "It answered 410 Gone.")
-    found = await store.enable(ME, all_types.id)
+    found = await store.endpoints.enable(ME, all_types.id)
     assert (found.disabled, found.disabled_reason) == (False, None)
-    assert await store.subscribed(ME, "job.succeeded") == [all_types.id]
+    assert await store.endpoints.subscribed(ME, "job.succeeded") == [all_types.id]
 
 
 async def test_a_jobs_callback_is_an_endpoint_that_goes_away_by_itself(
     store: WebhookStore,
 ) -> None:
     mine = "whsec_" + base64.b64encode(b"k" * 24).decode()
-    given = await store.create_ephemeral(ME, URL, secret=mine)
-    made = await store.create_ephemeral(ME, URL)
+    given = await store.endpoints.create_ephemeral(ME, URL, secret=mine)
+    made = await store.endpoints.create_ephemeral(ME, URL)
     assert secret_of(given) == mine
     assert secret_of(made).startswith("whsec_")
-    assert list(await store.list(ME)) == []
-    assert (await store.get(ME, given.id)).url == URL
-    await store.rotate(ME, given.id)
+    assert list(await store.endpoints.list(ME)) == []
+    assert (await store.endpoints.get(ME, given.id)).url == URL
+    await store.endpoints.rotate(ME, given.id)
     for endpoint in (given, made):
         ttl = await store.redis.ttl(f"webhook:endpoint:{endpoint.id}")
         assert sum(SCHEDULE) * (1 + MAX_JITTER) < ttl <= endpoints.KEEP_SECONDS
@@ -314,7 +327,7 @@ async def test_secrets_that_cannot_sign_are_refused(
     fake_store: WebhookStore, secret: str
 ) -> None:
     with pytest.raises(RequestError) as refusal:
-        await fake_store.create_ephemeral(ME, URL, secret=secret)
+        await fake_store.endpoints.create_ephemeral(ME, URL, secret=secret)
     assert (refusal.value.status_code, refusal.value.param) == (400, "secret")
 
 
@@ -347,9 +360,9 @@ async def test_events_are_kept_longer_than_the_longest_retries(
 async def test_publishing_names_the_endpoints_to_deliver_to(
     store: WebhookStore,
 ) -> None:
-    listed = await store.create(ME, URL)
-    await store.create(ME, URL, event_types=["job.failed"])
-    callback = await store.create_ephemeral(ME, URL)
+    listed = await store.endpoints.create(ME, URL)
+    await store.endpoints.create(ME, URL, event_types=["job.failed"])
+    callback = await store.endpoints.create_ephemeral(ME, URL)
     news = event("job.succeeded", {"id": "job_1"})
     targets = await store.publish(ME, news, also=[callback.id, listed.id])
     assert targets == [callback.id, listed.id]
@@ -360,7 +373,7 @@ async def test_the_delivery_log_keeps_the_newest_attempts(
     store: WebhookStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "KEPT_ATTEMPTS", 3)
-    endpoint = await store.create(ME, URL)
+    endpoint = await store.endpoints.create(ME, URL)
     for number in range(1, 6):
         await store.log(made_attempt(endpoint_id=endpoint.id, attempt=number))
     found = await store.attempts(ME, endpoint.id)
@@ -505,7 +518,7 @@ async def test_83_during_rotation_receivers_with_either_secret_accept(
 ) -> None:
     receiver = Receiver(200)
     old, news = await prepared(fake_store)
-    new = await fake_store.rotate(ME, old.id)
+    new = await fake_store.endpoints.rotate(ME, old.id)
     await sender_to(receiver, fake_store).attempt_delivery(old.id, news.id, 1)
     [request] = receiver.requests
     headers = dict(request.headers)
@@ -514,7 +527,7 @@ async def test_83_during_rotation_receivers_with_either_secret_accept(
         for secret in (secret_of(old), secret_of(new)):
             standardwebhooks.Webhook(secret).verify(request.content, headers)
             client.webhooks.unwrap(request.content, headers, secret=secret)
-    await fake_store.rotate(ME, old.id, keep_old_seconds=0)
+    await fake_store.endpoints.rotate(ME, old.id, keep_old_seconds=0)
     await sender_to(receiver, fake_store).attempt_delivery(old.id, news.id, 1)
     headers = dict(receiver.requests[-1].headers)
     with pytest.raises(standardwebhooks.WebhookVerificationError):
@@ -579,7 +592,7 @@ async def test_85_gone_disables_the_endpoint(fake_store: WebhookStore) -> None:
     endpoint, news = await prepared(fake_store)
     sender = sender_to(receiver, fake_store)
     assert await sender.attempt_delivery(endpoint.id, news.id, 1) is None
-    found = await fake_store.get(ME, endpoint.id)
+    found = await fake_store.endpoints.get(ME, endpoint.id)
     assert (found.disabled, found.disabled_reason) == (True, "It answered 410 Gone.")
     assert await sender.attempt_delivery(endpoint.id, news.id, 2) is None
     assert len(receiver.requests) == 1
@@ -593,7 +606,7 @@ async def test_an_endpoint_deleted_meanwhile_ends_its_deliveries(
     endpoint, news = await prepared(fake_store)
 
     async def deletes(request: httpx2.Request) -> httpx2.Response:
-        await fake_store.delete(ME, endpoint.id)
+        await fake_store.endpoints.delete(ME, endpoint.id)
         return answer(410)
 
     receiver = Receiver(deletes)
@@ -602,7 +615,7 @@ async def test_an_endpoint_deleted_meanwhile_ends_its_deliveries(
     assert await sender.attempt_delivery(endpoint.id, news.id, 2) is None
     assert len(receiver.requests) == 1
     with pytest.raises(EndpointNotFoundError):
-        await fake_store.get(ME, endpoint.id)
+        await fake_store.endpoints.get(ME, endpoint.id)
 
 
 async def test_an_event_that_expired_is_a_dead_letter(fake_store: WebhookStore) -> None:
@@ -716,14 +729,14 @@ async def test_an_endpoint_that_fails_for_days_is_disabled(store: WebhookStore) 
     receiver = Receiver(500)
     endpoint, news = await prepared(store)
     times = iter([NOW, NOW + 99, NOW + 100])
-    sender = sender_to(receiver, store, clock=lambda: next(times), patience=100)
+    sender = sender_to(receiver, store, clock=lambda: next(times), disable_after=100)
     await sender.attempt_delivery(endpoint.id, news.id, 1)
-    first = await store.get(ME, endpoint.id)
+    first = await store.endpoints.get(ME, endpoint.id)
     await sender.attempt_delivery(endpoint.id, news.id, 2)
-    second = await store.get(ME, endpoint.id)
+    second = await store.endpoints.get(ME, endpoint.id)
     await sender.attempt_delivery(endpoint.id, news.id, 3)
-    third = await store.get(ME, endpoint.id)
-    again = await store.enable(ME, endpoint.id)
+    third = await store.endpoints.get(ME, endpoint.id)
+    again = await store.endpoints.enable(ME, endpoint.id)
 
     assert (first.failing_since, first.disabled) == (NOW, False)
     assert (second.failing_since, second.disabled) == (NOW, False)
@@ -736,10 +749,12 @@ async def test_one_delivery_makes_up_for_all_failures(fake_store: WebhookStore) 
     receiver = Receiver(500, 204, 500)
     endpoint, news = await prepared(fake_store)
     times = iter([NOW, NOW + 99, NOW + 100])
-    sender = sender_to(receiver, fake_store, clock=lambda: next(times), patience=100)
+    sender = sender_to(
+        receiver, fake_store, clock=lambda: next(times), disable_after=100
+    )
     for attempt in (1, 2, 3):
         await sender.attempt_delivery(endpoint.id, news.id, attempt)
-    found = await fake_store.get(ME, endpoint.id)
+    found = await fake_store.endpoints.get(ME, endpoint.id)
 
     assert (found.failing_since, found.disabled) == (NOW + 100, False)
 
