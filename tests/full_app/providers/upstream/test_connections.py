@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from examples.full_app.providers import event_parser, openai_compatible
+from examples.full_app.providers.upstream import client, event_parser
 from examples.full_app.providers.base import CallContext, Delta, EmbeddingCall
 from examples.full_app.providers.upstream.client import (
     OpenAICompatibleProvider,
@@ -179,7 +179,7 @@ async def test_calls_at_once_have_a_connection_each_and_all_are_closed_at_the_en
 async def test_a_call_that_finds_no_free_connection_waits_for_one_in_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(openai_compatible, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(client, "MAX_CONNECTIONS", 1)
     async with (
         serving(hello_and_silence) as upstream,
         provider_of(upstream.url) as provider,
@@ -286,7 +286,7 @@ async def test_certificates_are_checked_with_what_the_service_trusts(
             return super().wrap_bio(*args, **more)  # type: ignore[arg-type]  # as given
 
     context = Recording(ssl.PROTOCOL_TLS_CLIENT)
-    monkeypatch.setattr(openai_compatible, "trusted", lambda: context)
+    monkeypatch.setattr(client, "trusted", lambda: context)
     async with serving(silent) as upstream:
         url = upstream.url.replace("http://127.0.0.1", "https://localhost")
         async with provider_of(url) as provider:
@@ -313,7 +313,7 @@ async def test_a_silent_upstream_is_waited_for_until_the_deadline() -> None:
 async def test_a_stream_may_be_silent_for_so_long_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(openai_compatible, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(client, "SILENCE_SECONDS", 0.05)
     async with (
         serving(hello_and_silence) as upstream,
         provider_of(upstream.url) as provider,
@@ -328,7 +328,7 @@ async def test_a_stream_may_be_silent_for_so_long_only(
 async def test_models_of_a_silent_upstream_are_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(openai_compatible, "CONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0.05)
     async with serving(silent) as upstream, provider_of(upstream.url) as provider:
         assert await provider.models() == []
 
@@ -339,7 +339,7 @@ async def test_models_of_a_silent_upstream_are_not_waited_for(
 async def test_an_answer_that_is_too_long_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(openai_compatible, "MAX_ANSWER_BYTES", len(WHOLE) - 1)
+    monkeypatch.setattr(client, "MAX_ANSWER_BYTES", len(WHOLE) - 1)
     async with (
         serving(says(answer(WHOLE))) as upstream,
         provider_of(upstream.url) as provider,
@@ -351,7 +351,7 @@ async def test_an_answer_that_is_too_long_is_refused(
 async def test_a_small_answer_that_unpacks_to_a_long_one_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(openai_compatible, "MAX_ANSWER_BYTES", 1024 * 1024)
+    monkeypatch.setattr(client, "MAX_ANSWER_BYTES", 1024 * 1024)
     packed = gzip.compress(b" " * 64 * 1024 * 1024)
     body = answer(packed, "application/json", "content-encoding: gzip")
     async with (
