@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from examples.full_app.providers.upstream import client, event_parser
 from examples.full_app.providers.base import CallContext, Delta, EmbeddingCall
+from examples.full_app.providers.upstream import client, event_parser
 from examples.full_app.providers.upstream.client import (
     OpenAICompatibleProvider,
     open_session,
