@@ -36,7 +36,7 @@ def test_a_definition_is_shown_with_its_decorators_and_its_file() -> None:
     assert text.startswith(
         '# examples/s1_why_fastapi.py\n@app.get("/fan-out/sequential"'
     )
-    assert text.endswith("return times.done()")
+    assert text.endswith("return stopwatch.read()")
 
 
 def test_several_names_are_shown_in_the_order_they_were_asked_for() -> None:

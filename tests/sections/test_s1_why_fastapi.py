@@ -1,4 +1,7 @@
-"""Section 1: each of the five advantages does what its slide says."""
+"""Section 1 under attack: blocked servers, broken bodies, and clients that leave.
+
+The chapter's own figures are in tests/test_s1_why_fastapi.py.
+"""
 
 import asyncio
 import json
@@ -107,14 +110,14 @@ def test_sequential_calls_begin_only_when_the_one_before_has_ended(
     diary = use(Diary())
     times = client.get("/fan-out/sequential", params={"calls": 4}).json()
     assert diary.lines == ["begin", "end"] * 4
-    assert times["most_in_flight"] == 1
+    assert times["max_in_flight"] == 1
     assert len(times["call_ms"]) == 4
 
 
 def test_concurrent_calls_all_wait_at_the_same_time(client: TestClient) -> None:
     use(Meeting(expected=7))
     times = client.get("/fan-out/concurrent", params={"calls": 7}).json()
-    assert times["most_in_flight"] == 7
+    assert times["max_in_flight"] == 7
     assert len(times["call_ms"]) == 7
 
 
@@ -142,7 +145,7 @@ def test_nobody_gets_a_turn_while_an_async_route_blocks(client: TestClient) -> N
     plan = {"calls": 3, "delay_ms": 30}
     times = client.get("/fan-out/blocking", params=plan).json()
     assert times["loop_ticks"] == 0
-    assert times["most_in_flight"] == 1
+    assert times["max_in_flight"] == 1
     assert len(times["call_ms"]) == 3
 
 
@@ -244,14 +247,14 @@ async def test_the_ticker_of_a_request_ends_with_it() -> None:
 
 
 async def test_ticks_count_only_while_a_call_waits() -> None:
-    times = s1.Times()
-    ticker = asyncio.create_task(times.tick())
+    stopwatch = s1.Stopwatch()
+    ticker = asyncio.create_task(stopwatch.count_ticks())
     await asyncio.sleep(0.05)
-    assert times.loop_ticks == 0
-    with times.call():
+    assert stopwatch.loop_ticks == 0
+    with stopwatch.call():
         await asyncio.sleep(0.1)
     ticker.cancel()
-    assert times.loop_ticks > 0
+    assert stopwatch.loop_ticks > 0
 
 
 @pytest.mark.parametrize(
@@ -268,14 +271,12 @@ def test_a_fan_out_out_of_bounds_or_misspelt_is_refused(
     assert answer.json()["detail"][0]["loc"] == ["query", query.split("=")[0]]
 
 
-# --- Claims and OpenAPI docs ---------------------------------------------------------
+# --- OpenAPI docs --------------------------------------------------------------------
 
 
 def test_every_claim_names_a_route_that_is_there(client: TestClient) -> None:
-    proofs = client.get("/claims").json()["proofs"]
-    assert len(proofs) == 5
     paths = client.get("/openapi.json").json()["paths"]
-    for proof in proofs.values():
+    for proof in client.get("/claims").json()["proofs"].values():
         method, path = proof.split()
         if method == "WebSocket":
             with client.websocket_connect(path):
@@ -283,28 +284,13 @@ def test_every_claim_names_a_route_that_is_there(client: TestClient) -> None:
         assert method.lower() in paths[path]
 
 
-def test_the_lectures_table_is_given_with_its_figures(client: TestClient) -> None:
-    table = client.get("/claims").json()["lecture_table"]
-    assert [tuple(row.values()) for row in table.values()] == [
-        (15_000, 10, "native"),
-        (4_000, 40, "limited"),
-        (3_500, 50, "4.0+"),
-        (12_000, 15, "native"),
-    ]
-    assert list(table) == ["FastAPI", "Flask", "Django", "Express (Node.js)"]
-
-
-def test_the_docs_know_the_routes_and_the_constraints_of_the_models(
+def test_the_facts_are_those_of_the_openapi_document_and_leave_websockets_out(
     client: TestClient,
 ) -> None:
     facts = client.get("/openapi-facts").json()
     document = client.get("/openapi.json").json()
     assert facts["paths"].keys() == document["paths"].keys()
-    assert facts["paths"]["/ask"] == ["post"]
     assert "/ws/tokens" not in facts["paths"]
-    assert facts["question"]["text"]["maxLength"] == 2_000
-    assert facts["question"]["temperature"]["maximum"] == 2
-    assert client.get("/docs").status_code == 200
 
 
 def test_every_operation_has_a_summary_a_description_and_a_tag(
@@ -396,6 +382,15 @@ def test_a_body_over_64_kib_is_refused_unread(client: TestClient) -> None:
     assert answer.status_code == 413
 
 
+def test_a_body_over_64_kib_that_hides_its_length_is_refused(
+    client: TestClient,
+) -> None:
+    chunks = (b" " * 1_024 for _ in range(70))
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/ask", content=chunks, headers=headers)
+    assert answer.status_code == 413
+
+
 # --- Dependency injection ------------------------------------------------------------
 
 
@@ -412,8 +407,6 @@ class Parrot(s1.SlowModel):
 def test_one_override_puts_another_model_behind_every_route(
     client: TestClient,
 ) -> None:
-    slow = {"model": "slow-capitals", "text": "HELLO"}
-    assert client.get("/injected").json() == slow
     use(Parrot())
     parrot = {"model": "parrot", "text": "hello, hello"}
     assert client.get("/injected").json() == parrot
@@ -434,16 +427,16 @@ class Streaming(s1.SlowModel):
         self.began = threading.Event()
         self.closed = threading.Event()
 
-    def go_on(self) -> None:
-        self.loop.call_soon_threadsafe(self.told.set)
+    def let_continue(self) -> None:
+        self.loop.call_soon_threadsafe(self.may_continue.set)
 
     async def stream(self, text: str, delay_ms: int) -> AsyncGenerator[str, None]:
-        self.loop, self.told = asyncio.get_running_loop(), asyncio.Event()
+        self.loop, self.may_continue = asyncio.get_running_loop(), asyncio.Event()
         try:
             for token in self.first:
                 yield token
             self.began.set()
-            await self.told.wait()
+            await self.may_continue.wait()
             yield "last"
         finally:
             self.closed.set()
@@ -462,7 +455,7 @@ def test_a_token_is_sent_before_the_next_one_is_made(client: TestClient) -> None
     with client.websocket_connect("/ws/tokens") as session:
         session.send_json({"text": "hi"})
         assert session.receive_json() == {"token": "first"}
-        model.go_on()
+        model.let_continue()
         assert read_all(session) == (["last"], 1000, "complete")
     assert model.closed.is_set()
 
@@ -492,7 +485,7 @@ def test_a_client_that_leaves_stops_the_model_before_and_after_its_first_token(
         socket.send('{"text": "hi"}')
         assert model.began.wait(10)
     wait_until(model.closed.is_set, what="the end of the model's work")
-    assert not model.told.is_set()
+    assert not model.may_continue.is_set()
     assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 
@@ -626,12 +619,12 @@ LONG_KEY = json.dumps({"text": "hi", "é" * 300: 1}, ensure_ascii=False)
 @pytest.mark.parametrize(
     ("first", "code", "reason"),
     [
-        ("hello", 1008, "(): Invalid JSON"),
-        ("{}", 1008, "('text',): Field required"),
-        ('{"text": " "}', 1008, "('text',): String should match"),
-        ('{"text": "hi", "temperature": "1"}', 1008, "('temperature',): Input should"),
-        ('{"text": "hi", "voice": "low"}', 1008, "('voice',): Extra inputs"),
-        (LONG_KEY, 1008, r"('\xe9\xe9"),
+        ("hello", 1008, "Invalid JSON"),
+        ("{}", 1008, "text: Field required"),
+        ('{"text": " "}', 1008, "text: Value error, text must not be blank"),
+        ('{"text": "hi", "temperature": "1"}', 1008, "temperature: Input should"),
+        ('{"text": "hi", "voice": "low"}', 1008, "voice: Extra inputs"),
+        (LONG_KEY, 1008, r"\xe9\xe9"),
         (b'{"text": "hi"}', 1003, "send text"),
     ],
 )
@@ -687,8 +680,8 @@ def test_the_try_it_lines_work_as_they_are_written(server: str) -> None:
             answers.append((line.path.split("?")[0], answer.status_code, answer.json()))
     by_path = {path: body for path, status, body in answers if status == 200}
     assert [path for path, status, _ in answers if status == 422] == ["/ask"]
-    assert by_path["/fan-out/sequential"]["most_in_flight"] == 1
-    assert by_path["/fan-out/concurrent"]["most_in_flight"] == 5
+    assert by_path["/fan-out/sequential"]["max_in_flight"] == 1
+    assert by_path["/fan-out/concurrent"]["max_in_flight"] == 5
     assert by_path["/fan-out/blocking"]["loop_ticks"] == 0
     assert len(by_path["/fan-out/thread-pool"]["call_ms"]) == 10
     assert by_path["/ask"]["text"] == "WHY?"

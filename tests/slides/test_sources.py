@@ -209,14 +209,15 @@ def test_drift_is_named_with_its_line_and_sync_mends_it(tmp_path: Path) -> None:
 
 def test_a_fence_may_leave_lines_out(tmp_path: Path) -> None:
     path = drifting(tmp_path)
-    text = path.read_text(encoding="utf-8").replace("get_model", "Times.done")
-    path.write_text(text.replace('done"', 'done" lines="2,4"', 1), encoding="utf-8")
+    text = path.read_text(encoding="utf-8").replace("get_model", "sequential")
+    text = text.replace('sequential"', 'sequential" lines="6,9"', 1)
+    path.write_text(text, encoding="utf-8")
 
     assert code.sync(path)
     (fence,) = code.fences(path.read_text(encoding="utf-8"))
     first, second = fence.code.splitlines()
-    assert first.startswith("self.total_ms = ")
-    assert second == "return self"
+    assert first == "for _ in range(plan.calls):"
+    assert second == "return stopwatch.read()"
 
 
 @pytest.mark.parametrize("source", ["examples/s1_why_fastapi.py::nobody", "no.py::x"])
