@@ -30,7 +30,7 @@ SUBSTITUTES = {
     "python3 -m course test": "python3 -m course test --version",
     # the section's own tests run next to this one: here, one of them
     "python3 -m course test tests/test_s2_models.py": (
-        "python3 -m course test -p no:cacheprovider tests/test_s2_models.py -k own_dump"
+        "python3 -m course test -p no:cacheprovider tests/test_s2_models.py -k cost"
     ),
     # uv would ask the package index; what it runs in the end is run above, so here
     # only that it is there (and see the test of the script's name)

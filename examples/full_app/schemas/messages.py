@@ -136,6 +136,14 @@ class AssistantMessage(s2.Message):
         """Clients send `""` beside tool calls; the API answers `null` there."""
         return None if value in ("", []) else value
 
+    @field_validator("content")
+    @classmethod
+    def check_content(  # type: ignore[override]  # calls have no content
+        cls, content: str | None
+    ) -> str | None:
+        """Text obeys section 2's rules; a message that only calls tools has none."""
+        return None if content is None else super().check_content(content)
+
     @model_validator(mode="after")
     def says_something(self) -> Self:
         """An assistant message without text and without calls says nothing."""
@@ -155,7 +163,7 @@ class ToolMessage(s2.Message):
 
     @field_validator("content")
     @classmethod
-    def check_content(cls, content: str | None) -> str | None:
+    def check_content(cls, content: str) -> str:
         """A tool may have nothing to say."""
         return content
 
