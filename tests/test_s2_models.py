@@ -1,4 +1,4 @@
-"""Section 2: every figure of the chapter holds at its limit and breaks one beyond it."""
+"""Section 2: each figure of the chapter holds at its limit and breaks one beyond it."""
 
 from typing import Any
 
