@@ -30,7 +30,7 @@ class Message(BaseModel):
     @field_validator("content")
     @classmethod
     def refuse_null_bytes(cls, content: str) -> str:
-        """Refuse a null byte: databases and C libraries end the text there."""
+        """Refuse null bytes: C libraries end the text there."""
         if "\x00" in content:
             raise ValueError("content must not contain null bytes")
         return content

@@ -19,7 +19,7 @@ PRICES_PER_1K = {"gpt-4o": (Decimal("0.0025"), Decimal("0.010"))}
 
 
 class Usage(BaseModel):
-    """The tokens of one call. The module gives the cost to the whole answer."""
+    """The tokens of one call, and what they cost."""
 
     model: str
     prompt_tokens: int = Field(ge=0)
