@@ -293,7 +293,7 @@ def test_a_deck_that_does_not_exist_is_refused_with_those_that_do() -> None:
 def test_drawings_have_a_title_and_a_description() -> None:
     drawings = sorted((ROOT / "slides" / "diagrams").glob("*.svg"))
 
-    assert len(drawings) == 9
+    assert len(drawings) >= 9
     for path in drawings:
         text = path.read_text(encoding="utf-8")
         assert "<title" in text, path.name
