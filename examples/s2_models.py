@@ -126,7 +126,7 @@ class ChatCompletionRequest(BaseModel):
     @field_validator("user")
     @classmethod
     def check_user(cls, user: str | None) -> str | None:
-        """Accept one line only, because the user's name is written to logs."""
+        """Accept one line only: in a log, a second line could pose as an entry."""
         return None if user is None else single_line("user", user)
 
     @model_validator(mode="after")
