@@ -282,7 +282,7 @@ class Choice(ResponseModel):
 # Prices are Decimal and not float: 0.1 + 0.2 is 0.30000000000000004 as a float, and a
 # bill must be exact.
 
-PRICES_PER_1K = {  # USD for 1,000 tokens: of the prompt, of the completion
+PRICES_PER_1K = {  # USD for 1,000 tokens: prompt, completion
     "gpt-4o": (Decimal("0.0025"), Decimal("0.010")),
     "gpt-4o-mini": (Decimal("0.00015"), Decimal("0.0006")),
 }
@@ -352,7 +352,7 @@ class ChatCompletionResponse(ResponseModel):
 
 
 class ErrorResponse(ResponseModel):
-    """The body of every failure: words for people, a code for programs."""
+    """The body of every failure, for people and for programs."""
 
     error: str = Field(max_length=10_000)
     code: str = Field(max_length=128)

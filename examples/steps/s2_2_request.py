@@ -28,13 +28,13 @@ class ChatCompletionRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     messages: list[Message] = Field(min_length=1, max_length=1000)
-    model: str = Field(default="gpt-4o-mini", pattern=r"^[A-Za-z0-9._-]+$")
+    model: str = Field(default="gpt-4o-mini", pattern=r"^[\w.-]+$")
     temperature: float = Field(default=0.7, ge=0, le=2)
     max_tokens: int = Field(default=1024, ge=1, le=16_384)
 
     @model_validator(mode="after")
     def check_context_window(self) -> Self:
-        """Question and answer share 128,000 tokens of four characters each."""
+        """Question and answer share 128,000 tokens, 4 characters each."""
         characters = sum(len(message.content) for message in self.messages)
         if characters // 4 + self.max_tokens > 128_000:
             raise ValueError("messages and max_tokens exceed 128000 tokens")

@@ -14,8 +14,7 @@ from decimal import Decimal
 from fastapi import FastAPI
 from pydantic import BaseModel, Field, computed_field
 
-# USD for 1,000 tokens: of the prompt, of the completion.
-PRICES_PER_1K = {"gpt-4o": (Decimal("0.0025"), Decimal("0.010"))}
+PRICES_PER_1K = {"gpt-4o": (Decimal("0.0025"), Decimal("0.010"))}  # in USD
 
 
 class Usage(BaseModel):
@@ -38,7 +37,8 @@ class Usage(BaseModel):
         if self.model not in PRICES_PER_1K:
             return None
         read, written = PRICES_PER_1K[self.model]
-        return (self.prompt_tokens * read + self.completion_tokens * written) / 1000
+        cost = self.prompt_tokens * read + self.completion_tokens * written
+        return cost / 1000
 
 
 app = FastAPI(title="Usage and cost")
