@@ -20,6 +20,7 @@ import json
 import logging
 import os
 import platform
+import secrets
 import shutil
 import socket
 import statistics
@@ -42,14 +43,15 @@ from starlette.responses import Response  # noqa: E402
 from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
 
 from course.bench.apps.bare_chat import app as bare_chat  # noqa: E402
+from examples.full_app.chat.accounting import CallAccount  # noqa: E402
 from examples.full_app.chat.answers import collect  # noqa: E402
-from examples.full_app.chat.deadlines import Deadline  # noqa: E402
-from examples.full_app.chat.reports import CallReport, report  # noqa: E402
-from examples.full_app.ids import random_hex  # noqa: E402
+from examples.full_app.chat.call import Deadline  # noqa: E402
 from examples.full_app.lifecycle import Draining  # noqa: E402
-from examples.full_app.limits.ledger import Ledger  # noqa: E402
+from examples.full_app.limits.caller import Limits  # noqa: E402
+from examples.full_app.limits.ledger import Hold, Ledger  # noqa: E402
 from examples.full_app.limits.rates import (  # noqa: E402
     Budget,
+    Lease,
     Limiter,
     management_limit,
 )
@@ -57,7 +59,10 @@ from examples.full_app.limits.slots import Slots  # noqa: E402
 from examples.full_app.limits.waiting import WaitingRoom  # noqa: E402
 from examples.full_app.main import create_app  # noqa: E402
 from examples.full_app.observability.log_queue import QueuedHandler  # noqa: E402
-from examples.full_app.observability.logs import JSONFormatter, access_log  # noqa: E402
+from examples.full_app.observability.logs import (  # noqa: E402
+    JSONFormatter,
+    access_log,
+)
 from examples.full_app.observability.metrics import Metrics  # noqa: E402
 from examples.full_app.providers.base import CallContext  # noqa: E402
 from examples.full_app.providers.offline.provider import OfflineProvider  # noqa: E402
@@ -73,7 +78,6 @@ from examples.full_app.web.middleware.authentication import (  # noqa: E402
 )
 from examples.full_app.web.middleware.draining import DrainingMiddleware  # noqa: E402
 from examples.full_app.web.middleware.head import HeadMiddleware  # noqa: E402
-from examples.full_app.web.middleware.request_ids import RequestIDs  # noqa: E402
 from examples.full_app.web.middleware.telemetry import TelemetryMiddleware  # noqa: E402
 from examples.full_app.web.middleware.websocket_timeout import SlowPeersMiddleware  # noqa: E402
 from examples.s2_models import Usage  # noqa: E402
@@ -192,7 +196,7 @@ def bare() -> FastAPI:
     @app.post("/v1/chat/completions")
     async def chat(body: ChatCompletionRequest) -> Response:
         deltas = provider.stream(body, CallContext("bare", whole=True))
-        answer = await collect(deltas, body.model, choices=body.n)
+        answer = await collect(deltas, body.model, body.n, "chatcmpl-1")
         return Response(answer.model_dump_json(), media_type="application/json")
 
     return app
@@ -224,7 +228,7 @@ def middlewares() -> Iterator[Row]:
     state = {"request_id": "r", "draining": Draining()}
     yield Row(NOTHING, asking(nothing))
     for name, app in (
-        ("request id", RequestIDs(RequestIDMiddleware(nothing))),
+        ("request id", RequestIDMiddleware(nothing)),
         ("draining", DrainingMiddleware(nothing)),
         ("HEAD as GET", HeadMiddleware(nothing)),
         ("slow peers of WebSockets", SlowPeersMiddleware(nothing, 20)),
@@ -296,7 +300,7 @@ def admissions(redis: Redis, where: str) -> Iterator[Row]:
         await management_limit.take(redis, str(next(callers)))
 
     async def claimed() -> None:
-        await store.run(random_hex(), "same", work)
+        await store.run(secrets.token_hex(16), "same", work)
 
     async def work(_: str) -> Response:
         return Response(b"{}")
@@ -311,13 +315,22 @@ def admissions(redis: Redis, where: str) -> Iterator[Row]:
     yield Row(f"an Idempotency-Key, if sent, {where}", claimed)
 
 
-def reporting() -> Row:
+def reporting(limits: Limits) -> Row:
     """A call's numbers and facts."""
-    metrics, usage = Metrics(), Usage(prompt_tokens=8, completion_tokens=8)
-    call = CallReport("chat", "r", "p", "m", usage, 1, 0.1, ["What?"], first_token=0.05)
+    usage = Usage(prompt_tokens=8, completion_tokens=8)
+    account = CallAccount(
+        "chat",
+        "m",
+        CallContext("r"),
+        OfflineProvider(pace=0, tokenizer=EstimateTokenizer()),
+        limits.of("ada"),
+        Hold(Lease("ada", 0, {})),
+        ["What?"],
+        Metrics(),
+    )
 
     async def once() -> None:
-        report(metrics, call)
+        account.report(usage, 1)
 
     return Row("a call's metrics and log line", once)
 
@@ -349,7 +362,6 @@ async def main() -> None:
     async with contextlib.AsyncExitStack() as stack:
         redis_url = stack.enter_context(real_redis())
         rows = [Row("bare route", asking(bare())), *middlewares(), *parts()]
-        rows.append(reporting())
         tokens = [Row(IN_BARE, asking(bare_chat, content=STREAM), each=WORDS)]
         for where, url in (("embedded", None), ("on Redis", redis_url)):
             if where == "on Redis" and url is None:
@@ -358,6 +370,8 @@ async def main() -> None:
             rows += admissions(redis, where)
             app = create_app(settings(url))
             state = await stack.enter_async_context(running(app))
+            if url is None:
+                rows.append(reporting(state["limits"]))
             ask, stream = asking(app, state), asking(app, state, content=STREAM)
             rows.append(Row(f"full_app, {where}", ask))
             together = f"full_app, {where}, {AT_ONCE} at a time"

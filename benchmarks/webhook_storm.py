@@ -103,7 +103,7 @@ async def send(events: int, url: str, environment: dict[str, str]) -> tuple[Any,
     from examples.full_app.wiring import open_services
 
     async with open_services(Settings(), Metrics()) as services:
-        store, queue = services.webhooks.store, services.queue
+        store, queue = services["webhooks"].store, services["queue"]
         endpoint = await store.endpoints.create(OWNER, url)
         ids = []
         for number in range(events):

@@ -26,6 +26,10 @@ class ServerShuttingDownError(CodedError):
         super().__init__("The server is shutting down.", retry_after=1)
 
 
+class ConnectionAborted(Exception):
+    """The connection is to be cut here, without the end that a client waits for."""
+
+
 class Draining:
     """Whether this process shuts down, and what it still has to finish."""
 
@@ -103,7 +107,3 @@ class Draining:
     def _look(self) -> None:
         if not self._running and not self._stops:
             self._idle.set()
-
-
-class ConnectionAborted(Exception):
-    """The connection is to be cut here, without the end that a client waits for."""

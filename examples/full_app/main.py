@@ -56,11 +56,10 @@ from examples.full_app.web.middleware.authentication import (
 )
 from examples.full_app.web.middleware.draining import EXEMPT, DrainingMiddleware
 from examples.full_app.web.middleware.head import HeadMiddleware
-from examples.full_app.web.middleware.request_ids import RequestIDs
 from examples.full_app.web.middleware.telemetry import TelemetryMiddleware
 from examples.full_app.web.middleware.websocket_timeout import SlowPeersMiddleware
 from examples.full_app.web.shutdown import draining_on_signal
-from examples.full_app.wiring import open_services
+from examples.full_app.wiring import open_services, work_jobs
 from examples.s5_error_handling import setup_error_handlers
 
 log = logging.getLogger(__name__)
@@ -72,6 +71,7 @@ TELEMETRY: TelemetryConfig = {
     "exclude": lambda scope: scope["path"] in EXEMPT,
 }
 ROUTERS = (
+    chat.router,
     resume.router,
     embeddings.router,
     models.router,
@@ -104,14 +104,14 @@ def create_app(
         async with contextlib.AsyncExitStack() as stack:
             opened = open_services(settings, metrics, provider)
             services = await stack.enter_async_context(opened)
-            stack.enter_context(draining_on_signal(services.draining))
+            stack.enter_context(draining_on_signal(services["draining"]))
             if settings.loopback_webhooks:
                 log.warning("for development: webhooks may go to this machine")
             if settings.job_worker:
-                beside = until_draining(services.work(), services.draining)
+                beside = until_draining(work_jobs(services), services["draining"])
                 await stack.enter_async_context(beside)
             stack.enter_context(seldom_collected())
-            yield services.state()
+            yield services
 
     app = FastAPIOffline(
         title="full_app",
@@ -122,8 +122,6 @@ def create_app(
     )
     for router in ROUTERS:
         app.include_router(router)
-    # Not included, and first: an included router is looked through twice a request.
-    app.router.routes[:0] = chat.router.routes
     keys = bool(settings.api_keys)
     received = settings.embedded and not keys and settings.loopback_webhooks
     if received:
@@ -146,7 +144,6 @@ def create_app(
         return answer
 
     app.add_exception_handler(HTTPException, refuse_in_our_words)
-    app.add_middleware(RequestIDs)
     # The outermost: it looks for the server behind `send`.
     app.add_middleware(SlowPeersMiddleware, seconds=settings.live_send_seconds)
     app.add_exception_handler(RequestValidationError, refuse_invalid)

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
@@ -16,6 +15,7 @@ from examples.full_app.jobs.runner import JobRunner
 from examples.full_app.jobs.service import JobService
 from examples.full_app.jobs.sweep import Sweeper
 from examples.full_app.lifecycle import Draining
+from examples.full_app.limits.caller import Limits
 from examples.full_app.limits.ledger import Ledger
 from examples.full_app.limits.rates import Budget, Limiter
 from examples.full_app.limits.slots import Slots
@@ -32,7 +32,7 @@ from examples.full_app.providers.upstream.client import (
 from examples.full_app.providers.upstream.fallback import ResilientProvider
 from examples.full_app.providers.upstream.upstreams import Upstream
 from examples.full_app.queue import Queue, open_queue, work
-from examples.full_app.resumable.generations import Generations, open_generations
+from examples.full_app.resumable.generations import open_generations
 from examples.full_app.settings import Settings
 from examples.full_app.tokens import EstimateTokenizer
 from examples.full_app.web.dependencies import AppState
@@ -45,47 +45,10 @@ from examples.s2_models import PRICES_PER_1K
 from examples.s4_dependency_injection import open_redis
 
 
-@dataclass(slots=True)
-class Services:
-    """Everything one process needs, open."""
-
-    settings: Settings
-    metrics: Metrics
-    redis: Redis
-    chat: ChatService
-    generations: Generations
-    queue: Queue
-    jobs: JobService
-    webhooks: WebhookService
-    draining: Draining
-
-    def state(self) -> AppState:
-        """What the lifespan yields to the routes."""
-        return AppState(
-            settings=self.settings,
-            redis=self.redis,
-            chat_service=self.chat,
-            generations=self.generations,
-            jobs=self.jobs,
-            job_events=JobEvents(self.generations.log, self.draining),
-            webhooks=self.webhooks,
-            metrics=self.metrics,
-            draining=self.draining,
-        )
-
-    def work(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Work jobs off beside the block."""
-        return work(
-            self.queue,
-            drain_seconds=self.settings.drain_seconds,
-            lease=self.settings.job_lease_seconds,
-        )
-
-
 @contextlib.asynccontextmanager
 async def open_services(
     settings: Settings, metrics: Metrics, provider: Provider | None = None
-) -> AsyncIterator[Services]:
+) -> AsyncIterator[AppState]:
     """Everything one process needs, closed in the opposite order afterwards.
 
     `provider` answers in place of the one that the settings name.
@@ -95,92 +58,68 @@ async def open_services(
         if not settings.embedded:
             await warn_of_eviction(redis)
         queue = await stack.enter_async_context(open_queue(settings.redis_url))
-        policy = EgressPolicy(allow_loopback=settings.loopback_webhooks)
-        client = await stack.enter_async_context(guarded_client(policy))
         draining = Draining(
             settings.drain_seconds, notice=settings.drain_notice_seconds
         )
-        chat = await _chat(settings, metrics, redis, provider, draining, stack)
+        limits = await _limits(settings, metrics, redis, stack)
+        chat = await _chat_service(settings, metrics, provider, draining, stack)
         generations = await stack.enter_async_context(
             open_generations(settings, redis, draining)
         )
+        webhooks, sender = await _webhooks(settings, redis, queue, stack)
         store = JobStore(redis, keep=settings.job_keep_seconds)
-        webhooks = WebhookStore(redis, policy=policy)
-        jobs = JobService(store, queue, webhooks)
-        schedule = settings.webhook_schedule or SCHEDULE
-        sender = WebhookSender(
-            webhooks,
-            client,
-            schedule=schedule,
-            disable_after=settings.webhook_disable_after_days * DAY,
-        )
-        hooks = WebhookService(webhooks, sender, queue)
-        services = Services(
-            settings, metrics, redis, chat, generations, queue, jobs, hooks, draining
-        )
-        lease = settings.job_lease_seconds
+        jobs = JobService(store, queue, webhooks.store)
         runner = JobRunner(
             store,
             chat,
+            limits,
             timeout=settings.request_timeout_seconds,
             ended=jobs.ended,
             draining=draining,
-            lease=lease,
+            lease=settings.job_lease_seconds,
             attempts=settings.job_attempts,
         )
-        sweeper = Sweeper(store, queue, ended=jobs.ended, lease=lease)
+        sweeper = Sweeper(
+            store, queue, ended=jobs.ended, lease=settings.job_lease_seconds
+        )
         queue.handle(
             runner.run,
             sender.attempt_delivery,
             sweeper.sweep,
             jobs_per_caller=settings.jobs_per_caller,
-            sweep_seconds=lease / 2,
+            sweep_seconds=settings.job_lease_seconds / 2,
         )
-        yield services
+        yield AppState(
+            settings=settings,
+            redis=redis,
+            limits=limits,
+            chat_service=chat,
+            generations=generations,
+            jobs=jobs,
+            job_events=JobEvents(generations.log, draining),
+            webhooks=webhooks,
+            queue=queue,
+            metrics=metrics,
+            draining=draining,
+        )
 
 
-async def _chat(
-    settings: Settings,
-    metrics: Metrics,
-    redis: Redis,
-    provider: Provider | None,
-    draining: Draining,
-    stack: contextlib.AsyncExitStack,
-) -> ChatService:
-    tokenizer = EstimateTokenizer()
-    offline = OfflineProvider(pace=settings.offline_pace, tokenizer=tokenizer)
-    faults = FaultProvider(offline)
-    main = provider or offline
-    if provider is None and settings.upstream_base_url is not None:
-        upstreams = await _upstreams(settings, stack)
-        main = ResilientProvider(upstreams, abandoned=metrics.count_abandoned)
-
-    def choose(model: str) -> Provider:
-        if model.startswith("fault-"):
-            return faults
-        return offline if model.startswith("offline-") else main
-
-    local: list[Provider] = [offline, faults]
-    providers = local if main is offline else [main, *local]
-    metrics.know(PRICES_PER_1K)
-    for each in local:
-        metrics.know([model.id for model in await each.models()])
-    waiting = WaitingRoom(settings.queue_places, settings.queue_seconds)
-    metrics.waiting.set_function(lambda: waiting.taken)
-    return ChatService(
-        providers,
-        choose,
-        ledger=await _ledger(settings, redis, stack),
-        tokenizer=tokenizer,
-        metrics=metrics,
-        draining=draining,
-        waiting=waiting,
+def work_jobs(services: AppState) -> contextlib.AbstractAsyncContextManager[None]:
+    """A block beside which this process works jobs off."""
+    settings = services["settings"]
+    return work(
+        services["queue"],
+        drain_seconds=settings.drain_seconds,
+        lease=settings.job_lease_seconds,
     )
 
 
-async def _ledger(
-    settings: Settings, redis: Redis, stack: contextlib.AsyncExitStack
-) -> Ledger:
+async def _limits(
+    settings: Settings,
+    metrics: Metrics,
+    redis: Redis,
+    stack: contextlib.AsyncExitStack,
+) -> Limits:
     # Inside the process Redis cannot be away, only busy.
     timeout = None if settings.embedded else settings.redis_timeout_seconds
     slots = Slots(
@@ -204,7 +143,57 @@ async def _ledger(
     }
     ledger = Ledger(limiter, budgets)
     await stack.enter_async_context(ledger.telling())
-    return ledger
+    waiting = WaitingRoom(settings.queue_places, settings.queue_seconds)
+    metrics.waiting.set_function(lambda: waiting.taken)
+    return Limits(ledger, waiting)
+
+
+async def _chat_service(
+    settings: Settings,
+    metrics: Metrics,
+    provider: Provider | None,
+    draining: Draining,
+    stack: contextlib.AsyncExitStack,
+) -> ChatService:
+    tokenizer = EstimateTokenizer()
+    offline = OfflineProvider(pace=settings.offline_pace, tokenizer=tokenizer)
+    faults = FaultProvider(offline)
+    main = provider or offline
+    if provider is None and settings.upstream_base_url is not None:
+        upstreams = await _upstreams(settings, stack)
+        main = ResilientProvider(upstreams, abandoned=metrics.count_abandoned)
+
+    def choose(model: str) -> Provider:
+        if model.startswith("fault-"):
+            return faults
+        return offline if model.startswith("offline-") else main
+
+    local: list[Provider] = [offline, faults]
+    providers = local if main is offline else [main, *local]
+    metrics.know(PRICES_PER_1K)
+    for each in local:
+        metrics.know([model.id for model in await each.models()])
+    return ChatService(
+        providers, choose, tokenizer=tokenizer, metrics=metrics, draining=draining
+    )
+
+
+async def _webhooks(
+    settings: Settings,
+    redis: Redis,
+    queue: Queue,
+    stack: contextlib.AsyncExitStack,
+) -> tuple[WebhookService, WebhookSender]:
+    policy = EgressPolicy(allow_loopback=settings.loopback_webhooks)
+    client = await stack.enter_async_context(guarded_client(policy))
+    store = WebhookStore(redis, policy=policy)
+    sender = WebhookSender(
+        store,
+        client,
+        schedule=settings.webhook_schedule or SCHEDULE,
+        disable_after=settings.webhook_disable_after_days * DAY,
+    )
+    return WebhookService(store, sender, queue), sender
 
 
 async def _upstreams(

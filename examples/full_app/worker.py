@@ -14,7 +14,7 @@ import sys
 from examples.full_app.observability.logs import log_as_json
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.settings import Settings
-from examples.full_app.wiring import open_services
+from examples.full_app.wiring import open_services, work_jobs
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,11 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         before[number] = signal.signal(number, handle)
     try:
-        async with open_services(settings, Metrics()) as services, services.work():
+        opened = open_services(settings, Metrics())
+        async with opened as services, work_jobs(services):
             log.info("worker started")
             await stop.wait()
-            services.draining.began.set()
+            services["draining"].began.set()
             log.info("worker stopping")
     finally:
         for number, handler in before.items():

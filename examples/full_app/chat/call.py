@@ -1,23 +1,29 @@
-"""One running chat call: begun, read to its end or cut off, and closed exactly once."""
+"""One running chat call: admitted, read to its end or cut off, closed exactly once.
+
+A call is read in one of two ways. `events` never raises: it yields typed events, the
+last of which says how the answer ended. `collect` returns the whole answer, or raises.
+How events are written (server-sent events, WebSocket messages, entries of a log) is
+decided where they are written.
+"""
 
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import replace
-from typing import Any, Self
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeVar
 
 import anyio
 
-from examples.full_app.chat.answers import collect, collect_json
-from examples.full_app.chat.deadlines import Deadline, current_task
-from examples.full_app.chat.sse import DONE, ChunkWriter, new_id
-from examples.full_app.errors import error_body
+from examples.full_app.chat.accounting import CallAccount
+from examples.full_app.chat.answers import collect
 from examples.full_app.lifecycle import ServerShuttingDownError
 from examples.full_app.providers.base import CallContext, Delta, Provider
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.tokens import Tokenizer
 from examples.s2_models import Usage
 from examples.s5_error_handling import (
     AIError,
@@ -28,11 +34,28 @@ from examples.s5_error_handling import (
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The answer is complete. Nothing follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The answer broke off because of `error`. Nothing follows."""
+
+    error: AIError
+
+
+CallEvent = Delta | Usage | Done | Failed
+
 
 class Call:
     """A chat call that was admitted. Whoever opens it closes it, whatever happens.
 
-    `close` stops the provider and hands what was used to `settle`, once.
+    `close` stops the provider and settles the account, once.
     """
 
     def __init__(
@@ -40,46 +63,53 @@ class Call:
         request: ChatCompletionRequest,
         context: CallContext,
         provider: Provider,
-        settle: Callable[["Call"], None],
-        estimate: Callable[[str], Usage],
+        account: CallAccount,
+        *,
+        tokenizer: Tokenizer,
+        prompt_tokens: int,
     ) -> None:
-        self.id = new_id()
+        """`prompt_tokens` were counted by `tokenizer`, which estimates the answer too,
+        where the upstream reports no usage."""
+        self.id = f"chatcmpl-{secrets.token_hex(16)}"
         self.request = request
         self.context = context
+        self.account = account
         self.usage: Usage | None = None
-        self.produced: list[str] = []
-        self._settle = settle
-        self._estimate = estimate
+        self._produced: list[str] = []
         self._provider = provider
-        self._deltas: AsyncIterator[Delta | Usage] | None = None
+        self._tokenizer = tokenizer
+        self._prompt_tokens = prompt_tokens
+        self._items: AsyncIterator[Delta | Usage] | None = None
         self._first: asyncio.Future[Delta | Usage] | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._exhausted = False
         self._closed = False
-        self.started = time.monotonic()
-        self.first_token: float | None = None
-        self.error = "ClientClosedRequest"  # until another end is seen
-        self._deadline = Deadline(context.deadline)
         self._stopped = False
-        self._ended: Callable[[], None] | None = None
+        self._deadline = Deadline(context.deadline)
+        self._on_close: Callable[[], None] | None = None
 
-    def on_close(self, ended: Callable[[], None]) -> None:
-        """Have `ended` called when the call is closed."""
-        self._ended = ended
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Response headers: where the caller's limits stand, and who answers."""
+        return {**self.account.headers, **self.context.trail.headers}
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when the call is closed."""
+        self._on_close = callback
 
     def stop(self) -> None:
-        """The process shuts down: end as soon as can be, with an error."""
+        """End the call as soon as possible, because the process shuts down."""
         self._stopped = True
-        self._deadline.ring()
+        self._deadline.cut_short()
 
-    async def begin(self, patience: float) -> None:
-        """Wait up to `patience` seconds for the first delta.
+    async def begin(self, seconds: float) -> None:
+        """Wait up to `seconds` for the first item of the answer.
 
-        What fails before it raises here, while there still can be a real status;
-        after `patience` the stream starts all the same, so that it can be kept alive.
+        What fails before it raises here, while a real status can still be sent. After
+        `seconds` the stream starts all the same, so that it can be kept alive.
         """
         self._first = asyncio.ensure_future(self._begin())
-        await asyncio.wait({self._first}, timeout=patience)
+        await asyncio.wait({self._first}, timeout=seconds)
         if self._first.done():
             self._first.result()
         self._deadline.at = self.context.stream_deadline or self._deadline.at
@@ -89,38 +119,37 @@ class Call:
 
     async def collect(self) -> ChatCompletion:
         """The whole answer. Raises an AIError."""
-        self._wants_whole()
+        self.context = replace(self.context, whole=True)
         return await collect(self, self.request.model, self.request.n, self.id)
 
-    async def collect_json(self) -> bytes:
-        """The whole answer as it is sent. Raises an AIError."""
-        self._wants_whole()
-        return await collect_json(self, self.request.model, self.request.n, self.id)
+    async def events(self) -> AsyncGenerator[CallEvent, None]:
+        """The deltas, the usage, and exactly one terminal event: `Done` or `Failed`.
 
-    def _wants_whole(self) -> None:
-        if not self.context.whole:
-            self.context = replace(self.context, whole=True)
-
-    async def frames(self) -> AsyncGenerator[bytes, None]:
-        """The frames of a stream, with exactly one terminal event.
-
-        That is `[DONE]` after a complete answer, an error object otherwise.
+        An answer of which a choice has no finish_reason has broken off.
         """
-        writer = ChunkWriter(self.request.model, self.id)
+        finished: set[int] = set()
         try:
             async for item in self:
-                if isinstance(item, Delta):
-                    yield writer.delta(item)
-            if self.usage is None or not writer.complete(self.request.n):
+                if isinstance(item, Delta):  # a usage is sent at the end
+                    if item.finish_reason is not None:
+                        finished.add(item.index)
+                    yield item
+            if self.usage is None or not finished.issuperset(range(self.request.n)):
                 raise ModelError("The model's answer broke off.")
-            if self.request.wants_usage:
-                yield writer.usage(self.usage)
-            yield DONE
+            yield self.usage
+            yield Done()
         except AIError as error:
-            yield self.error_frame(error)
+            yield self.failed(error)
         except Exception:
             log.exception("stream failed", extra=self._log_fields())
-            yield self.error_frame(InternalError("An unexpected error occurred."))
+            yield self.failed(InternalError("An unexpected error occurred."))
+
+    def failed(self, error: AIError) -> Failed:
+        """The terminal event of an answer that broke off, which is logged here."""
+        log.warning(
+            "stream broke off", extra={**self._log_fields(), "error_code": error.code}
+        )
+        return Failed(error)
 
     async def close(self) -> None:
         """Stop the provider and settle; safe to call twice and when cancelled."""
@@ -133,32 +162,26 @@ class Call:
                 with anyio.CancelScope(shield=True):
                     await self._stop_provider()
         finally:
-            ended, self._ended = self._ended, None  # which would keep this alive
-            if ended is not None:
-                ended()
-            self._settle(self)
+            if self._on_close is not None:
+                self._on_close()
+                self._on_close = None
+            self.account.settle(self.usage or self._estimated_usage())
 
     async def _stop_provider(self) -> None:
         if self._first is not None and not self._first.done():
             self._first.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await self._first
-        if isinstance(self._deltas, AsyncGenerator):
-            await self._deltas.aclose()
-
-    def _ask(self) -> AsyncIterator[Delta | Usage]:
-        """The provider's deltas, which are asked for once."""
-        if self._deltas is None:
-            self._deltas = self._provider.stream(self.request, self.context)
-        return self._deltas
+        if isinstance(self._items, AsyncGenerator):
+            await self._items.aclose()
 
     def __aiter__(self) -> Self:
-        """Read by the task that runs now; another one's would be cut short in vain."""
+        """Iterate over deltas, then one usage. The task that runs now is the reader."""
         self._reader = current_task()
         return self
 
     async def __anext__(self) -> Delta | Usage:
-        """What comes next; at the end the usage, which some upstreams never say."""
+        """The next item. An upstream that reports no usage has it estimated here."""
         try:
             if self._first is not None:
                 item = await self._first
@@ -169,52 +192,131 @@ class Call:
             self._exhausted = True
             if self.usage is not None:
                 raise
-        self.usage = self._estimate("".join(self.produced))
+        self.usage = self._estimated_usage()
         return self.usage
 
     async def _next(self, task: asyncio.Task[Any] | None) -> Delta | Usage:
+        if self._items is None:
+            self._items = self._provider.stream(self.request, self.context)
         try:
             if self._stopped:
                 raise ServerShuttingDownError
-            item = await self._deadline.wait_for(anext(self._ask()), task)
+            item = await self._deadline.wait_for(anext(self._items), task)
         except StopAsyncIteration:
-            self.error = ""
+            self.account.error = ""
             raise
         except TimeoutError:
-            error = self._too_late()
-            self.error = type(error).__name__
+            error = self._timeout_error()
+            self.account.error = type(error).__name__
             raise error from None
         except Exception as error:
-            self.error = type(error).__name__
+            self.account.error = type(error).__name__
             raise
-        self._note(item)
+        self._remember(item)
         return item
 
-    def _too_late(self) -> AIError:
+    def _timeout_error(self) -> AIError:
         if self._stopped:
             return ServerShuttingDownError()
         return ModelTimeoutError("The model did not answer in time.")
 
-    def _note(self, item: Delta | Usage) -> None:
-        """Remember what is charged if nothing more comes."""
-        if isinstance(item, Usage):
+    def _remember(self, item: Delta | Usage) -> None:
+        """Keep what is charged if nothing more comes."""
+        if not isinstance(item, Delta):
             self.usage = item
             return
-        if self.first_token is None:
-            self.first_token = time.monotonic() - self.started
+        if self.account.first_token is None:
+            self.account.note_first_token()
         if item.content:
-            self.produced.append(item.content)
+            self._produced.append(item.content)
         for piece in item.tool_calls:
-            told = piece.function
-            self.produced.append((told.name or "") + (told.arguments or ""))
+            function = piece.function
+            self._produced.append((function.name or "") + (function.arguments or ""))
 
-    def error_frame(self, error: AIError) -> bytes:
-        """The terminal event of a stream that broke off."""
-        log.warning(
-            "stream broke off", extra={**self._log_fields(), "error_code": error.code}
+    def _estimated_usage(self) -> Usage:
+        """What was produced, counted here. A call that produced nothing is free."""
+        text = "".join(self._produced)
+        return Usage(
+            prompt_tokens=self._prompt_tokens if text else 0,
+            completion_tokens=self._tokenizer.count(text),
         )
-        body = error_body(error, self.context.request_id).model_dump_json()
-        return f"data: {body}\n\n".encode()
 
     def _log_fields(self) -> dict[str, str]:
         return {"request_id": self.context.request_id, "model": self.request.model}
+
+
+class Deadline:
+    """A time, on `time.monotonic()`'s clock, at which a wait is cut short.
+
+    An `asyncio.timeout` for each token of a stream costs a third of the whole request's
+    CPU. So one timer serves all waits of a call: when it goes off, it looks whether
+    something waits, and whether its time is over. `at` may be moved to a later time
+    while something waits; None means never. One task waits at a time. Whoever makes a
+    deadline closes it.
+    """
+
+    def __init__(self, at: float | None) -> None:
+        self.at = at
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
+
+    async def wait_for(self, step: Awaitable[T], task: asyncio.Task[Any] | None) -> T:
+        """The result of `step`. Raises TimeoutError once `step` has been cancelled.
+
+        As with `asyncio.timeout`, what is ready without waiting is never too late, and
+        a cancellation from elsewhere stays one. `task` is the one that waits: a reader
+        that waits often looks it up once.
+        """
+        task = task or current_task()
+        self._task = task
+        if self._timer is None and self.at is not None:
+            self._set_timer(self.at)
+        before = task.cancelling()
+        try:
+            return await step
+        except asyncio.CancelledError:
+            if self._cancelled and self._uncancel(task) <= before:
+                raise TimeoutError from None
+            raise
+        finally:
+            self._task = None
+            if self._cancelled:  # `step` was ready at the same moment
+                self._uncancel(task)
+
+    def cut_short(self) -> None:
+        """Cancel the wait that goes on now, if there is one."""
+        if self._task is not None and not self._cancelled:
+            self._cancelled = True
+            self._task.cancel()
+
+    def close(self) -> None:
+        """Take the timer back: nothing will wait any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_timer(self, at: float) -> None:
+        left = max(0.0, at - time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(left, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._task is None or self.at is None:
+            return  # the next wait sets it again
+        if time.monotonic() < self.at:
+            self._set_timer(self.at)
+        else:
+            self.cut_short()
+
+    def _uncancel(self, task: asyncio.Task[Any]) -> int:
+        self._cancelled = False
+        return task.uncancel()
+
+
+def current_task() -> asyncio.Task[Any]:
+    """The task that runs now. Raises RuntimeError outside of any."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("There is no task to wait in.")
+    return task

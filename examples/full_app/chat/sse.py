@@ -1,87 +1,104 @@
-"""Deltas become bytes: the `data:` frames of a stream.
+"""The events of a call as JSON chunks, and as the frames of a stream.
 
-Frames are written by hand around the JSON of the text, because a chunk's envelope
-never changes within a stream; a test holds every frame against `ChatCompletionChunk`.
-Source: OpenAI API reference (chunk object), WHATWG HTML (server-sent events).
+`ChunkSerializer` writes the JSON of chunks, for every edge that sends them. `SSEFrames`
+puts them into server-sent events. The fields that are the same in every chunk of a
+stream are written once; a test compares every frame with `ChatCompletionChunk`.
+Sources: OpenAI API reference (the chunk object); WHATWG HTML (server-sent events).
 """
 
-import json
 import time
-from dataclasses import dataclass, field
-from json.encoder import encode_basestring_ascii as _quoted
+from typing import Any
 
-from examples.full_app.ids import random_hex
+from pydantic_core import to_json
+
+from examples.full_app.chat.call import CallEvent, Done, Failed
+from examples.full_app.errors import error_body
 from examples.full_app.providers.base import Delta
-from examples.full_app.schemas.answers import (
-    ChunkChoice,
-    ChunkDelta,
-)
 from examples.s2_models import Usage
 
-DONE = b"data: [DONE]\n\n"
-PING = b": ping\n"  # one newline: two end an event, and the official client trips
+DONE = "[DONE]"
 
 
-def new_id() -> str:
-    """The id of an answer: nobody can guess it."""
-    return f"chatcmpl-{random_hex()}"
+class ChunkSerializer:
+    """Writes the chunks of one answer as JSON; a choice's first carries its role.
 
+    `include_usage` is the caller's `stream_options`: without it no usage is sent.
+    """
 
-@dataclass(slots=True)
-class ChunkWriter:
-    """Writes the frames of one stream; the first of each choice carries the role."""
+    def __init__(self, answer_id: str, model: str, *, include_usage: bool) -> None:
+        self.include_usage = include_usage
+        envelope = {
+            "id": answer_id,
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": model,
+        }
+        text = to_json(envelope, ensure_ascii=True).decode("ascii")
+        self._envelope = text.removesuffix("}")
+        self._opened: set[int] = set()
 
-    model: str
-    id: str = field(default_factory=new_id)
-    created: int = field(default_factory=lambda: int(time.time()))
-    _head: str = field(init=False)
-    _opened: set[int] = field(default_factory=set)
-    _finished: set[int] = field(default_factory=set)
+    def chunks(self, item: Delta | Usage) -> list[str]:
+        """The JSON texts that one item of the answer becomes: none, one or two."""
+        if not isinstance(item, Delta):
+            return [self._usage(item)] if self.include_usage else []
+        texts = []
+        if item.index not in self._opened:
+            self._opened.add(item.index)
+            opening = {"role": "assistant", "content": ""}
+            texts.append(self._chunk(item.index, opening, None))
+        texts.append(self._chunk(item.index, _delta_fields(item), item))
+        return texts
 
-    def __post_init__(self) -> None:
-        self._head = (
-            f'data: {{"id":"{self.id}","object":"chat.completion.chunk",'
-            f'"created":{self.created},"model":{_quoted(self.model)},"choices":['
-        )
-
-    def complete(self, choices: int) -> bool:
-        """Whether each of the choices 0..choices-1 has had its finish_reason."""
-        return self._finished.issuperset(range(choices))
-
-    def delta(self, delta: Delta) -> bytes:
-        """The frame, or frames, of one delta."""
-        opening, index, reason = "", delta.index, "null"
-        if delta.finish_reason is not None:
-            self._finished.add(index)
-            reason = _quoted(delta.finish_reason)
-        if index not in self._opened:
-            self._opened.add(index)
-            opening = (
-                f'{self._head}{{"index":{index},"delta":{{"role":"assistant",'
-                '"content":""},"finish_reason":null}]}\n\n'
+    def _chunk(self, index: int, delta: dict[str, Any], item: Delta | None) -> str:
+        choice: dict[str, Any] = {
+            "index": index,
+            "delta": delta,
+            "finish_reason": item.finish_reason if item else None,
+        }
+        if item is not None and item.logprobs is not None:
+            choice["logprobs"] = item.logprobs.model_dump(
+                mode="json", exclude_none=True
             )
-        if delta.tool_calls or delta.logprobs:
-            return f"{opening}{self._head}{_slow_choice(delta)}]}}\n\n".encode()
-        said = "" if delta.content is None else f'"content":{_quoted(delta.content)}'
-        return (
-            f'{opening}{self._head}{{"index":{index},"delta":{{{said}}},'
-            f'"finish_reason":{reason}}}]}}\n\n'
-        ).encode("ascii")
+        # ASCII only: some clients split lines at U+2028, which JSON allows in a string.
+        text = to_json(choice, ensure_ascii=True).decode("ascii")
+        return f'{self._envelope},"choices":[{text}]}}'
 
-    def usage(self, usage: Usage) -> bytes:
-        """The last frame, for callers who asked for it: no choices, only usage."""
-        return f'{self._head}],"usage":{usage.model_dump_json()}}}\n\n'.encode()
+    def _usage(self, usage: Usage) -> str:
+        """The last chunk: no choices, only usage."""
+        return f'{self._envelope},"choices":[],"usage":{usage.model_dump_json()}}}'
 
 
-def _slow_choice(delta: Delta) -> str:
-    """Tool calls and logprobs are rare enough to go through the models."""
-    choice = ChunkChoice(
-        index=delta.index,
-        delta=ChunkDelta(
-            content=delta.content, tool_calls=list(delta.tool_calls) or None
-        ),
-        finish_reason=delta.finish_reason,
-        logprobs=delta.logprobs,
-    )
-    text = choice.model_dump(mode="json", exclude_none=True)
-    return json.dumps({"finish_reason": None, **text})
+class SSEFrames:
+    """Encodes the events of one call as `data:` frames, ready to be sent.
+
+    A complete answer ends with `data: [DONE]`. One that broke off ends with an error
+    body, and without `[DONE]`: a client that waits for it notices.
+    """
+
+    def __init__(self, chunks: ChunkSerializer, request_id: str) -> None:
+        self.chunks = chunks
+        self.request_id = request_id
+
+    def encode(self, event: CallEvent) -> bytes:
+        """The frames of one event; empty for a usage that nobody asked for."""
+        match event:
+            case Delta() | Usage():
+                texts = self.chunks.chunks(event)
+            case Done():
+                texts = [DONE]
+            case Failed(error):
+                texts = [error_body(error, self.request_id).model_dump_json()]
+        return "".join(f"data: {text}\n\n" for text in texts).encode()
+
+
+def _delta_fields(item: Delta) -> dict[str, Any]:
+    """The `delta` object: only what this step adds."""
+    fields: dict[str, Any] = {}
+    if item.content is not None:
+        fields["content"] = item.content
+    if item.tool_calls:
+        fields["tool_calls"] = [
+            piece.model_dump(mode="json", exclude_none=True)
+            for piece in item.tool_calls
+        ]
+    return fields

@@ -7,6 +7,7 @@ it, on any process. Source: WHATWG HTML, server-sent events (ids, 204 ends them)
 import contextlib
 from collections.abc import AsyncGenerator
 
+from examples.full_app.events.follower import Event
 from examples.full_app.events.log import SILENCE_SECONDS, EventLog
 from examples.full_app.jobs.records import events_key
 from examples.full_app.lifecycle import ConnectionAborted, Draining
@@ -35,8 +36,8 @@ class JobEvents:
         """
         return await self.log.begin(events_key(job_id), last_event_id, last=LAST)
 
-    async def frames(self, job_id: str, after: str) -> AsyncGenerator[bytes, None]:
-        """Frames of the events after the id `after`, through the job's last one.
+    async def follow(self, job_id: str, after: str) -> AsyncGenerator[Event, None]:
+        """The events after the id `after`, through the job's last one.
 
         Aborts the connection when the process drains or the job is gone: the reader
         comes back and goes on where it was.
@@ -47,8 +48,7 @@ class JobEvents:
         async with contextlib.aclosing(batches):
             async for events in batches:
                 for event in events:
-                    head = f"id: {event.id}\nevent: {event.type}\n"
-                    yield f"{head}data: {event.data}\n\n".encode()
+                    yield event
                 if events and events[-1].type in LAST:
                     return
                 if self.draining.is_set():
@@ -56,3 +56,8 @@ class JobEvents:
                 silent = 0 if events else silent + 1
                 if silent % LOOK_EVERY == 1 and await self.log.newest(key) is None:
                     raise ConnectionAborted
+
+
+def encode_event(event: Event) -> bytes:
+    """An event as a server-sent event with its `id:` and its type."""
+    return f"id: {event.id}\nevent: {event.type}\ndata: {event.data}\n\n".encode()

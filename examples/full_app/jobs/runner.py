@@ -16,6 +16,7 @@ from examples.full_app.chat.service import ChatService
 from examples.full_app.errors import NotReadyError, error_body
 from examples.full_app.jobs.records import JobStore
 from examples.full_app.lifecycle import Draining
+from examples.full_app.limits.caller import Limits
 from examples.full_app.limits.slots import RETRY_AFTER, NoSlotError
 from examples.full_app.money import nano_usd
 from examples.full_app.observability.tracing import continued, tracing
@@ -49,6 +50,7 @@ class JobRunner:
         self,
         store: JobStore,
         service: ChatService,
+        limits: Limits,
         *,
         timeout: float,
         ended: Callable[[str], Awaitable[None]],
@@ -58,6 +60,7 @@ class JobRunner:
     ) -> None:
         self.store = store
         self.service = service
+        self.limits = limits
         self.timeout = timeout
         self.ended = ended
         self.draining = draining
@@ -157,10 +160,11 @@ class JobRunner:
         self, body: ChatCompletionRequest, owner: str, context: CallContext
     ) -> ChatCompletion:
         """Ask, waiting as long as the owner's rate limit says, and for Redis."""
+        limits = self.limits.of(owner)
         give_up = time.monotonic() + LIMIT_PATIENCE
         while True:
             try:
-                call, _ = await self.service.open(body, context, owner)
+                call = await self.service.open(body, context, limits)
                 break
             except (RateLimitExceededError, NotReadyError, NoSlotError) as error:
                 wait = error.retry_after or 1.0

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
@@ -20,7 +21,6 @@ import anyio
 from redis.exceptions import RedisError
 
 from examples.full_app.errors import BudgetExceededError, NotReadyError
-from examples.full_app.ids import random_hex
 from examples.full_app.limits.ledger_scripts import RESERVE, SETTLE, STANDING
 from examples.full_app.limits.pipelining import regardless
 from examples.full_app.limits.rates import Lease, Limiter, caller_tag
@@ -72,7 +72,7 @@ class Ledger:
         budget = self.budgets.get(subject)
         if budget is None or cost is None:
             return Hold(await self.limiter.reserve(subject, tokens))
-        hold_id = f"hold:{random_hex()}"
+        hold_id = f"hold:{secrets.token_hex(16)}"
         slot = self.limiter.new_slot()
         keys, args = self.limiter.script_part(subject, (1, tokens), slot)
         keys = [*_keys(subject), *keys]

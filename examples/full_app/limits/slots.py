@@ -12,13 +12,13 @@ queue of `waiting` helps, if there is one.)
 
 import contextlib
 import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from itertools import islice
 
 from redis.asyncio import Redis
 
-from examples.full_app.ids import random_hex
 from examples.full_app.periodic import beating
 from examples.s5_error_handling import CodedError, ErrorCode
 
@@ -125,7 +125,7 @@ class Slots:
 
     def new(self) -> str:
         """The id of a slot that is to be taken."""
-        return random_hex()
+        return secrets.token_hex(16)
 
     def keys(self, tag: str) -> list[str]:
         """The pools in which the caller with this tag takes its slots."""

@@ -7,12 +7,11 @@ Source: W3C Trace Context (level 1).
 """
 
 import re
+import secrets
 from contextvars import ContextVar
 from typing import NamedTuple
 
 from opentelemetry import trace as otel
-
-from examples.full_app.ids import random_hex
 
 HEADER = re.compile(
     r"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})"
@@ -56,8 +55,8 @@ def continued(header: str | None) -> Trace:
         return Trace(f"{span.trace_id:032x}", f"{span.span_id:016x}", flags)
     found = HEADER.fullmatch(header or "")
     if found is None or (found[1] == "00" and found[5]):
-        return Trace(random_hex(), random_hex()[:16])
-    return Trace(found[2], random_hex()[:16], found[4])
+        return Trace(secrets.token_hex(16), secrets.token_hex(8))
+    return Trace(found[2], secrets.token_hex(8), found[4])
 
 
 class tracing:

@@ -127,14 +127,6 @@ class Generations:
                     await self._reading(answer_id)
                     await self._look_after(answer_id)
 
-    async def frames(
-        self, answer_id: str, events: AsyncGenerator[Event, None]
-    ) -> AsyncGenerator[bytes, None]:
-        """The events as frames; `id:` in the event it belongs to, nowhere else."""
-        async with contextlib.aclosing(events):
-            async for event in events:
-                yield f"id: {event.id}\ndata: {event.data}\n\n".encode()
-
     async def close(self) -> None:
         """End what still runs here, each with its last event."""
         running = tuple(self._running.values())
@@ -190,6 +182,11 @@ async def open_generations(
             yield generations
         finally:
             await generations.close()
+
+
+def encode_event(event: Event) -> bytes:
+    """An event as a server-sent event; its `id:` is what `Last-Event-ID` names."""
+    return f"id: {event.id}\ndata: {event.data}\n\n".encode()
 
 
 def _key(answer_id: str) -> str:

@@ -9,11 +9,14 @@ from typing import Any
 import anyio
 from redis.exceptions import RedisError
 
-from examples.full_app.chat.call import Call
-from examples.full_app.errors import RequestError
+from examples.full_app.chat.call import Call, CallEvent, Done, Failed
+from examples.full_app.chat.sse import DONE, ChunkSerializer
+from examples.full_app.errors import RequestError, error_body
 from examples.full_app.events.errors import FencedError
 from examples.full_app.events.log import EventWriter
 from examples.full_app.lifecycle import ServerShuttingDownError
+from examples.full_app.providers.base import Delta
+from examples.s2_models import Usage
 from examples.s5_error_handling import AIError, CodedError
 
 log = logging.getLogger(__name__)
@@ -58,6 +61,9 @@ class AnswerWriter:
     ) -> None:
         self.call = call
         self.writer = writer
+        self.chunks = ChunkSerializer(
+            call.id, call.request.model, include_usage=call.request.wants_usage
+        )
         self.beat = beat
         self.reason: AIError = ServerShuttingDownError()
         self.ended = False  # redis-py can make a ConnectionError of a cancellation
@@ -69,12 +75,12 @@ class AnswerWriter:
             asyncio.create_task(self._tend(stop)),
             asyncio.create_task(self._append(stop)),
         ]
-        frames = self.call.frames()
+        events = self.call.events()
         try:
-            async for frame in frames:
-                await self._add(frame)
+            async for event in events:
+                await self._add(event)
         except asyncio.CancelledError:
-            await self._add(self.call.error_frame(self.reason))
+            await self._add(self.call.failed(self.reason))
         except (FencedError, RedisError):
             log.exception("answer not written", extra={"answer": self.call.id})
         finally:
@@ -83,7 +89,7 @@ class AnswerWriter:
                 for task in beside:
                     task.cancel()
                 await asyncio.wait(beside)
-                await frames.aclose()
+                await events.aclose()
                 await self._end()
 
     async def _end(self) -> None:
@@ -94,10 +100,17 @@ class AnswerWriter:
         finally:
             await self.call.close()
 
-    async def _add(self, frame: bytes) -> None:
-        for text in filter(None, frame.decode("utf-8").split("\n\n")):
-            data = text.removeprefix("data: ")
-            await self.writer.add(_kind(data), data)
+    async def _add(self, event: CallEvent) -> None:
+        """Append one event: its type, and the data that a reader is sent for it."""
+        match event:
+            case Delta() | Usage():
+                for chunk in self.chunks.chunks(event):
+                    await self.writer.add("delta", chunk)
+            case Done():
+                await self.writer.add("done", DONE)
+            case Failed(error):
+                body = error_body(error, self.call.context.request_id)
+                await self.writer.add("error", body.model_dump_json())
 
     async def _append(self, stop: Callable[[], Any]) -> None:
         """Send events soon after they come; again, when Redis was away."""
@@ -128,9 +141,3 @@ class AnswerWriter:
 def _canceller() -> Callable[[], Any]:
     task = asyncio.current_task()
     return task.cancel if task is not None else lambda: None
-
-
-def _kind(data: str) -> str:
-    if data == "[DONE]":
-        return "done"
-    return "error" if data.startswith('{"error":') else "delta"

@@ -1,19 +1,21 @@
 """`POST /v1/chat/completions`: one whole answer, or a stream of chunks."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Header, Request
 from fastapi.openapi.models import Example
 from starlette.responses import Response
 
+from examples.full_app.chat.call import Call
+from examples.full_app.chat.sse import ChunkSerializer, SSEFrames
 from examples.full_app.providers.faults.provider import WireFault, wire_fault
+from examples.full_app.resumable.generations import Generations, encode_event
 from examples.full_app.routes.openapi import (
     BODY,
     IDEMPOTENCY_KEY,
     MODEL,
     ONCE,
-    RESUMABLE,
     STREAM_DOCUMENT,
     errors,
     parameters,
@@ -21,13 +23,28 @@ from examples.full_app.routes.openapi import (
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.base import Bounded
 from examples.full_app.schemas.chat import ChatCompletionRequest
-from examples.full_app.settings import Settings
-from examples.full_app.web.dependencies import CallScope, call_scope
-from examples.full_app.web.direct_route import DirectRoute
+from examples.full_app.web.dependencies import (
+    AppSettingsDep,
+    CallContextDep,
+    CallerLimitsDep,
+    ChatServiceDep,
+    GenerationsDep,
+)
 from examples.full_app.web.event_stream import EventStream, until_disconnect
 from examples.full_app.web.faulty_wire import break_answer, break_frames
+from examples.full_app.web.idempotency import IdempotentRoute
 
-router = APIRouter(prefix="/v1", tags=["chat"], route_class=DirectRoute)
+router = APIRouter(prefix="/v1", tags=["chat"], route_class=IdempotentRoute)
+
+Event = TypeVar("Event")
+Resumable = Annotated[
+    bool,
+    Header(
+        alias="X-Resumable",
+        description="With `stream: true`: events carry an `id:`, the answer goes on "
+        "when the connection breaks, and `GET` on its `Content-Location` continues it.",
+    ),
+]
 
 EXAMPLES = {
     "plain": Example(
@@ -61,11 +78,17 @@ EXAMPLES = {
     summary="Answer a conversation",
     response_model=ChatCompletion,
     responses={200: STREAM_DOCUMENT, **errors(*BODY, *MODEL, *ONCE)},
-    openapi_extra=parameters(IDEMPOTENCY_KEY, RESUMABLE),
+    openapi_extra=parameters(IDEMPOTENCY_KEY),
 )
 async def create_chat_completion(
     body: Annotated[ChatCompletionRequest, Bounded, Body(openapi_examples=EXAMPLES)],
     request: Request,
+    service: ChatServiceDep,
+    context: CallContextDep,
+    limits: CallerLimitsDep,
+    generations: GenerationsDep,
+    settings: AppSettingsDep,
+    resumable: Resumable = False,
 ) -> Response:
     """Answer the conversation, whole or as server-sent events.
 
@@ -76,50 +99,92 @@ async def create_chat_completion(
     fault = wire_fault(body.model)
     if fault is not None and fault.kind == "html-502":
         return break_answer(b"", fault)
-    scope = call_scope(request, whole=not body.stream)
-    return await until_disconnect(request, _answer(body, scope, fault))
+
+    async def answer() -> Response:
+        call = await service.open(body, context, limits)
+        if not body.stream:
+            return await whole_answer(call, fault)
+        if not resumable:
+            return await event_stream(call, settings.heartbeat_seconds, fault)
+        return await resumable_stream(
+            call, generations, limits.subject, settings.heartbeat_seconds, fault
+        )
+
+    return await until_disconnect(request, answer())
 
 
-async def _answer(
-    body: ChatCompletionRequest, scope: CallScope, fault: WireFault | None
-) -> Response:
-    context, subject = scope.context, scope.identity.subject
-    call, lease = await scope.service.open(body, context, subject)
+async def whole_answer(call: Call, fault: WireFault | None) -> Response:
+    """One JSON body with the whole answer. The call is closed when it returns."""
     try:
-        if body.stream:
-            await call.begin(scope.settings.heartbeat_seconds)
-            frames, close = call.frames(), call.close
-            headers = {**lease.headers, **context.trail.headers}
-            if scope.resumable:
-                generations = scope.generations
-                answer_id = await generations.start(call, subject)
-                frames = generations.frames(answer_id, generations.events(answer_id))
-                close = frames.aclose
-                headers["Content-Location"] = f"/v1/chat/completions/{answer_id}"
-            return _stream(frames, close, headers, scope.settings, fault)
-        answer = await call.collect_json()
+        completion = await call.collect()
+    finally:
+        await call.close()
+    content = completion.model_dump_json().encode("utf-8")
+    if fault is not None:
+        return break_answer(content, fault)
+    return Response(content, 200, call.headers, "application/json")
+
+
+async def event_stream(
+    call: Call, heartbeat: float, fault: WireFault | None
+) -> Response:
+    """The answer as server-sent events. The response closes the call at its end."""
+    try:
+        await call.begin(heartbeat)
     except BaseException:
         await call.close()
         raise
-    await call.close()
-    if fault is not None:
-        return break_answer(answer, fault)
-    headers = {**lease.headers, **context.trail.headers}
-    return Response(answer, 200, headers, "application/json")
+    encode = SSEFrames(_chunks(call), call.context.request_id).encode
+    return _stream(call.events(), encode, call.close, call.headers, heartbeat, fault)
+
+
+async def resumable_stream(
+    call: Call,
+    generations: Generations,
+    owner: str,
+    heartbeat: float,
+    fault: WireFault | None,
+) -> Response:
+    """The answer as events that outlive the connection; the call runs by itself."""
+    try:
+        await call.begin(heartbeat)
+    except BaseException:
+        await call.close()
+        raise
+    answer_id = await generations.start(call, owner)
+    headers = {
+        **call.headers,
+        "Content-Location": f"/v1/chat/completions/{answer_id}",
+    }
+    events = generations.events(answer_id)
+    return _stream(events, encode_event, None, headers, heartbeat, fault)
+
+
+def _chunks(call: Call) -> ChunkSerializer:
+    request = call.request
+    return ChunkSerializer(call.id, request.model, include_usage=request.wants_usage)
 
 
 def _stream(
-    frames: AsyncGenerator[bytes, None],
-    close: Callable[[], Awaitable[None]],
+    events: AsyncGenerator[Event, None],
+    encode: Callable[[Event], bytes],
+    close: Callable[[], Awaitable[None]] | None,
     headers: Mapping[str, str],
-    settings: Settings,
+    heartbeat: float,
     fault: WireFault | None,
 ) -> Response:
-    if fault is not None:
-        frames = break_frames(frames, fault)
+    """The response for a stream of events; a fault model's wire is broken here."""
+    if fault is None:
+        return EventStream(
+            events, encode, heartbeat=heartbeat, close=close, headers=headers
+        )
     answer = EventStream(
-        frames, heartbeat=settings.heartbeat_seconds, close=close, headers=headers
+        break_frames(events, encode, fault),
+        bytes,
+        heartbeat=heartbeat,
+        close=close,
+        headers=headers,
     )
-    if fault is not None and fault.kind == "wrong-content-type":
+    if fault.kind == "wrong-content-type":
         answer.headers["content-type"] = "text/plain"
     return answer

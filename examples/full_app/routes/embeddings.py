@@ -20,8 +20,8 @@ from examples.full_app.schemas.catalogue import (
 )
 from examples.full_app.web.dependencies import (
     CallContextDep,
+    CallerLimitsDep,
     ChatServiceDep,
-    IdentityDep,
 )
 from examples.full_app.web.event_stream import until_disconnect
 from examples.full_app.web.json_body import JSONRoute
@@ -63,28 +63,29 @@ async def create_embeddings(
     body: Annotated[EmbeddingRequest, Bounded, Body(openapi_examples=EXAMPLES)],
     request: Request,
     service: ChatServiceDep,
-    identity: IdentityDep,
+    limits: CallerLimitsDep,
     context: CallContextDep,
 ) -> Response:
     """One vector a text, in the order of the texts, each of length 1."""
     request.state.log = {"model": body.model}
     asked = EmbeddingCall(body.model, body.inputs, body.dimensions)
-    found, lease = await until_disconnect(
-        request, service.embed(asked, context, identity.subject)
+    embeddings, account = await until_disconnect(
+        request, service.embed(asked, context, limits)
     )
     encode = _base64 if body.encoding_format == "base64" else list
     answer = EmbeddingResponse(
         data=[
             Embedding(index=index, embedding=encode(vector))
-            for index, vector in enumerate(found.vectors)
+            for index, vector in enumerate(embeddings.vectors)
         ],
         model=body.model,
         usage=EmbeddingUsage(
-            prompt_tokens=found.prompt_tokens, total_tokens=found.prompt_tokens
+            prompt_tokens=embeddings.prompt_tokens,
+            total_tokens=embeddings.prompt_tokens,
         ),
     )
     content = answer.model_dump_json().encode("utf-8")
-    headers = {**lease.headers, **context.trail.headers}
+    headers = {**account.headers, **context.trail.headers}
     return Response(content, 200, headers, "application/json")
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from fastapi.openapi.models import Example
 
+from examples.full_app.jobs.events import encode_event
 from examples.full_app.limits.rates import management_limit
 from examples.full_app.routes.openapi import (
     BODY,
@@ -141,12 +142,11 @@ async def follow_job(
     begin = await events.begin(job_id, last_event_id)
     if begin is None:
         return Response(status_code=204)
-    frames = events.frames(job_id, begin)
-    return EventStream(frames, heartbeat=settings.heartbeat_seconds, close=_nothing)
-
-
-async def _nothing() -> None:
-    """The job goes on without its reader."""
+    return EventStream(
+        events.follow(job_id, begin),
+        encode_event,
+        heartbeat=settings.heartbeat_seconds,
+    )
 
 
 @router.delete("/{job_id}", summary="Cancel a job", responses=errors(404, 409))

@@ -23,29 +23,34 @@ from pydantic import ValidationError
 from starlette.types import Message
 from starlette.websockets import WebSocketState
 
-from examples.full_app.chat.call import Call
+from examples.full_app.chat.call import Call, CallEvent, Done, Failed
 from examples.full_app.chat.service import ChatService
+from examples.full_app.chat.sse import ChunkSerializer
 from examples.full_app.errors import ConflictError, RequestTooLargeError, error_body
 from examples.full_app.events.follower import Event
-from examples.full_app.providers.base import CallContext
+from examples.full_app.limits.caller import CallerLimits
+from examples.full_app.providers.base import CallContext, Delta
 from examples.full_app.resumable.generations import Generations
 from examples.full_app.routes.live_messages import (
-    DELTA,
+    CHAT_CANCELLED,
+    CHAT_DONE,
     AnyEvent,
     ChatCancel,
     ChatResume,
     ClientEvent,
-    event_of,
+    chat_delta,
+    chat_error,
 )
 from examples.full_app.settings import Settings
 from examples.full_app.web.dependencies import (
     AppSettingsDep,
+    CallerLimitsDep,
     ChatServiceDep,
     GenerationsDep,
-    IdentityDep,
 )
 from examples.full_app.web.error_responses import from_validation_error
 from examples.full_app.web.json_body import parse_json
+from examples.s2_models import Usage
 from examples.s5_error_handling import AIError
 
 UNSUPPORTED_DATA, POLICY_VIOLATION = 1003, 1008  # RFC 6455, section 7.4.1
@@ -56,13 +61,13 @@ router = APIRouter(prefix="/v1", tags=["live"])
 async def live(
     socket: WebSocket,
     service: ChatServiceDep,
-    identity: IdentityDep,
+    limits: CallerLimitsDep,
     settings: AppSettingsDep,
     generations: GenerationsDep,
 ) -> None:
     """Serve one connection until its client leaves."""
     await socket.accept()
-    await LiveSession(socket, service, generations, identity.subject, settings).run()
+    await LiveSession(socket, service, generations, limits, settings).run()
 
 
 class LiveSession:
@@ -73,13 +78,13 @@ class LiveSession:
         socket: WebSocket,
         service: ChatService,
         generations: Generations,
-        subject: str,
+        limits: CallerLimits,
         settings: Settings,
     ) -> None:
         self.socket = socket
         self.service = service
         self.generations = generations
-        self.subject = subject
+        self.limits = limits
         self.settings = settings
         self.answer: asyncio.Task[None] | None = None
         self.ended = False
@@ -127,12 +132,12 @@ class LiveSession:
             context = CallContext(
                 request_id, time.monotonic() + self.settings.request_timeout_seconds
             )
-            call, _ = await self.service.open(event.request, context, self.subject)
+            call = await self.service.open(event.request, context, self.limits)
         except AIError as error:
             await self._send_error(error, request_id)
             return
         if event.resumable:
-            answer_id = await self.generations.start(call, self.subject)
+            answer_id = await self.generations.start(call, self.limits.subject)
             self._begin(self._follow(self.generations.events(answer_id)), answer_id)
         else:
             self._begin(self._answer(call))
@@ -146,10 +151,10 @@ class LiveSession:
 
     async def _resume(self, event: ChatResume) -> None:
         events = await self.generations.resume(
-            event.id, self.subject, event.last_event_id
+            event.id, self.limits.subject, event.last_event_id
         )
         if events is None:
-            await self._send(event_of("[DONE]"))
+            await self._send(CHAT_DONE)
         else:
             self._begin(self._follow(events), event.id)
 
@@ -157,14 +162,14 @@ class LiveSession:
         async with contextlib.aclosing(events):
             async for event in events:
                 self.ended = event.type != "delta"
-                await self._send(event_of(event.data, event.id))
+                await self._send(_logged(event))
 
     async def _cancel(self) -> None:
         """A resumable answer says itself that it was cancelled, when it is."""
         if self.resumable is None or self.ended:
             await self._stop()
         else:
-            await self.generations.cancel(self.resumable, self.subject)
+            await self.generations.cancel(self.resumable, self.limits.subject)
 
     async def _free(self) -> None:
         """Wait for an answer that has said its last word; another is in the way."""
@@ -184,18 +189,33 @@ class LiveSession:
             raise from_validation_error(error) from None
 
     async def _answer(self, call: Call) -> None:
-        frames = call.frames()
+        request = call.request
+        chunks = ChunkSerializer(
+            call.id, request.model, include_usage=request.wants_usage
+        )
+        events = call.events()
         try:
-            async for frame in frames:
-                for data in filter(None, frame.decode("utf-8").split("\n\n")):
-                    event = event_of(data.removeprefix("data: "))
-                    self.ended = not event.startswith(DELTA)
-                    await self._send(event)
+            async for event in events:
+                await self._send_event(event, chunks, call.context.request_id)
         except asyncio.CancelledError:
-            await self._send('{"type":"chat.cancelled"}')
+            await self._send(CHAT_CANCELLED)
         finally:
-            await frames.aclose()
+            await events.aclose()
             await call.close()
+
+    async def _send_event(
+        self, event: CallEvent, chunks: ChunkSerializer, request_id: str
+    ) -> None:
+        match event:
+            case Delta() | Usage():
+                for chunk in chunks.chunks(event):
+                    await self._send(chat_delta(chunk))
+            case Done():
+                self.ended = True
+                await self._send(CHAT_DONE)
+            case Failed(error):
+                self.ended = True
+                await self._send_error(error, request_id)
 
     async def _send(self, text: str) -> None:
         """Send to a client that may have left: then nobody misses it."""
@@ -213,8 +233,19 @@ class LiveSession:
 
     async def _send_error(self, error: AIError, request_id: str) -> None:
         body = error_body(error, request_id).model_dump_json()
-        await self._send(event_of(body))
+        await self._send(chat_error(body))
 
     def _next_id(self) -> str:
         self.count += 1
         return f"{self.socket.state.request_id}-{self.count}"
+
+
+def _logged(event: Event) -> str:
+    """An event of a resumable answer's log, as this protocol says it."""
+    match event.type:
+        case "done":
+            return CHAT_DONE
+        case "error":
+            return chat_error(event.data)
+        case _:
+            return chat_delta(event.data, event.id)

@@ -7,8 +7,6 @@ from pydantic import Field, TypeAdapter
 from examples.full_app.schemas.base import Bounded, Wire
 from examples.full_app.schemas.chat import ChatCompletionRequest
 
-DELTA = '{"type":"chat.delta"'
-
 
 class ChatCreate(Wire):
     """Begin an answer."""
@@ -38,11 +36,16 @@ ClientEvent = TypeAdapter[AnyEvent](
 )
 
 
-def event_of(data: str, event_id: str | None = None) -> str:
-    """The data of a frame as an event of this protocol."""
-    if data == "[DONE]":
-        return '{"type":"chat.done"}'
-    if data.startswith('{"error":'):
-        return f'{{"type":"error",{data[1:]}'
+CHAT_DONE = '{"type":"chat.done"}'
+CHAT_CANCELLED = '{"type":"chat.cancelled"}'
+
+
+def chat_delta(chunk: str, event_id: str | None = None) -> str:
+    """A chunk's JSON as an event; `event_id` is there to go on after it."""
     place = f',"event_id":"{event_id}"' if event_id else ""
-    return f'{DELTA}{place},"chunk":{data}}}'
+    return f'{{"type":"chat.delta"{place},"chunk":{chunk}}}'
+
+
+def chat_error(body: str) -> str:
+    """The JSON of an error body as an event."""
+    return f'{{"type":"error",{body.removeprefix("{")}'

@@ -52,13 +52,6 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "again, with `Idempotent-Replayed: true`. Not for streams.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
-RESUMABLE: dict[str, Any] = {
-    "name": "X-Resumable",
-    "in": "header",
-    "description": "With `stream: true`: events carry an `id:`, the answer goes on "
-    "when the connection breaks, and `GET` on its `Content-Location` continues it.",
-    "schema": {"type": "boolean", "default": False},
-}
 
 
 def parameters(*headers: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Response
 
 from examples.full_app.limits.rates import management_limit
+from examples.full_app.resumable.generations import encode_event
 from examples.full_app.routes.openapi import STREAM_DOCUMENT, errors
 from examples.full_app.web.dependencies import (
     AppSettingsDep,
@@ -45,11 +46,7 @@ async def resume_chat_completion(
     events = await generations.resume(completion_id, identity.subject, last_event_id)
     if events is None:
         return Response(status_code=204)
-    return EventStream(
-        generations.frames(completion_id, events),
-        heartbeat=settings.heartbeat_seconds,
-        close=events.aclose,
-    )
+    return EventStream(events, encode_event, heartbeat=settings.heartbeat_seconds)
 
 
 @router.delete(

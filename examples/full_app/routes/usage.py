@@ -8,7 +8,9 @@ from pydantic import Field
 from examples.full_app.money import as_usd
 from examples.full_app.routes.openapi import errors
 from examples.full_app.schemas.base import Answer
-from examples.full_app.web.dependencies import ChatServiceDep, IdentityDep
+from examples.full_app.web.dependencies import (
+    CallerLimitsDep,
+)
 
 router = APIRouter(prefix="/v1", tags=["usage"])
 
@@ -28,9 +30,9 @@ class Spending(Answer):
 
 
 @router.get("/usage", summary="Read your budget", responses=errors(503))
-async def read_usage(service: ChatServiceDep, identity: IdentityDep) -> Spending:
+async def read_usage(limits: CallerLimitsDep) -> Spending:
     """What your key has spent and may still spend."""
-    account = await service.ledger.account(identity.subject)
+    account = await limits.account()
     if account is None:
         return Spending()
     return Spending(

@@ -1,17 +1,14 @@
 """What routes ask for, as `Annotated` aliases over the state the lifespan yields.
 
-Section 4's aliases (`RedisDep`, `RequestContextDep`) are used as they are: the state
-has the same keys. These are the ones full_app adds.
+Section 4's aliases (`RedisDep`, `RequestContextDep`) are used as they are, because the
+state has the same keys. These are the ones that full_app adds.
 """
 
 import re
 import time
-from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
 from fastapi import Depends
-from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
@@ -20,17 +17,18 @@ from examples.full_app.identity import Identity
 from examples.full_app.jobs.events import JobEvents
 from examples.full_app.jobs.service import JobService
 from examples.full_app.lifecycle import Draining
+from examples.full_app.limits.caller import CallerLimits, Limits
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.observability.tracing import traceparent
 from examples.full_app.providers.base import CallContext
+from examples.full_app.queue import Queue
 from examples.full_app.resumable.generations import Generations
 from examples.full_app.settings import Settings
-from examples.full_app.web.headers import headers_of
 from examples.full_app.webhooks.service import WebhookService
+from examples.s4_dependency_injection import RequestContextDep
 
-PATIENCE = "x-stainless-read-timeout"
+CLIENT_TIMEOUT = "x-stainless-read-timeout"
 RETRY_COUNT = "x-stainless-retry-count"
-_BOOLEAN = TypeAdapter(bool)
 
 
 class AppState(TypedDict):
@@ -38,11 +36,13 @@ class AppState(TypedDict):
 
     settings: Settings
     redis: Redis
+    limits: Limits
     chat_service: ChatService
     generations: Generations
     jobs: JobService
     job_events: JobEvents
     webhooks: WebhookService
+    queue: Queue
     metrics: Metrics
     draining: Draining
 
@@ -89,92 +89,58 @@ async def get_identity(connection: HTTPConnection) -> Identity:
     return identity
 
 
-async def get_call_context(connection: HTTPConnection) -> CallContext:
-    """The facts of this call: its id, its deadline, its trace, its place in a row.
+IdentityDep = Annotated[Identity, Depends(get_identity)]
 
-    The official clients tell their patience and the number of their try; what is
-    malformed counts as not said.
+
+async def get_caller_limits(
+    connection: HTTPConnection, identity: IdentityDep
+) -> CallerLimits:
+    """The limits and the budget of the caller, from which a call reserves."""
+    limits: Limits = connection.state["limits"]
+    return limits.of(identity.subject)
+
+
+async def get_call_context(
+    connection: HTTPConnection, request: RequestContextDep
+) -> CallContext:
+    """Section 4's request context, with what a provider needs to know of the call.
+
+    The official clients send their timeout and the number of their try as headers. A
+    malformed value counts as not sent.
     """
-    return call_context(connection)
-
-
-@dataclass(slots=True)
-class CallScope:
-    """What a chat call needs, found once a request."""
-
-    service: ChatService
-    generations: Generations
-    settings: Settings
-    identity: Identity
-    context: CallContext
-    resumable: bool
-
-
-def call_scope(connection: HTTPConnection, *, whole: bool) -> CallScope:
-    """All of it at once, for routes that FastAPI solves no dependencies for.
-
-    Raises RequestValidationError for an `X-Resumable` that is no boolean.
-    """
-    state = connection.scope["state"]
-    return CallScope(
-        state["chat_service"],
-        state["generations"],
-        state["settings"],
-        state["identity"],
-        call_context(connection, whole=whole),
-        _flag(connection, "x-resumable"),
-    )
-
-
-def call_context(connection: HTTPConnection, *, whole: bool = False) -> CallContext:
-    """See `get_call_context`."""
-    headers, state = headers_of(connection.scope), connection.scope["state"]
-    longest = state["settings"].request_timeout_seconds
-    patience, now = _patience(headers.get(PATIENCE, "")), time.monotonic()
+    headers = connection.headers
+    settings: Settings = connection.state["settings"]
+    longest = settings.request_timeout_seconds
+    client_timeout = _client_timeout(headers.get(CLIENT_TIMEOUT, ""))
+    now = time.monotonic()
     return CallContext(
-        state["request_id"],
-        deadline=now + min(patience, longest),
+        request.request_id,
+        deadline=now + min(client_timeout, longest),
         stream_deadline=now + longest,
         traceparent=traceparent(),
         retry_count=_retry_count(headers.get(RETRY_COUNT, "")),
-        whole=whole,
     )
 
 
-def _flag(connection: HTTPConnection, name: str) -> bool:
-    told = headers_of(connection.scope).get(name)
-    if told is None:
-        return False
-    try:
-        return _BOOLEAN.validate_python(told)
-    except ValidationError as error:
-        (wrong,) = error.errors(include_input=False)
-        raise RequestValidationError([{**wrong, "loc": ("header", name)}]) from None
-
-
-def _patience(told: str) -> float:
-    """Seconds in which an answer still finds its reader; infinite if none are told.
+def _client_timeout(value: str) -> float:
+    """Seconds after which the client stops waiting; infinite if it does not say.
 
     A little is kept back: our 504 says whether to retry, the client's own does not.
     """
-    if (
-        not told
-        or not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", told)
-        or float(told) == 0
-    ):
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) or float(value) == 0:
         return float("inf")
-    return float(told) - min(1.0, float(told) / 20)
+    return float(value) - min(1.0, float(value) / 20)
 
 
-def _retry_count(told: str) -> int:
-    return int(told) if told and re.fullmatch("[0-9]{1,3}", told) else 0
+def _retry_count(value: str) -> int:
+    return int(value) if re.fullmatch("[0-9]{1,3}", value) else 0
 
 
 AppSettingsDep = Annotated[Settings, Depends(get_app_settings)]
+CallContextDep = Annotated[CallContext, Depends(get_call_context)]
+CallerLimitsDep = Annotated[CallerLimits, Depends(get_caller_limits)]
 ChatServiceDep = Annotated[ChatService, Depends(get_chat_service)]
 GenerationsDep = Annotated[Generations, Depends(get_generations)]
 JobEventsDep = Annotated[JobEvents, Depends(get_job_events)]
 JobServiceDep = Annotated[JobService, Depends(get_job_service)]
 WebhookServiceDep = Annotated[WebhookService, Depends(get_webhook_service)]
-IdentityDep = Annotated[Identity, Depends(get_identity)]
-CallContextDep = Annotated[CallContext, Depends(get_call_context)]

@@ -134,8 +134,11 @@ def _is_tag(location: Sequence[str | int], position: int) -> bool:
 def _path(location: Sequence[str | int]) -> str:
     """`("body", "messages", 2, "content")` as `messages[2].content`, bounded.
 
-    Keys are the caller's text: printable ASCII of each is kept, 64 characters.
+    Keys are the caller's text: printable ASCII of each is kept, 64 characters. Names of
+    headers are lower case (RFC 9110, section 5.1: they are case-insensitive).
     """
+    if location[:1] == ("header",):
+        location = [str(step).lower() for step in location]
     path = ""
     for position, step in enumerate(location[:12]):
         if isinstance(step, int):

@@ -1,34 +1,41 @@
 """Streams that begin, stay alive and end honestly, and stop when the client leaves.
 
-What was learned the hard way (reference/stack.md, part e): a JSON endpoint is never
-cancelled when its client goes; a generator suspended at `yield` is not closed until
-the garbage collector comes; a stream that fails and ends cleanly looks complete.
+Three facts of the server and of Starlette are behind this file. A JSON endpoint is not
+cancelled when its client leaves. A generator that is suspended at `yield` is not closed
+until the garbage collector comes. A stream that fails and still ends cleanly looks
+complete to its client.
+Source: WHATWG HTML, server-sent events (comments keep a connection alive).
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from examples.full_app.chat.sse import PING
 from examples.full_app.errors import RequestError
 from examples.full_app.lifecycle import ConnectionAborted
-from examples.full_app.web.outbox import Outbox
 
 T = TypeVar("T")
+Event = TypeVar("Event")
 
-WATCH_AFTER_SECONDS = 0.05  # a task a request; leaving must be noticed within a second
+WATCH_AFTER_SECONDS = 0.05  # most answers are sent by then; a departure is seen in time
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+PING = b": ping\n"  # one newline: two end an event, and the official client trips
+# A provider that never waits, on a socket that never fills, would freeze the loop.
+TURN_SECONDS = 0.005
+MAX_WAITING_BYTES = 64 * 1024  # not yet written, before the producer has to wait
 
 
 class ClientClosedRequestError(RequestError):
     """The client left before the answer: nobody reads this, logs do (nginx's 499)."""
 
-    code, status_code = "client_closed_request", 499
+    code = "client_closed_request"
+    status_code = 499
 
 
 async def until_disconnect(request: Request, work: Awaitable[T]) -> T:
@@ -44,8 +51,8 @@ async def until_disconnect(request: Request, work: Awaitable[T]) -> T:
 class cancelled_on_disconnect:  # used like a function
     """A block that is cancelled, and left quietly, when the client leaves.
 
-    What it gives cancels the block, too. Nobody looks for the first moments: most
-    answers are done by then.
+    Entering it returns a function that cancels the block, too. The watch begins only
+    after a moment, because most answers are sent by then.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -74,67 +81,156 @@ class cancelled_on_disconnect:  # used like a function
         self._scope.cancel()
 
 
-class EventStream(Response):
-    """`text/event-stream` of ready-made frames, owned from its first byte to its last.
+class EventStream(Response, Generic[Event]):
+    """A `text/event-stream` response, owned from its first byte to its last.
 
-    While `frames` is silent for `heartbeat` seconds a comment is sent. When the client
-    leaves, `frames` is closed at once, also while it waits for a slow reader.
-    A `frames` that raises breaks the connection off instead of ending it cleanly.
+    `encode` turns each event into the bytes that are sent for it. While `events` is
+    silent for `heartbeat` seconds, a comment is sent. When the client leaves, `events`
+    is closed at once, also while it waits for a slow reader. If `events` raises, the
+    connection is broken off instead of ended cleanly.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
-        frames: AsyncGenerator[bytes, None],
+        events: AsyncGenerator[Event, None],
+        encode: Callable[[Event], bytes],
         *,
         heartbeat: float,
-        close: Callable[[], Awaitable[None]],
+        close: Callable[[], Awaitable[None]] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        """`close` is awaited at the end, also when `events` was never begun."""
         super().__init__(headers={**STREAM_HEADERS, **(headers or {})})
         del self.headers["content-length"]
-        self.frames = frames
+        self.events = events
+        self.encode = encode
         self.close = close
         self.heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send everything, or stop with the client."""
-        outbox = Outbox(send, heartbeat=self.heartbeat, ping=PING)
-        writer: asyncio.Task[None] | None = None
+        writer = StreamWriter(send, heartbeat=self.heartbeat)
+        writing: asyncio.Task[None] | None = None
         try:
             start = {"type": "http.response.start", "status": self.status_code}
             await send({**start, "headers": self.raw_headers})
-            writer = asyncio.create_task(outbox.run())
+            writing = asyncio.create_task(writer.run())
             with cancelled_on_disconnect(receive) as stop:
-                writer.add_done_callback(lambda task: _failed(task) and stop())
-                failure = await self._fill(outbox)
-                await asyncio.wait({writer})
+                writing.add_done_callback(lambda task: _failed(task) and stop())
+                failure = await self._fill(writer)
+                await asyncio.wait({writing})
                 if failure is not None:
                     raise failure
-            if _failed(writer):
-                writer.result()
+            if _failed(writing):
+                writing.result()
         finally:
             with anyio.CancelScope(shield=True):
-                if writer is not None and writer.cancel():
-                    await asyncio.wait({writer})
-                await self.frames.aclose()
-                await self.close()  # also when `frames` was never begun
+                if writing is not None and writing.cancel():
+                    await asyncio.wait({writing})
+                await self.events.aclose()
+                if self.close is not None:
+                    await self.close()
 
-    async def _fill(self, outbox: Outbox) -> Exception | None:
-        """Put all frames into the outbox; what broke them off, once they are there."""
+    async def _fill(self, writer: "StreamWriter") -> Exception | None:
+        """Hand every event to the writer. Returns what broke the stream off, if any."""
         failure: Exception | None = None
         complete = False
         try:
-            async for frame in self.frames:
-                await outbox.put(frame)
+            async for event in self.events:
+                await writer.put(self.encode(event))
             complete = True
         except ConnectionAborted:
             pass  # the server closes a connection whose answer is not complete
         except Exception as error:
             failure = error
-        outbox.end(complete=complete)
+        writer.end(complete=complete)
         return failure
+
+
+class StreamWriter:
+    """Writes the body of one stream; what is ready together is written together.
+
+    A write for each token is a pass through every middleware and a system call for each
+    token. So a task of its own writes, and takes along what came meanwhile. A frame
+    that comes alone goes alone, at the loop's next turn. After `heartbeat` seconds of
+    silence it sends a comment.
+    """
+
+    def __init__(self, send: Send, *, heartbeat: float) -> None:
+        self._send = send
+        self._heartbeat = heartbeat
+        self._ready: list[bytes] = []
+        self._size = 0
+        self._complete: bool | None = None  # None while more may come
+        self._loop = asyncio.get_running_loop()
+        self._idle: asyncio.Future[None] | None = None  # the writer waits for a frame
+        self._room = asyncio.Event()
+        self._last_sent = 0.0
+        self._last_turn = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Write until `end` was called and nothing is left. Raises what `send` does."""
+        self._last_sent = time.monotonic()
+        self._keep_alive()
+        try:
+            while not await self._write():
+                pass
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    async def put(self, frame: bytes) -> None:
+        """Have `frame` written soon; wait while too much is not yet written."""
+        self._ready.append(frame)
+        self._size += len(frame)
+        self._wake()
+        if self._size > MAX_WAITING_BYTES:
+            self._room.clear()
+            await self._room.wait()
+        elif time.monotonic() - self._last_turn > TURN_SECONDS:
+            await asyncio.sleep(0)
+            # Counted from its own turn on: beside many busy streams turns are longer.
+            self._last_turn = time.monotonic()
+
+    def end(self, *, complete: bool) -> None:
+        """Nothing follows. The last write tells the server so if it is `complete`."""
+        self._complete = complete
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    async def _write(self) -> bool:
+        """Write what is ready, once something is. Returns whether it was the last."""
+        if not self._ready and self._complete is None:
+            self._idle = self._loop.create_future()
+            await self._idle
+        body = b"".join(self._ready)
+        complete = self._complete
+        self._ready.clear()
+        self._size = 0
+        self._room.set()
+        if body or complete:
+            more = not complete
+            await self._send(
+                {"type": "http.response.body", "body": body, "more_body": more}
+            )
+            self._last_sent = time.monotonic()
+        return complete is not None
+
+    def _keep_alive(self) -> None:
+        """Send a comment if nothing else was sent; then look again when it is due."""
+        silent = time.monotonic() - self._last_sent
+        if silent >= self._heartbeat and not self._ready:
+            self._ready.append(PING)
+            self._wake()
+            silent = 0.0
+        left = max(self._heartbeat - silent, self._heartbeat / 10)
+        self._timer = self._loop.call_later(left, self._keep_alive)
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

@@ -1,15 +1,18 @@
 """Breaks the wire on purpose, for fault models whose answer is fine until then."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from typing import TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from examples.full_app.chat.sse import DONE
 from examples.full_app.lifecycle import ConnectionAborted
 from examples.full_app.providers.faults.provider import WireFault
 
+Event = TypeVar("Event")
+
 BAD_GATEWAY = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+DONE = b"data: [DONE]\n\n"
 HALF_EVENT = b'data: {"id":"chatcmpl-half","object":"chat.completion.chunk","cho\n\n'
 
 
@@ -45,14 +48,16 @@ def break_answer(answer: bytes, fault: WireFault) -> Response:
 
 
 async def break_frames(
-    frames: AsyncGenerator[bytes, None], fault: WireFault
+    events: AsyncGenerator[Event, None],
+    encode: Callable[[Event], bytes],
+    fault: WireFault,
 ) -> AsyncGenerator[bytes, None]:
-    """A stream, broken after `fault.after` frames or at its end."""
+    """The frames of a stream, broken after `fault.after` of them or at their end."""
     sent = 0
-    async for frame in frames:
+    async for event in events:
         if fault.kind in ("reset", "garbage", "truncated") and sent >= fault.after:
             break
-        yield frame
+        yield encode(event)
         sent += 1
     if fault.kind == "reset":
         raise ConnectionAborted

@@ -1,13 +1,11 @@
-"""A whole answer is written around its text: to the byte what the model writes."""
+"""Deltas become one whole answer, or it broke off."""
 
-import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from pydantic import ValidationError
 
-from examples.full_app.chat import answers
-from examples.full_app.chat.answers import LONGEST_TEXT, collect, collect_json
+from examples.full_app.chat.answers import collect
 from examples.full_app.providers.base import Delta
 from examples.full_app.schemas.answers import (
     ChatCompletion,
@@ -19,6 +17,7 @@ from examples.full_app.schemas.answers import (
 from examples.s2_models import PRICES_PER_1K, Usage
 from examples.s5_error_handling import ModelError
 
+LONGEST_TEXT = 1_000_000  # characters
 USAGE = Usage(prompt_tokens=1234, completion_tokens=567)
 CALL = ToolCallDelta(index=0, id="call-1", function=FunctionDelta(name="f"))
 CHANCES = ChoiceLogprobs(content=[TokenLogprob(token="a", logprob=-0.1)])
@@ -48,49 +47,46 @@ ANSWERS: dict[str, list[Delta | Usage]] = {
 }
 
 
-async def told(items: Sequence[Delta | Usage]) -> AsyncIterator[Delta | Usage]:
+async def stream_of(items: Sequence[Delta | Usage]) -> AsyncIterator[Delta | Usage]:
     for item in items:
         yield item
     if not any(isinstance(item, Usage) for item in items):
         yield USAGE
 
 
-@pytest.fixture(autouse=True)
-def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.5)
-
-
 @pytest.mark.parametrize("model", [*PRICES_PER_1K, "gpt-4o-mini-2024-07-18", 'o"1'])
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_the_bytes_are_what_the_model_writes(name: str, model: str) -> None:
-    items, choices = ANSWERS[name], 2 if name == "choices" else 1
+async def test_a_whole_answer_survives_the_wire(name: str, model: str) -> None:
+    choices = 2 if name == "choices" else 1
 
-    whole = await collect(told(items), model, choices, "chatcmpl-1")
-    written = await collect_json(told(items), model, choices, "chatcmpl-1")
+    whole = await collect(stream_of(ANSWERS[name]), model, choices, "chatcmpl-1")
 
-    assert written.decode("utf-8") == whole.model_dump_json()
-    assert ChatCompletion.model_validate_json(written) == whole
+    assert ChatCompletion.model_validate_json(whole.model_dump_json()) == whole
 
 
-async def test_text_alone_is_written_without_the_models(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delattr(answers, "ChatCompletion")
+async def test_pieces_are_joined_and_choices_are_ordered() -> None:
+    pieces = await collect(stream_of(ANSWERS["pieces"]), "gpt-4o", 1, "chatcmpl-1")
+    choices = await collect(stream_of(ANSWERS["choices"]), "gpt-4o", 2, "chatcmpl-1")
 
-    for name in ("text 4", "pieces", "choices"):
-        choices = 2 if name == "choices" else 1
-        assert await collect_json(told(ANSWERS[name]), "gpt-4o", choices, "chatcmpl-1")
-    with pytest.raises(NameError):
-        await collect_json(told(ANSWERS["calls"]), "gpt-4o", 1, "chatcmpl-1")
+    assert pieces.choices[0].message.content == "ab"
+    assert pieces.choices[0].finish_reason == "length"
+    assert [each.message.content for each in choices.choices] == ["first", "second"]
 
 
-async def test_a_text_that_is_too_long_is_refused_as_the_model_does() -> None:
+async def test_an_answer_of_calls_alone_has_no_content() -> None:
+    whole = await collect(stream_of(ANSWERS["calls"]), "gpt-4o", 1, "chatcmpl-1")
+
+    assert whole.choices[0].message.content is None
+    assert whole.choices[0].message.tool_calls
+
+
+async def test_a_text_that_is_too_long_is_refused() -> None:
     longest = Delta(content="a" * LONGEST_TEXT, finish_reason="stop")
-    assert await collect_json(told([longest]), "gpt-4o", 1, "chatcmpl-1")
+    await collect(stream_of([longest]), "gpt-4o", 1, "chatcmpl-1")
 
     with pytest.raises(ValidationError):
-        await collect_json(
-            told([Delta(content="a"), longest]), "gpt-4o", 1, "chatcmpl-1"
+        await collect(
+            stream_of([Delta(content="a"), longest]), "gpt-4o", 1, "chatcmpl-1"
         )
 
 
@@ -99,4 +95,4 @@ async def test_a_text_that_is_too_long_is_refused_as_the_model_does() -> None:
 )
 async def test_an_answer_that_broke_off_is_none(items: list[Delta | Usage]) -> None:
     with pytest.raises(ModelError):
-        await collect_json(told(items), "gpt-4o", 2, "chatcmpl-1")
+        await collect(stream_of(items), "gpt-4o", 2, "chatcmpl-1")

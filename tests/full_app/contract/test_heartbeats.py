@@ -15,8 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-from examples.full_app.chat.sse import DONE, PING
-from examples.full_app.web.event_stream import EventStream
+from examples.full_app.web.event_stream import PING, EventStream
 from tests.full_app.conftest import KEY
 from tests.full_app.contract.asks import ASK, MODEL
 from tests.servers import serve
@@ -28,14 +27,11 @@ CHUNK = {
     "model": MODEL,
     "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}],
 }
+DONE = b"data: [DONE]\n\n"
 EVENT = b"id: 7\ndata: " + json.dumps(CHUNK).encode() + b"\n\n"
 
 
-async def _close() -> None:
-    """There is nothing to close."""
-
-
-async def _beating(_: Request) -> EventStream:
+async def _beating(_: Request) -> EventStream[bytes]:
     """Events with ids, and silences of several heartbeats."""
 
     async def frames() -> AsyncGenerator[bytes, None]:
@@ -44,16 +40,16 @@ async def _beating(_: Request) -> EventStream:
             await asyncio.sleep(0.1)
         yield DONE
 
-    return EventStream(frames(), heartbeat=0.02, close=_close)
+    return EventStream(frames(), bytes, heartbeat=0.02)
 
 
-async def _tripping(_: Request) -> EventStream:
+async def _tripping(_: Request) -> EventStream[bytes]:
     """The same with a comment that ends in an empty line, as many servers send it."""
 
     async def frames() -> AsyncGenerator[bytes, None]:
         yield EVENT + PING + b"\n" + DONE
 
-    return EventStream(frames(), heartbeat=5, close=_close)
+    return EventStream(frames(), bytes, heartbeat=5)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from examples.full_app.errors import ErrorBody, ErrorObject, RequestError
 from examples.full_app.events.errors import InvalidEventIdError
 from examples.full_app.events.follower import open_watch
 from examples.full_app.events.log import EventLog
-from examples.full_app.jobs.events import JobEvents
+from examples.full_app.jobs.events import JobEvents, encode_event
 from examples.full_app.jobs.records import LIVE, JobNotFoundError, JobStore, events_key
 from examples.full_app.jobs.sweep import Sweeper
 from examples.full_app.lifecycle import ConnectionAborted, Draining
@@ -75,8 +75,8 @@ def item(index: int, attempt: int = 1) -> JobItem:
 async def events_of(told: JobEvents, job_id: str, after: str = "0-0") -> list[str]:
     found = []
     with contextlib.suppress(ConnectionAborted):
-        async for frame in told.frames(job_id, after):
-            found.append(frame.decode("utf-8"))
+        async for event in told.follow(job_id, after):
+            found.append(encode_event(event).decode("utf-8"))
     return found
 
 
@@ -247,13 +247,13 @@ async def test_the_reader_of_a_job_that_is_gone_is_let_go(
 ) -> None:
     job = await store.create(ME, batch(1))
     told = JobEvents(told.log, Draining(), silence=0.02)
-    frames = told.frames(job.id, "0-0")
+    events = told.follow(job.id, "0-0")
 
-    assert b"job.queued" in await anext(frames)
+    assert (await anext(events)).type == "job.queued"
     await store.redis.delete(events_key(job.id))
     with pytest.raises(ConnectionAborted):
         async with asyncio.timeout(10):
-            await anext(frames)
+            await anext(events)
 
 
 async def test_only_ids_a_stream_has_given_out_are_gone_on_from(

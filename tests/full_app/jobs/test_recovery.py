@@ -39,13 +39,11 @@ class FakeChat:
         self.closed = 0
         self.gate: asyncio.Event | None = None
 
-    async def open(
-        self, body: ChatCompletionRequest, *_: object
-    ) -> tuple["FakeChat", None]:
+    async def open(self, body: ChatCompletionRequest, *_: object) -> "FakeChat":
         if self.failures:
             raise self.failures.pop()
         self.asked.append(str(body.messages[0].content))
-        return self, None
+        return self
 
     async def collect(self) -> ChatCompletion:
         if self.gate is not None:
@@ -59,6 +57,13 @@ class FakeChat:
 
     async def close(self) -> None:
         self.closed += 1
+
+
+class NoLimits:
+    """Stands in for the limits of all callers."""
+
+    def of(self, subject: str) -> str:
+        return subject
 
 
 class Bench:
@@ -76,6 +81,7 @@ class Bench:
         return JobRunner(
             self.store,
             self.chat,  # type: ignore[arg-type]
+            NoLimits(),  # type: ignore[arg-type]
             timeout=5,
             ended=ended,
             draining=draining or Draining(),

@@ -20,8 +20,10 @@ from websockets.sync.client import connect
 
 from examples.full_app.chat.call import Call
 from examples.full_app.chat.service import ChatService
+from examples.full_app.limits.caller import Limits
 from examples.full_app.limits.ledger import Ledger
 from examples.full_app.limits.rates import Budget, Limiter
+from examples.full_app.limits.waiting import WaitingRoom
 from examples.full_app.main import create_app
 from examples.full_app.money import Account, as_usd, cost_of
 from examples.full_app.observability.metrics import Metrics
@@ -420,14 +422,18 @@ def test_a_redis_that_hangs_is_waited_for_briefly_and_told_later(
 
 
 class Settled:
-    """Remembers the calls that were settled."""
+    """Stands in for a call's account, and remembers what it was settled with."""
 
     def __init__(self) -> None:
-        self.produced: list[list[str]] = []
+        self.usages: list[Usage] = []
+        self.error = ""
 
-    def __call__(self, call: Call) -> None:
-        """Settle `call`."""
-        self.produced.append(list(call.produced))
+    def note_first_token(self) -> None:
+        """Nobody asks for it here."""
+
+    def settle(self, usage: Usage) -> None:
+        """Settle a call."""
+        self.usages.append(usage)
 
 
 def a_call(provider: Scripted, settled: Settled) -> Call:
@@ -436,9 +442,13 @@ def a_call(provider: Scripted, settled: Settled) -> Call:
         ChatCompletionRequest.model_validate(STREAM),
         CallContext("req_1"),
         provider,
-        settled,
-        lambda _: Usage(prompt_tokens=0, completion_tokens=0),
+        settled,  # type: ignore[arg-type]
+        tokenizer=EstimateTokenizer(),
+        prompt_tokens=3,
     )
+
+
+ONE_PIECE = Usage(prompt_tokens=3, completion_tokens=1)  # "a"
 
 
 async def test_what_was_produced_and_never_sent_is_settled_once() -> None:
@@ -447,7 +457,7 @@ async def test_what_was_produced_and_never_sent_is_settled_once() -> None:
     await call.begin(1)
     await asyncio.gather(call.close(), call.close())
 
-    assert settled.produced == [["a"]]
+    assert settled.usages == [ONE_PIECE]
 
 
 async def test_a_provider_that_fails_to_stop_is_settled_all_the_same() -> None:
@@ -466,7 +476,7 @@ async def test_a_provider_that_fails_to_stop_is_settled_all_the_same() -> None:
     with pytest.raises(RuntimeError):
         await call.close()
 
-    assert settled.produced == [["a"]]
+    assert settled.usages == [ONE_PIECE]
 
 
 class Waiting(Scripted):
@@ -498,12 +508,12 @@ async def test_an_answer_does_not_wait_for_its_settlement(
             service = ChatService(
                 [provider],
                 lambda _: provider,
-                ledger=ledger,
                 tokenizer=EstimateTokenizer(),
                 metrics=Metrics(),
             )
             body = ChatCompletionRequest.model_validate(ASK)
-            call, _ = await service.open(body, CallContext("req_1"), "ada")
+            ada = Limits(ledger, WaitingRoom(0, 0)).of("ada")
+            call = await service.open(body, CallContext("req_1"), ada)
             wire.hold_back = True
             await call.collect()
             await call.close()
@@ -529,18 +539,19 @@ async def test_of_who_is_cancelled_redis_is_told_before_the_process_ends(
         service = ChatService(
             [provider],
             lambda _: provider,
-            ledger=here,
             tokenizer=EstimateTokenizer(),
             metrics=Metrics(),
         )
+
+        ada = Limits(here, WaitingRoom(0, 0)).of("ada")
 
         async def ask() -> None:
             with scope:
                 if way == "embeddings":
                     asked = EmbeddingCall(MODEL, ["one", "two"])
-                    await service.embed(asked, context, "ada")
+                    await service.embed(asked, context, ada)
                 body = ChatCompletionRequest.model_validate(ASK)
-                call, _ = await service.open(body, context, "ada")
+                call = await service.open(body, context, ada)
                 try:
                     await call.collect()
                 finally:

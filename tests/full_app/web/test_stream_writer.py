@@ -9,15 +9,10 @@ import pytest
 from starlette.types import Message
 
 from examples.full_app.lifecycle import ConnectionAborted
-from examples.full_app.web.event_stream import EventStream
-from examples.full_app.web.outbox import MOST_BYTES
+from examples.full_app.web.event_stream import MAX_WAITING_BYTES, EventStream
 
 SCOPE = {"type": "http"}
 Frames = AsyncGenerator[bytes, None]
-
-
-async def nothing() -> None:
-    """Nothing to close."""
 
 
 class Client:
@@ -42,7 +37,7 @@ class Client:
         self.came.set()
 
     async def read(self, frames: Frames, heartbeat: float = 60) -> None:
-        stream = EventStream(frames, heartbeat=heartbeat, close=nothing)
+        stream = EventStream(frames, bytes, heartbeat=heartbeat)
         async with asyncio.timeout(5):
             await stream(SCOPE, self.receive, self.send)
 
@@ -92,7 +87,7 @@ async def test_a_reader_that_does_not_read_stops_the_production() -> None:
         nonlocal made
         while made < 100:
             made += 1
-            yield b"." * (MOST_BYTES // 4)
+            yield b"." * (MAX_WAITING_BYTES // 4)
 
     reading = asyncio.create_task(client.read(frames()))
     await client.came.wait()
@@ -103,7 +98,7 @@ async def test_a_reader_that_does_not_read_stops_the_production() -> None:
     client.blocked.set()
     await reading
 
-    assert sum(map(len, client.bodies)) == 100 * (MOST_BYTES // 4)
+    assert sum(map(len, client.bodies)) == 100 * (MAX_WAITING_BYTES // 4)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("bug"), ConnectionAborted()])
@@ -196,7 +191,7 @@ async def test_a_stream_that_is_cancelled_from_outside_is_closed_to_its_end() ->
         await client.came.wait()
         scope.cancel()
 
-    stream = EventStream(frames(), heartbeat=60, close=close)
+    stream = EventStream(frames(), bytes, heartbeat=60, close=close)
     with anyio.CancelScope() as scope:
         leaving = asyncio.create_task(leave())
         await stream(SCOPE, client.receive, client.send)

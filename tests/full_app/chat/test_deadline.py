@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from examples.full_app.chat.deadlines import Deadline, current_task
+from examples.full_app.chat.call import Deadline, current_task
 
 T = TypeVar("T")
 FAR = 3600.0
@@ -73,11 +73,11 @@ async def test_it_can_be_moved_while_something_waits() -> None:
 
 async def test_a_ring_cuts_short_what_waits_and_nothing_else() -> None:
     deadline = Deadline(None)
-    deadline.ring()  # nobody waits
+    deadline.cut_short()  # nobody waits
     step = asyncio.ensure_future(wait_for(deadline, forever()))
     await asyncio.sleep(0)
-    deadline.ring()
-    deadline.ring()
+    deadline.cut_short()
+    deadline.cut_short()
 
     with pytest.raises(TimeoutError):
         await step
@@ -89,7 +89,7 @@ async def test_the_cancellation_of_another_stays_one(rings: bool) -> None:
     step = asyncio.ensure_future(wait_for(deadline, forever()))
     await asyncio.sleep(0)
     if rings:
-        deadline.ring()
+        deadline.cut_short()
     step.cancel()
     await asyncio.wait({step})
 
@@ -111,7 +111,7 @@ async def test_a_step_that_was_ready_at_the_same_moment_leaves_nothing_behind() 
 
     step = asyncio.ensure_future(reader())
     await asyncio.sleep(0)
-    deadline.ring()
+    deadline.cut_short()
 
     assert await step == ("ready", 0)
 

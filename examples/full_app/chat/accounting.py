@@ -1,0 +1,130 @@
+"""What a call of a model costs: reserved before it, settled and reported after it.
+
+Every way in (chat, streams, the WebSocket, jobs, embeddings) opens a `CallAccount`
+before the work and settles it once, whatever happened: done, failed, or client gone.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+
+from examples.full_app.limits.caller import CallerLimits
+from examples.full_app.limits.ledger import Hold
+from examples.full_app.money import as_usd, cost_of
+from examples.full_app.observability.logs import note_call, redacted
+from examples.full_app.observability.metrics import Metrics
+from examples.full_app.providers.base import CallContext, Provider
+from examples.s2_models import Usage
+
+CLIENT_CLOSED = "ClientClosedRequest"
+GRACE_SECONDS = 60.0  # between a call's deadline and the end of what it has reserved
+LONGEST_CALL_SECONDS = 3600.0  # for calls without a deadline
+
+
+class CallAccount:
+    """One call's reservation, and what becomes of it.
+
+    `error` names the exception that ended the call, and is empty for a complete answer.
+    Until another end is seen, a call counts as left by its client.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        model: str,
+        context: CallContext,
+        provider: Provider,
+        limits: CallerLimits,
+        hold: Hold,
+        prompt: Iterable[str],
+        metrics: Metrics,
+    ) -> None:
+        self.operation = operation
+        self.model = model
+        self.context = context
+        self.provider = provider
+        self.limits = limits
+        self.hold = hold
+        self.prompt = prompt
+        self.metrics = metrics
+        self.started = time.monotonic()
+        self.first_token: float | None = None
+        self.error = CLIENT_CLOSED
+
+    @classmethod
+    async def open(
+        cls,
+        operation: str,
+        model: str,
+        context: CallContext,
+        provider: Provider,
+        limits: CallerLimits,
+        *,
+        prompt: Iterable[str],
+        prompt_tokens: int,
+        output_tokens: int,
+        metrics: Metrics,
+    ) -> "CallAccount":
+        """Reserve the most that the call may use: a request, tokens, a slot and money.
+
+        `prompt` is the text that was sent; only its length and a hash are ever logged.
+        Raises what `CallerLimits.reserve` raises.
+        """
+        hold = await limits.reserve(
+            prompt_tokens + output_tokens,
+            cost_of(model, prompt_tokens, output_tokens),
+            seconds=_seconds_left(context),
+            queue=not context.detached,  # a job waits where it is
+        )
+        return cls(operation, model, context, provider, limits, hold, prompt, metrics)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The rate-limit headers that tell the caller where it stands."""
+        return self.hold.lease.headers
+
+    def note_first_token(self) -> None:
+        """Remember when the first token came; later calls change nothing."""
+        if self.first_token is None:
+            self.first_token = time.monotonic() - self.started
+
+    def settle(self, usage: Usage) -> None:
+        """Charge `usage`, give back the rest of the reservation, and report the call.
+
+        The answer does not wait for it; the next call of this process does.
+        """
+        cost = cost_of(self.model, usage.prompt_tokens, usage.completion_tokens)
+        self.limits.settle(self.hold, usage.total_tokens, cost)
+        self.report(usage, cost)
+
+    def report(self, usage: Usage, cost: int | None) -> None:
+        """Count the call in metrics, and add its facts to the line of its request."""
+        seconds = time.monotonic() - self.started
+        self.metrics.count_call(
+            self.operation,
+            self.context.trail.provider or self.provider.name,
+            self.model,
+            usage,
+            seconds,
+            error=self.error,
+            first_token=self.first_token,
+        )
+        note_call(
+            {
+                "request_id": self.context.request_id,
+                "operation": self.operation,
+                "model": self.model,
+                "prompt": redacted("\n".join(self.prompt)),
+                "prompt_tokens": usage.prompt_tokens,
+                "completion_tokens": usage.completion_tokens,
+                "cost_usd": None if cost is None else as_usd(cost),
+                "ms": round(seconds * 1000, 2),
+            }
+        )
+
+
+def _seconds_left(context: CallContext) -> float:
+    """How many seconds a call may hold what it has reserved."""
+    ends = context.stream_deadline or context.deadline
+    if ends is None:
+        return LONGEST_CALL_SECONDS
+    return max(0.0, ends - time.monotonic()) + GRACE_SECONDS
