@@ -225,8 +225,7 @@ class Call:
         if not isinstance(item, Delta):
             self.usage = item
             return
-        if self.account.first_token is None:
-            self.account.note_first_token()
+        self.account.note_first_token()
         if item.content:
             self._produced.append(item.content)
         for piece in item.tool_calls:
