@@ -25,7 +25,7 @@ class Settings(BaseSettings):
 
 
 async def get_settings() -> Settings:
-    """The dependency: FastAPI calls it before the route, and hands over the result."""
+    """FastAPI calls this before the route and passes on the result."""
     return Settings()
 
 
@@ -36,5 +36,5 @@ app = FastAPI(title="Settings")
 
 @app.get("/settings")
 async def show_settings(settings: SettingsDep) -> Settings:
-    """Show the settings. The route does not know where they come from."""
+    """Show the settings, wherever they come from."""
     return settings

@@ -11,7 +11,7 @@ However often you ask, `built` is 1. Now let `get_llm_service` return
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from fastapi import Depends, FastAPI, Request
 
@@ -36,8 +36,8 @@ class LLMService:
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, LLMService]]:
-    """Build the service before the first request. What is yielded is the state."""
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    """Build the service before the first request; yield the state."""
     yield {"llm_service": LLMService(primary_provider=EchoProvider())}
 
 

@@ -29,7 +29,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Redis]]:
 
 
 async def get_redis(request: Request) -> AsyncIterator[Redis]:
-    """Lend the client to one request; what stands after the `yield` is clean-up."""
+    """Lend the client; what stands after the `yield` is clean-up."""
     redis: Redis = request.state.redis
     try:
         yield redis

@@ -18,15 +18,15 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from redis.asyncio import Redis
 
 TOKEN_BUCKET = """
-local limit = tonumber(ARGV[1])            -- tokens in a full bucket
-local rate = limit / tonumber(ARGV[2])     -- tokens that come back per second
+local limit = tonumber(ARGV[1])         -- tokens in a full bucket
+local rate = limit / tonumber(ARGV[2])  -- tokens back per second
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-local saved = redis.call('HMGET', KEYS[1], 'tokens', 'time') -- read
+local saved = redis.call('HMGET', KEYS[1], 'tokens', 'time')  -- read
 local tokens = tonumber(saved[1] or limit)
 local elapsed = now - tonumber(saved[2] or now)
-tokens = math.min(limit, tokens + elapsed * rate)           -- refill
-local wait = math.max(0, (1 - tokens) / rate)               -- decide
+tokens = math.min(limit, tokens + elapsed * rate)  -- refill
+local wait = math.max(0, (1 - tokens) / rate)  -- decide
 if wait == 0 then tokens = tokens - 1 end
 redis.call('HSET', KEYS[1], 'tokens', tokens, 'time', now)  -- write
 return math.ceil(wait)
@@ -59,9 +59,11 @@ class RateLimiter:
         """Take a token. Raises HTTPException 429 if there is none."""
         caller = request.client.host if request.client else "unknown"
         take = redis.register_script(TOKEN_BUCKET)
-        wait = await take([f"bucket:{caller}"], [self.requests, self.window_seconds])
+        arguments = [self.requests, self.window_seconds]
+        wait = await take([f"bucket:{caller}"], arguments)
         if wait > 0:
-            raise HTTPException(429, "Too many requests.", {"Retry-After": str(wait)})
+            headers = {"Retry-After": str(wait)}
+            raise HTTPException(429, "Too many requests.", headers)
 
 
 two_per_minute = RateLimiter(requests=2, window_seconds=60)

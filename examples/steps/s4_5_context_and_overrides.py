@@ -66,7 +66,7 @@ def fixed_context() -> RequestContext:
 
 
 def ask_in_a_test() -> Any:
-    """Replace the dependency, ask the route, and take the replacement away again."""
+    """Replace the dependency, ask, and take the replacement away."""
     app.dependency_overrides[get_request_context] = fixed_context
     answer = TestClient(app).get("/whoami").json()
     app.dependency_overrides.clear()
