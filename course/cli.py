@@ -88,6 +88,11 @@ def dispatch(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     chosen = manifest.find_app(options.section)
     environment.ensure(APP, arguments)
+    reloading = chosen.id != "full_app" if options.reload is None else options.reload
+    if reloading:
+        from course import reload
+
+        return reload.run(chosen, options.host, options.port)
     from course import serve
 
     return serve.run(chosen, options.host, options.port)

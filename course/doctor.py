@@ -13,6 +13,11 @@ from course.ports import bind
 MEGABYTE = 1_000_000
 ROOM_NEEDED = 200 * MEGABYTE
 PACKAGES = {  # what brings a program, by sys.platform
+    "curl": {
+        "linux": "sudo apt install curl",
+        "darwin": "brew install curl",
+        "": "winget install cURL.cURL",
+    },
     "uv": {"": "pipx install uv"},
     "redis-server": {
         "linux": "sudo apt install redis-server",
@@ -31,10 +36,11 @@ PACKAGES = {  # what brings a program, by sys.platform
     },
 }
 USES = {
-    "uv": "sets up faster; needed for `course lock`",
-    "redis-server": "real-Redis tests are skipped without it",
-    "node": "nothing needs it today",
-    "chromium": "nothing needs it today",
+    "curl": "sends the requests that `course run` prints; /docs sends them, too",
+    "uv": "installs packages faster, and `course lock` needs it",
+    "redis-server": "without it, tests against a real Redis are skipped",
+    "node": "without it, the site has no playground and its tests are skipped",
+    "chromium": "without it, tests of pages and slides are skipped",
 }
 
 

@@ -65,6 +65,12 @@ COMMANDS = (
             ),
             Argument("--host", "address to listen on", {"default": DEFAULT_HOST}),
             port(DEFAULT_PORT),
+            Argument(
+                "--reload",
+                "serve a file anew when it is saved; with --no-reload it is not. "
+                "Sections and steps are reloaded without this word",
+                {"action": argparse.BooleanOptionalAction},
+            ),
         ),
     ),
     Command("list", "show the sections, with minutes, objectives and steps"),

@@ -1,83 +1,170 @@
-"""`course run`: one section or the complete service, under uvicorn."""
+"""One section, one step or the complete service, under uvicorn."""
 
+import contextlib
 import gc
 import importlib
 import logging
 import os
 import socket
+import threading
+from collections.abc import Callable
+from importlib import metadata
+from multiprocessing.connection import Connection
 
 import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
-from starlette.types import ASGIApp
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from course.manifest import Rung, Section
+from course.manifest import Rung, Section, find_app
+from course.mistakes import explain, sentence
 from course.offline_docs import with_offline_docs
 from course.places import CourseError, say
 from course.ports import listen
 from course.tryit import try_it
 
 GRACE_SECONDS = 12  # full_app drains its streams for up to 10
+RELOAD_GRACE_SECONDS = 1  # who saves a file waits for the new version
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, not bound
+STOP = "Stop it with Ctrl-C."
 
 
-def run(section: Section | Rung, host: str, port: int) -> int:
+class Server(uvicorn.Server):
+    """uvicorn, which calls `reachable` once it can be reached."""
+
+    def __init__(self, config: uvicorn.Config, reachable: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._reachable = reachable
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._reachable()
+
+
+def run(app: Section | Rung, host: str, port: int) -> int:
     """Serve until Ctrl-C; the exit status. Raises CourseError if it cannot start."""
     os.environ["FULL_APP_HOST"] = host  # full_app refuses strangers without keys
     with listen(host, port) as listener:
-        config = uvicorn.Config(
-            load(section),
-            log_level="warning",
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-        logging.getLogger("uvicorn.access").setLevel(logging.INFO)
+        config = configuration(load(app), GRACE_SECONDS)
+        address = address_of(listener, host)
+        server = Server(config, lambda: say("\n".join(announcement(app, address))))
         try:
-            _Announcing(config, section, host).run(sockets=[listener])
+            server.run(sockets=[listener])
         except KeyboardInterrupt:
             say("\nStopped.")
     return 0
 
 
-class _Announcing(uvicorn.Server):
-    """uvicorn, which says where it is once it can be reached."""
+def work(
+    name: str, host: str, listener: socket.socket, pipe: Connection, announced: bool
+) -> None:
+    """Serve until the other end of `pipe` is closed: one process of `course.reload`.
 
-    def __init__(
-        self, config: uvicorn.Config, section: Section | Rung, host: str
-    ) -> None:
-        super().__init__(config)
-        self._section = section
-        self._host = ANYWHERE.get(host, host)
+    `announced`: an earlier process has shown what to try, and one line is enough. Once
+    this process can be reached it sends whether it has shown that. A file that cannot
+    be imported is explained in the terminal, and to everybody who sends a request.
+    """
+    app = find_app(name)
+    address = address_of(listener, host)
+    try:
+        asgi = load(app)
+    except CourseError as error:
+        whole = False
+        asgi = explaining(str(error))
+        mend = f"Mend the file and save it: it is then served at {address}"
+        lines = ["", str(error), "", mend, STOP, ""]
+    else:
+        whole = not announced
+        again = [f"Serving again at {address}"]
+        lines = announcement(app, address) if whole else again
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        for listener in sockets or []:
-            name = f"[{self._host}]" if ":" in self._host else self._host
-            address = f"http://{name}:{listener.getsockname()[1]}"
-            say("\n".join(announcement(self._section, address)))
+    def reachable() -> None:
+        say("\n".join(lines))
+        with contextlib.suppress(OSError):
+            pipe.send(whole)
+
+    server = Server(configuration(asgi, RELOAD_GRACE_SECONDS), reachable)
+
+    def wait_for_the_end() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            pipe.recv()
+        server.should_exit = True
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
 
 
-def announcement(section: Section | Rung, address: str) -> list[str]:
-    """What the terminal shows once `section` is served at `address`."""
-    lines = ["", f"{section.title}", f"  {address}/docs   try every route here"]
-    if section.id == "full_app":
+def configuration(asgi: ASGIApp, grace_seconds: int) -> uvicorn.Config:
+    """uvicorn's settings: a line for each request, and no trust in proxies."""
+    config = uvicorn.Config(
+        asgi,
+        log_level="warning",
+        proxy_headers=False,
+        timeout_graceful_shutdown=grace_seconds,
+    )
+    logging.getLogger("uvicorn.access").setLevel(logging.INFO)
+    return config
+
+
+def address_of(listener: socket.socket, host: str) -> str:
+    """The address to type into a browser on this machine."""
+    name = ANYWHERE.get(host, host)
+    shown = f"[{name}]" if ":" in name else name
+    return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def announcement(app: Section | Rung, address: str) -> list[str]:
+    """What the terminal shows once `app` is served at `address`."""
+    lines = ["", f"{app.title}", f"  {address}/docs   try every route here"]
+    if app.id == "full_app":
         lines.insert(2, f"  {address}/       what this is, live")
-    doc = importlib.import_module(section.module).__doc__
-    lines += [f"  {line}" for line in try_it(doc, address)]
-    return [*lines, "Stop it with Ctrl-C.", ""]
+    docstring = importlib.import_module(app.module).__doc__
+    lines += [f"  {line}" for line in try_it(docstring, address)]
+    return [*lines, STOP, ""]
 
 
-def load(section: Section | Rung) -> ASGIApp:
-    """The section's app, with documentation that needs no internet."""
+def explaining(text: str) -> ASGIApp:
+    """An app that answers every request with `text`."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            response = PlainTextResponse(f"{text}\n", status_code=500)
+            await response(scope, receive, send)
+
+    return answer
+
+
+def load(app: Section | Rung) -> ASGIApp:
+    """The app of a section or step, with documentation that needs no internet.
+
+    Raises CourseError for a file that cannot be imported: it says where and why.
+    """
     gc.disable()  # hundreds of modules, nothing to collect: a tenth less to wait
     try:
-        app: FastAPI = importlib.import_module(section.module).app
-    except ValidationError as error:
+        module = importlib.import_module(app.module)
+    except Exception as error:
+        raise reason(app, error) from error
+    finally:
+        gc.enable()
+    asgi: object = getattr(module, "app", None)
+    if not isinstance(asgi, FastAPI):
+        raise CourseError(f"{module.__file__} has no FastAPI object called `app`.")
+    return asgi if app.id == "full_app" else with_offline_docs(asgi)
+
+
+def reason(app: Section | Rung, error: Exception) -> Exception:
+    """Why `app` could not be imported, as a CourseError, if a student can mend it."""
+    if app.id == "full_app" and isinstance(error, ValidationError):
         reasons = "\n".join(
             "  " + ": ".join([*map(str, each["loc"]), each["msg"]])
             for each in error.errors(include_input=False)
         )
-        raise CourseError(f"The settings do not fit together:\n{reasons}") from error
-    finally:
-        gc.enable()
-    return app if section.id == "full_app" else with_offline_docs(app)
+        return CourseError(f"The settings do not fit together:\n{reasons}")
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing in metadata.packages_distributions():
+        return error  # the set-up is incomplete, and not the student's file wrong
+    file = f"{app.module.replace('.', '/')}.py"
+    return CourseError(explain(error) or f"{file}:\n{sentence(error)}")

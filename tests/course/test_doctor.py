@@ -22,7 +22,16 @@ def test_a_bare_machine_passes_and_optional_programs_come_with_a_repair(
     lines = done.output.splitlines()
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         assert not line.startswith("-  ") or REPAIR in following, line
-    for name in ("python", "disk", "uv", "redis-server", "node", "chromium", "port"):
+    for name in (
+        "python",
+        "disk",
+        "curl",
+        "uv",
+        "redis-server",
+        "node",
+        "chromium",
+        "port",
+    ):
         assert any(line.split()[1] == name for line in lines if REPAIR not in line)
 
 

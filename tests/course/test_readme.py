@@ -19,6 +19,7 @@ import pytest
 
 from course.groups import requirements, satisfied
 from course.manifest import sections
+from course.tryit import parse, powershell
 from tests.course.checkout import running
 from tests.servers import ROOT, process
 from tests.tryit import BASE, try_lines
@@ -95,6 +96,10 @@ def test_the_curl_lines_get_an_answer(line: str, service: str) -> None:
 
     assert answer.status_code == 200, answer.text
     assert answer.json()["choices"][0]["message"]["content"]
+
+
+def test_the_line_for_powershell_sends_the_same() -> None:
+    assert blocks("powershell") == [f"{powershell(parse(line))}\n" for line in CURLS]
 
 
 @pytest.mark.deep
