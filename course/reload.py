@@ -15,8 +15,9 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -57,10 +58,8 @@ class Worker:
         self._process = SPAWN.Process(
             target=work, args=(name, host, listener, theirs), daemon=True
         )
-        # Ctrl-C goes to both processes. What is ignored here stays ignored there.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._process.start()
-        signal.signal(signal.SIGINT, before)
+        with signals_held_back():
+            self._process.start()
         theirs.close()
         self.reachable = False
         self.announced = False
@@ -92,6 +91,24 @@ class Worker:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+
+
+@contextlib.contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until a process has been started whole.
+
+    A process that is started meanwhile never gets them: it is told by its pipe. Windows
+    cannot hold back signals; there `work` leaves quietly.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    held = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
 
 
 def work(name: str, host: str, listener: socket.socket, pipe: Connection) -> None:

@@ -14,7 +14,7 @@ import httpx2
 import uvicorn
 
 from course.notebook.views import reason
-from course.tryit import Request
+from course.tryit import WIDE, Request
 
 SHOWN_HEADERS = (
     "content-type",
@@ -73,7 +73,7 @@ def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
 def output(client: httpx2.Client, request: Request) -> str:
     """What the request printed, JSON indented; with `-i` the status line as well."""
     answer = request.send(client)
-    text = _indented(answer).rstrip()
+    text = body_of(answer).rstrip()
     if not request.head:
         return text
     kept = [name for name in SHOWN_HEADERS if name in answer.headers]
@@ -82,10 +82,58 @@ def output(client: httpx2.Client, request: Request) -> str:
     return "\n".join([*head, "", text]).rstrip()
 
 
-def _indented(answer: httpx2.Response) -> str:
-    if not answer.headers.get("content-type", "").startswith("application/json"):
-        return answer.text
-    return json.dumps(answer.json(), indent=2, ensure_ascii=False)
+def body_of(answer: httpx2.Response) -> str:
+    """The body as a page shows it: JSON indented, a stream of JSON without repeats."""
+    kind = answer.headers.get("content-type", "")
+    if kind.startswith("application/json"):
+        return indented(answer.json())
+    if kind.startswith("text/event-stream"):
+        return without_repeats(answer.text)
+    return answer.text
+
+
+def indented(value: Any, margin: str = "") -> str:
+    """A JSON value over several lines; an array of scalars stays on one that fits."""
+    inner = margin + "  "
+    if isinstance(value, dict) and value:
+        rows = [
+            f"{scalar(key)}: {indented(each, inner)}" for key, each in value.items()
+        ]
+        brackets = "{}"
+    elif isinstance(value, list) and value:
+        line = scalar(value)
+        nested = any(isinstance(each, dict | list) for each in value)
+        if not nested and len(margin + line) <= WIDE:
+            return line
+        rows = [indented(each, inner) for each in value]
+        brackets = "[]"
+    else:
+        return scalar(value)
+    body = ",\n".join(inner + row for row in rows)
+    return f"{brackets[0]}\n{body}\n{margin}{brackets[1]}"
+
+
+def scalar(value: Any) -> str:
+    """A JSON value on one line."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def without_repeats(stream: str) -> str:
+    """Server-sent events whose JSON leaves out what the event before had as well.
+
+    `…` stands for it, so that what is new in an event fits the page.
+    """
+    lines = []
+    before: dict[str, Any] = {}
+    for line in stream.splitlines():
+        if line.startswith("data: {"):
+            now = json.loads(line.removeprefix("data: "))
+            new = {key: now[key] for key in now if before.get(key) != now[key]}
+            before = now
+            if new and len(new) < len(now):
+                line = "data: {…, " + scalar(new)[1:]
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def recorded(client: httpx2.Client, path: str, body: Any) -> list[dict[str, Any]]:

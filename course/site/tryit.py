@@ -120,7 +120,7 @@ def block(heading: str, request: Request, output: str, text: str = "") -> str:
         _tab("bash", "bash", bash(request)),
         _tab("PowerShell", "powershell", powershell(request)),
         _tab("Python", "python", python(request)),
-        _fenced("text", "\n".join(lines), ' title="what came back"'),
+        _output_fence("\n".join(lines)),
     ]
     return "\n\n".join(parts)
 
@@ -128,6 +128,16 @@ def block(heading: str, request: Request, output: str, text: str = "") -> str:
 def _tab(label: str, language: str, text: str) -> str:
     fenced = _fenced(language, text).replace("\n", "\n    ")
     return f'=== "{label}"\n\n    {fenced}'
+
+
+def _output_fence(text: str) -> str:
+    """What came back, in the colours of JSON or of an HTTP answer; long lines wrap."""
+    language = "text"
+    if text.startswith("HTTP/"):
+        language = "http"
+    elif text.startswith(("{", "[")):
+        language = "json"
+    return f'````{{ .{language} .output title="what came back" }}\n{text}\n````'
 
 
 def _fenced(language: str, text: str, rest: str = "") -> str:

@@ -16,6 +16,7 @@ from course.site import (
     catalogue,
     diagrams,
     imports,
+    live,
     pages,
     proofs,
     reference,
@@ -266,6 +267,47 @@ def test_a_fence_without_a_command_for_all_its_words_stops_the_build(
     page.write_text(f"# A page\n\n```try s1\n{lines}\n```\n", encoding="utf-8")
     with pytest.raises(CourseError, match=r"page\.md:3: "):
         pages.expand(page)
+
+
+def test_an_array_of_scalars_is_on_one_line_and_objects_are_not() -> None:
+    assert live.indented({"vector": [0.5, 1], "jobs": [{"id": 1}], "none": []}) == (
+        '{\n  "vector": [0.5, 1],\n  "jobs": [\n    {\n      "id": 1\n    }\n  ],\n'
+        '  "none": []\n}'
+    )
+    wide = ["x" * 50, "y" * 50]
+    assert live.indented(wide).count("\n") == 3
+    assert json.loads(live.indented({"a": wide})) == {"a": wide}
+
+
+def test_a_stream_of_chunks_shows_what_is_new_in_each() -> None:
+    stream = (
+        'data: {"id":"c","choices":[{"delta":{"role":"assistant"}}]}\n\n'
+        'data: {"id":"c","choices":[{"delta":{"content":"You"}}]}\n\ndata: [DONE]\n\n'
+    )
+    assert live.without_repeats(stream).splitlines() == [
+        'data: {"id":"c","choices":[{"delta":{"role":"assistant"}}]}',
+        "",
+        'data: {…, "choices": [{"delta": {"content": "You"}}]}',
+        "",
+        "data: [DONE]",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "language"),
+    [
+        ('{"a": 1}', "json"),
+        ("[1]", "json"),
+        ("HTTP/1.1 200 OK\ncontent-type: application/json\n\n{}", "http"),
+        ("data: x", "text"),
+    ],
+)
+def test_what_came_back_is_coloured(output: str, language: str) -> None:
+    shown = tryit.block("", parse("curl -s http://127.0.0.1:8000/"), output)
+    assert shown.endswith(
+        f'````{{ .{language} .output title="what came back" }}\n{output}\n````'
+    )
 
 
 def test_a_drawing_is_shown_in_the_colours_of_the_scheme(tmp_path: Path) -> None:
