@@ -44,6 +44,29 @@ def symbol(reference: str) -> tuple[str, str]:
         raise CourseError(f"{reference}: {error}.") from error
 
 
+def imports_of(text: str, code: str, known: set[str]) -> list[str]:
+    """The imports of the Python source `text` that its part `code` makes use of.
+
+    Names in `known` are left out, and the others are added to it. Imports of the
+    course's own modules are left out, too: their names are the subject.
+    """
+    used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    wanted = used - known
+    found: list[str] = []
+    for node in ast.parse(text).body:
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        names = [each for each in node.names if (each.asname or each.name) in wanted]
+        ours = isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            "examples"
+        )
+        if names and not ours:
+            node.names = names
+            known.update(each.asname or each.name for each in names)
+            found.append(ast.unparse(node))
+    return found
+
+
 def lines_of(text: str, node: ast.stmt) -> str:
     """The source of one statement of `text`, decorators included."""
     first = node.lineno

@@ -41,8 +41,21 @@ _DIRECTIVE = re.compile(
 
 def code(argument: str) -> str:
     """A fenced block with the source of a symbol, titled with its place."""
+    return listing(argument, set())
+
+
+def listing(argument: str, imported: set[str]) -> str:
+    """The same, after the imports of the names that it uses and `imported` lacks.
+
+    They are added to `imported`: a page shows an import once, where it is first used.
+    """
     path, text = source.symbol(argument)
     name = argument.partition("::")[2]
+    if name:
+        whole = (ROOT / path).read_text(encoding="utf-8")
+        needed = source.imports_of(whole, text, imported)
+        if needed:
+            text = "\n".join([*needed, "", text])
     title = f"{path}: {name}" if name else path
     return f'```python title="{title}"\n{text}\n```'
 
@@ -100,6 +113,7 @@ def write() -> Path:
 def expand(page: Path) -> str:
     """The page's text with every directive filled in. Raises CourseError."""
     text = page.read_text(encoding="utf-8")
+    imported: set[str] = set()
 
     def fill(found: re.Match[str]) -> str:
         line = text.count("\n", 0, found.start()) + 1
@@ -108,6 +122,8 @@ def expand(page: Path) -> str:
         if name and name not in DIRECTIVES:
             raise CourseError(f"{where}: there is no directive {name!r}.")
         try:
+            if name == "code":
+                return listing(found["rest"] or "", imported)
             if not name:
                 return tryit.fence(found["app"], found["lines"])
             return DIRECTIVES[name](found["rest"] or "")

@@ -269,6 +269,16 @@ def test_a_fence_without_a_command_for_all_its_words_stops_the_build(
         pages.expand(page)
 
 
+def test_a_listing_shows_the_imports_that_it_is_the_first_to_need() -> None:
+    imported = {"FastAPI"}
+    first = pages.listing("examples/steps/s1_5_websocket.py::tokens", imported)
+    again = pages.listing("examples/steps/s1_5_websocket.py::tokens", imported)
+
+    assert "\nfrom fastapi import WebSocket\n\n@app.websocket(" in first
+    assert "import" not in again
+    assert imported >= {"FastAPI", "WebSocket", "asyncio"}
+
+
 def test_an_array_of_scalars_is_on_one_line_and_objects_are_not() -> None:
     assert live.indented({"vector": [0.5, 1], "jobs": [{"id": 1}], "none": []}) == (
         '{\n  "vector": [0.5, 1],\n  "jobs": [\n    {\n      "id": 1\n    }\n  ],\n'
@@ -290,7 +300,6 @@ def test_a_stream_of_chunks_shows_what_is_new_in_each() -> None:
         'data: {…, "choices": [{"delta": {"content": "You"}}]}',
         "",
         "data: [DONE]",
-        "",
     ]
 
 
