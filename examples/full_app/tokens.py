@@ -8,7 +8,7 @@ character beyond ASCII counts as one token. Rounded up: a limit must not be unde
 from collections.abc import Sequence
 from typing import Protocol
 
-from examples.full_app.schemas.messages import AssistantMessage, ChatMessage
+from examples.full_app.schemas.chat import AssistantMessage, ChatMessage
 from examples.s2_models import CHARS_PER_TOKEN
 
 MESSAGE_OVERHEAD = 3  # tokens around each message, as in OpenAI's chat format

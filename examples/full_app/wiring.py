@@ -23,6 +23,7 @@ from examples.full_app.limits.waiting import WaitingRoom
 from examples.full_app.money import nano_usd
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.providers.base import Provider
+from examples.full_app.providers.faults.catalogue import PREFIX as FAULT_PREFIX
 from examples.full_app.providers.faults.provider import FaultProvider
 from examples.full_app.providers.offline.provider import OfflineProvider
 from examples.full_app.providers.upstream.client import (
@@ -158,23 +159,20 @@ async def _chat_service(
     tokenizer = EstimateTokenizer()
     offline = OfflineProvider(pace=settings.offline_pace, tokenizer=tokenizer)
     faults = FaultProvider(offline)
-    main = provider or offline
+    primary = provider or offline
     if provider is None and settings.upstream_base_url is not None:
         upstreams = await _upstreams(settings, stack)
-        main = ResilientProvider(upstreams, abandoned=metrics.count_abandoned)
+        primary = ResilientProvider(upstreams, abandoned=metrics.count_abandoned)
 
-    def choose(model: str) -> Provider:
-        if model.startswith("fault-"):
-            return faults
-        return offline if model.startswith("offline-") else main
-
-    local: list[Provider] = [offline, faults]
-    providers = local if main is offline else [main, *local]
     metrics.know(PRICES_PER_1K)
-    for each in local:
-        metrics.know([model.id for model in await each.models()])
+    for local in (offline, faults):
+        metrics.know([model.id for model in await local.models()])
     return ChatService(
-        providers, choose, tokenizer=tokenizer, metrics=metrics, draining=draining
+        primary,
+        {"offline-": offline, FAULT_PREFIX: faults},
+        tokenizer=tokenizer,
+        metrics=metrics,
+        draining=draining,
     )
 
 

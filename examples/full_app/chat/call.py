@@ -91,7 +91,7 @@ class Call:
     @property
     def headers(self) -> Mapping[str, str]:
         """Response headers: where the caller's limits stand, and who answers."""
-        return {**self.account.headers, **self.context.trail.headers}
+        return {**self.account.headers, **provider_header(self.context)}
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Have `callback` called when the call is closed."""
@@ -242,6 +242,12 @@ class Call:
 
     def _log_fields(self) -> dict[str, str]:
         return {"request_id": self.context.request_id, "model": self.request.model}
+
+
+def provider_header(context: CallContext) -> dict[str, str]:
+    """`x-provider`: which upstream has begun to answer, once one has."""
+    provider = context.trail.provider
+    return {} if provider is None else {"x-provider": provider}
 
 
 class Deadline:

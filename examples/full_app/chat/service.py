@@ -4,7 +4,7 @@ A call is opened in five steps: count the prompt, refuse what cannot fit, choose
 provider, reserve from the caller's limits, and hand over a `Call` to be read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 
 from examples.full_app.chat.accounting import CallAccount
 from examples.full_app.chat.call import Call
@@ -29,16 +29,17 @@ class ChatService:
 
     def __init__(
         self,
-        providers: Sequence[Provider],
-        choose: Callable[[str], Provider],
+        primary_provider: Provider,
+        by_prefix: Mapping[str, Provider],
         *,
         tokenizer: Tokenizer,
         metrics: Metrics,
         draining: Draining | None = None,
     ) -> None:
-        """`choose` maps the name of a model to one of `providers`."""
-        self.providers = providers
-        self.choose = choose
+        """`by_prefix` names the providers of models whose names begin so; all other
+        models are the primary provider's."""
+        self.primary_provider = primary_provider
+        self.by_prefix = by_prefix
         self.tokenizer = tokenizer
         self.metrics = metrics
         self.draining = draining or Draining()
@@ -61,7 +62,7 @@ class ChatService:
         needed = prompt_tokens + request.output_limit
         if needed > CONTEXT_WINDOW:
             raise ContextLengthError(needed, CONTEXT_WINDOW)
-        provider = self.choose(request.model)
+        provider = self.provider_for(request.model)
         account = await CallAccount.open(
             "chat",
             request.model,
@@ -97,7 +98,7 @@ class ChatService:
             self.tokenizer.count(item) if isinstance(item, str) else len(item)
             for item in request.inputs
         )
-        provider = self.choose(request.model)
+        provider = self.provider_for(request.model)
         account = await CallAccount.open(
             "embeddings",
             request.model,
@@ -122,10 +123,19 @@ class ChatService:
             account.settle(usage)
         return embeddings, account
 
+    def provider_for(self, model: str) -> Provider:
+        """The provider that answers for `model`."""
+        for prefix, provider in self.by_prefix.items():
+            if model.startswith(prefix):
+                return provider
+        return self.primary_provider
+
     async def models(self) -> list[Model]:
         """Everything any provider answers for, the first provider of an id first."""
         by_id: dict[str, Model] = {}
-        for provider in self.providers:
+        for provider in dict.fromkeys(
+            [self.primary_provider, *self.by_prefix.values()]
+        ):
             for model in await provider.models():
                 by_id.setdefault(model.id, model)
         self.metrics.know(by_id)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from examples.full_app.limits.ledger import Hold, Ledger
+from examples.full_app.limits.slots import NoSlotError
 from examples.full_app.limits.waiting import WaitingRoom
 from examples.full_app.money import Account
 
@@ -47,9 +48,15 @@ class CallerLimits:
             ledger = self.limits.ledger
             return ledger.reserve(self.subject, tokens, cost, seconds=seconds)
 
-        if not queue:
+        waiting = self.limits.waiting
+        if queue and waiting.taken:
+            return await waiting.admitted(self.subject, attempt)
+        try:
             return await attempt()
-        return await self.limits.waiting.admitted(self.subject, attempt)
+        except NoSlotError:
+            if not queue or not waiting.places:
+                raise
+        return await waiting.wait(self.subject, attempt)
 
     def settle(self, hold: Hold, tokens: int, cost: int | None) -> asyncio.Future[None]:
         """Charge `tokens` and `cost`, and give back what was reserved beyond them.
@@ -57,8 +64,13 @@ class CallerLimits:
         It happens even if nobody awaits it, and never raises.
         """
         settled = self.limits.ledger.settle(hold, tokens, cost)
-        settled.add_done_callback(lambda _: self.limits.waiting.nudge())
+        settled.add_done_callback(self._slot_freed)
         return settled
+
+    def _slot_freed(self, _: object) -> None:
+        """Let the first in the queue try at once, if there is a queue."""
+        if self.limits.waiting.taken:
+            self.limits.waiting.nudge()
 
     async def account(self) -> Account | None:
         """Where the caller's budget stands; None without one. Raises NotReadyError."""

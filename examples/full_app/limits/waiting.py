@@ -49,6 +49,10 @@ class WaitingRoom:
             except NoSlotError:
                 if self.taken >= self.places:
                     raise
+        return await self.wait(subject, attempt)
+
+    async def wait(self, subject: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Take a place and try `attempt` again and again, when it is its turn."""
         self.taken += 1
         try:
             return await self._in_line(subject, attempt)

@@ -21,11 +21,6 @@ class Trail:
 
     provider: str | None = None
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """`x-provider`, once an upstream has begun to answer."""
-        return {} if self.provider is None else {"x-provider": self.provider}
-
 
 @dataclass(frozen=True, slots=True)
 class CallContext:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from examples.full_app.chat.call import Call
 from examples.full_app.chat.sse import ChunkSerializer, SSEFrames
-from examples.full_app.providers.faults.provider import WireFault, wire_fault
+from examples.full_app.providers.faults.catalogue import PREFIX, WireFault, wire_fault
 from examples.full_app.resumable.generations import Generations, encode_event
 from examples.full_app.routes.openapi import (
     BODY,
@@ -96,7 +96,7 @@ async def create_chat_completion(
     was asked to be resumable waits a while for the client to come back.
     """
     request.state.log = {"model": body.model}
-    fault = wire_fault(body.model)
+    fault = wire_fault(body.model) if body.model.startswith(PREFIX) else None
     if fault is not None and fault.kind == "html-502":
         return break_answer(b"", fault)
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Request
 from fastapi.openapi.models import Example
 from starlette.responses import Response
 
+from examples.full_app.chat.call import provider_header
 from examples.full_app.providers.base import EmbeddingCall
 from examples.full_app.routes.openapi import BODY, MODEL, errors
 from examples.full_app.schemas.base import Bounded
@@ -85,7 +86,7 @@ async def create_embeddings(
         ),
     )
     content = answer.model_dump_json().encode("utf-8")
-    headers = {**account.headers, **context.trail.headers}
+    headers = {**account.headers, **provider_header(context)}
     return Response(content, 200, headers, "application/json")
 
 

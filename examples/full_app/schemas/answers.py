@@ -9,7 +9,7 @@ from pydantic import Field
 
 from examples import s2_models as s2
 from examples.full_app.schemas.base import Answer, FinishReason
-from examples.full_app.schemas.messages import ToolCall
+from examples.full_app.schemas.chat import ToolCall
 
 
 class ResponseMessage(s2.ResponseMessage):

@@ -29,9 +29,8 @@ from examples.full_app.errors import (
 )
 from examples.full_app.schemas.base import MAX_DESCRIBED, too_many_errors
 from examples.full_app.schemas.catalogue import EmbeddingRequest
-from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.schemas.chat import ChatCompletionRequest, UserMessage
 from examples.full_app.schemas.jobs import JobRequest
-from examples.full_app.schemas.messages import UserMessage
 from examples.s5_error_handling import AIError, ErrorCode
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from examples.full_app.lifecycle import ConnectionAborted
-from examples.full_app.providers.faults.provider import WireFault
+from examples.full_app.providers.faults.catalogue import WireFault
 
 Event = TypeVar("Event")
 

@@ -16,10 +16,10 @@ from openai.types.chat.completion_create_params import (
 
 from examples.full_app.schemas.answers import ResponseMessage
 from examples.full_app.schemas.chat import (
+    DROPPED_ECHO_FIELDS,
     UNSUPPORTED_PARAMETERS,
     ChatCompletionRequest,
 )
-from examples.full_app.schemas.messages import DROPPED_ECHO_FIELDS
 from tests.full_app.contract.asks import (
     ASK,
     MODEL,

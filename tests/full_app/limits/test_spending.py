@@ -506,8 +506,8 @@ async def test_an_answer_does_not_wait_for_its_settlement(
         async with ledger.telling():
             provider = Scripted()
             service = ChatService(
-                [provider],
-                lambda _: provider,
+                provider,
+                {},
                 tokenizer=EstimateTokenizer(),
                 metrics=Metrics(),
             )
@@ -537,8 +537,8 @@ async def test_of_who_is_cancelled_redis_is_told_before_the_process_ends(
         limits = Budget("requests", 10**6), Budget("tokens", 10**6)
         here, elsewhere = (Ledger(Limiter(client, *limits), budgets) for _ in range(2))
         service = ChatService(
-            [provider],
-            lambda _: provider,
+            provider,
+            {},
             tokenizer=EstimateTokenizer(),
             metrics=Metrics(),
         )

@@ -23,11 +23,8 @@ from examples.full_app.providers.base import (
 from examples.full_app.providers.faults.catalogue import (
     FAULT_MODELS,
     MAX_SECONDS,
-    PREFIX,
     FaultModel,
-    WireFault,
     find_fault,
-    wire_fault,
 )
 from examples.full_app.providers.offline.models import (
     CREATED,
@@ -39,16 +36,6 @@ from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.s2_models import Usage
 from examples.s5_error_handling import ModelOverloadedError, RateLimitExceededError
-
-__all__ = [
-    "FAULT_MODELS",
-    "PREFIX",
-    "FaultModel",
-    "FaultProvider",
-    "WireFault",
-    "find_fault",
-    "wire_fault",
-]
 
 SLOW_SECONDS = 0.5
 FLAKY_FAILURES = 2

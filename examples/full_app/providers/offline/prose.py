@@ -7,8 +7,12 @@ import re
 from collections.abc import Container, Sequence
 
 from examples.full_app.providers.offline.models import ECHOES
-from examples.full_app.schemas.chat import ChatCompletionRequest
-from examples.full_app.schemas.messages import ChatMessage, ToolMessage, UserMessage
+from examples.full_app.schemas.chat import (
+    ChatCompletionRequest,
+    ChatMessage,
+    ToolMessage,
+    UserMessage,
+)
 
 _UNUSED = random.Random(0)  # noqa: S311  # nobody throws it
 _WORD = re.compile(r"[^\W\d_][\w'-]*")

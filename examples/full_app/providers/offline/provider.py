@@ -154,7 +154,7 @@ class OfflineProvider:
         dice: random.Random,
         whole: bool,
     ) -> Iterator[Delta]:
-        if tools := tools_to_call(request):
+        if request.tools and (tools := tools_to_call(request)):
             question = last_question(request.messages)
             pieces = list(tool_calls(tools, question, dice))
             text = "".join(map(text_of, pieces))

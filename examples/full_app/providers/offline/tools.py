@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from examples.full_app.providers.offline.json_answers import json_answer
 from examples.full_app.providers.offline.prose import keywords, last_question
 from examples.full_app.schemas.answers import FunctionDelta, ToolCallDelta
-from examples.full_app.schemas.chat import ChatCompletionRequest
-from examples.full_app.schemas.messages import ToolMessage
+from examples.full_app.schemas.chat import ChatCompletionRequest, ToolMessage
 from examples.full_app.schemas.parameters import NamedToolChoice, Tool
 
 PIECE = 12  # characters of arguments in one delta

@@ -17,8 +17,8 @@ from examples.full_app.errors import (
     InvalidAPIKeyError,
     PermissionDeniedError,
 )
-from examples.full_app.identity import Identity, check_scope, key_subject
-from examples.full_app.keys import Grant
+from examples.full_app.identity import Identity, key_subject
+from examples.full_app.keys import Grant, KeyScope
 from examples.full_app.web.error_responses import render
 from examples.full_app.web.headers import headers_of
 from examples.s5_error_handling import AIError
@@ -27,6 +27,16 @@ PUBLIC_PATHS = frozenset(
     {"/", "/docs", "/redoc", "/openapi.json", "/health/live", "/health/ready"}
 )
 PUBLIC_PREFIXES = ("/static-offline-docs/", "/console/")
+SCOPES: Mapping[str, KeyScope] = {  # of a path and what is below it
+    "/v1/chat": "chat",
+    "/v1/live": "chat",
+    "/v1/embeddings": "embeddings",
+    "/v1/jobs": "jobs",
+    "/v1/webhooks": "webhooks",
+    "/v1/webhook_endpoints": "webhooks",
+    "/v1/webhook_event_types": "webhooks",
+    "/metrics": "metrics",
+}
 MAX_KEY_LENGTH = 512
 INDEX = 16  # hex digits of a digest that lead to its key
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -118,6 +128,21 @@ def route_path(scope: Scope) -> str:
     """The path that routes are compared with: without what a proxy put before it."""
     root, path = scope.get("root_path", ""), str(scope["path"])
     return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+def needed_scope(path: str) -> KeyScope | None:
+    """The scope that `path` needs; None: any key will do."""
+    for prefix, scope in SCOPES.items():
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return scope
+    return None
+
+
+def check_scope(identity: Identity, path: str) -> None:
+    """Raise PermissionDeniedError where the caller's key lacks the scope of `path`."""
+    scope = needed_scope(path)
+    if scope and identity.scopes is not None and scope not in identity.scopes:
+        raise PermissionDeniedError(f"This needs an API key with the scope `{scope}`.")
 
 
 def _is_address(peer: str | None) -> bool:
