@@ -286,7 +286,7 @@ PRICES_PER_1K = {  # USD for 1,000 tokens: prompt, completion
     "gpt-4o": (Decimal("0.0025"), Decimal("0.010")),
     "gpt-4o-mini": (Decimal("0.00015"), Decimal("0.0006")),
 }
-SNAPSHOT_DATE = re.compile(r"-[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+SNAPSHOT_DATE = re.compile(r"-[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 
 
 def price_usd(model: str, prompt_tokens: int, completion_tokens: int) -> Decimal | None:
