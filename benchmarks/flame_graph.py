@@ -4,7 +4,7 @@ py-spy looks at the process from outside and writes the stacks it saw (it is not
 dependency: `uvx py-spy`). While a load tool asks the server:
 
     py-spy record --gil -r 250 -d 12 -f raw -o stacks.txt --pid <uvicorn's>
-    python benchmarks/flame_graph.py stacks.txt
+    python -m benchmarks.flame_graph stacks.txt
 
 Committed: whole answers (`full_app_flame.svg`) and streams (`--out`, `.._streams.svg`).
 

@@ -1,6 +1,6 @@
 """What each layer of full_app costs a request, as ratios of one run on this machine.
 
-    python benchmarks/full_app_layers.py
+    python -m benchmarks.full_app_layers
 
 Client and application are one process without sockets between them. What is measured
 is that process's CPU time, not Redis's. One request runs at a time, but for the rows
@@ -25,7 +25,6 @@ import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,57 +33,55 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fastapi import FastAPI  # noqa: E402
-from redis.asyncio import Redis  # noqa: E402
-from starlette.responses import Response  # noqa: E402
-from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
-
-from course.bench.apps.bare_chat import app as bare_chat  # noqa: E402
-from examples.full_app.chat.accounting import CallAccount  # noqa: E402
-from examples.full_app.chat.answers import collect  # noqa: E402
-from examples.full_app.chat.call import Deadline  # noqa: E402
-from examples.full_app.lifecycle import Draining  # noqa: E402
-from examples.full_app.limits.caller import Limits  # noqa: E402
-from examples.full_app.limits.ledger import Hold, Ledger  # noqa: E402
-from examples.full_app.limits.rates import (  # noqa: E402
+from benchmarks.apps.bare_chat import app as bare_chat
+from benchmarks.places import ROOT
+from examples.full_app.chat.accounting import CallAccount
+from examples.full_app.chat.answers import collect
+from examples.full_app.chat.call import Deadline
+from examples.full_app.lifecycle import Draining
+from examples.full_app.limits.caller import Limits
+from examples.full_app.limits.ledger import Hold, Ledger
+from examples.full_app.limits.rates import (
     Budget,
     Lease,
     Limiter,
     management_limit,
 )
-from examples.full_app.limits.slots import Slots  # noqa: E402
-from examples.full_app.limits.waiting import WaitingRoom  # noqa: E402
-from examples.full_app.main import create_app  # noqa: E402
-from examples.full_app.observability.log_queue import QueuedHandler  # noqa: E402
-from examples.full_app.observability.logs import (  # noqa: E402
+from examples.full_app.limits.slots import Slots
+from examples.full_app.limits.waiting import WaitingRoom
+from examples.full_app.main import create_app
+from examples.full_app.observability.log_queue import QueuedHandler
+from examples.full_app.observability.logs import (
     JSONFormatter,
     access_log,
 )
-from examples.full_app.observability.metrics import Metrics  # noqa: E402
-from examples.full_app.providers.base import CallContext  # noqa: E402
-from examples.full_app.providers.offline.provider import OfflineProvider  # noqa: E402
-from examples.full_app.schemas.chat import ChatCompletionRequest  # noqa: E402
-from examples.full_app.settings import Settings  # noqa: E402
-from examples.full_app.tokens import EstimateTokenizer  # noqa: E402
-from examples.full_app.web.event_stream import cancelled_on_disconnect  # noqa: E402
-from examples.full_app.web.idempotency import IdempotencyStore  # noqa: E402
-from examples.full_app.web.json_body import JSONRequest  # noqa: E402
-from examples.full_app.web.middleware.authentication import (  # noqa: E402
+from examples.full_app.observability.metrics import Metrics
+from examples.full_app.providers.base import CallContext
+from examples.full_app.providers.offline.provider import OfflineProvider
+from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.settings import Settings
+from examples.full_app.tokens import EstimateTokenizer
+from examples.full_app.web.event_stream import cancelled_on_disconnect
+from examples.full_app.web.idempotency import IdempotencyStore
+from examples.full_app.web.json_body import JSONRequest
+from examples.full_app.web.middleware.authentication import (
     AuthenticationMiddleware,
     Authenticator,
 )
-from examples.full_app.web.middleware.draining import DrainingMiddleware  # noqa: E402
-from examples.full_app.web.middleware.head import HeadMiddleware  # noqa: E402
-from examples.full_app.web.middleware.telemetry import TelemetryMiddleware  # noqa: E402
-from examples.full_app.web.middleware.websocket_timeout import SlowPeersMiddleware  # noqa: E402
-from examples.s2_models import Usage  # noqa: E402
-from examples.s4_dependency_injection import open_redis  # noqa: E402
-from examples.s5_error_handling import RequestIDMiddleware  # noqa: E402
+from examples.full_app.web.middleware.draining import DrainingMiddleware
+from examples.full_app.web.middleware.head import HeadMiddleware
+from examples.full_app.web.middleware.telemetry import TelemetryMiddleware
+from examples.full_app.web.middleware.websocket_timeout import SlowPeersMiddleware
+from examples.s2_models import Usage
+from examples.s4_dependency_injection import open_redis
+from examples.s5_error_handling import RequestIDMiddleware
 
-RESULTS = Path(__file__).with_name("results") / "full_app_layers"
+RESULTS = ROOT / "benchmarks" / "results" / "full_app_layers"
 KEY = "sk-benchmark"
 NOTHING = "nothing (an ASGI app that answers 200)"
 ROUNDS, ROUND_SECONDS = 21, 0.05
@@ -445,7 +442,7 @@ def write(rows: list[Row], tokens: list[Row]) -> None:
     lines = [
         "# What each layer of full_app costs a request",
         "",
-        "Written by `python benchmarks/full_app_layers.py`, which says how.",
+        "Written by `python -m benchmarks.full_app_layers`, which says how.",
         "Middlewares: what they add to an application that does nothing. The others:",
         "the whole step, taken once a request. CPU time; compare the last column.",
         "",

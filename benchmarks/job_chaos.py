@@ -1,6 +1,6 @@
 """Kills workers at random under a running load, then asks the records what was lost.
 
-    python benchmarks/job_chaos.py --kills 200
+    python -m benchmarks.job_chaos --kills 200
 
 It starts a Redis with an append-only file, two API processes and four workers on free
 ports, submits jobs through both APIs, and kills (SIGKILL) one worker after the other;
@@ -30,7 +30,8 @@ from typing import Any
 
 import httpx2
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.places import ROOT
+
 ITEMS = (1, 3, 6)  # of a job, in turn
 ENDED = ("succeeded", "failed", "cancelled")
 ENVIRONMENT = {
@@ -306,5 +307,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     sys.exit(main())

@@ -1,6 +1,6 @@
 """Whether a request costs the same with 1 API key and with 1,000, in one run.
 
-    python benchmarks/keys_flat.py
+    python -m benchmarks.keys_flat
 
 full_app with 1, 10, 100 and 1,000 keys, each key with limits, slots and a budget of its
 own that Redis knows already; requests take the keys in turn. The applications and the
@@ -14,13 +14,9 @@ and are left out without it. It takes about 20 seconds.
 import asyncio
 import contextlib
 import json
-import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from full_app_layers import (
+from benchmarks.full_app_layers import (
     MANY,
     Row,
     asking,
@@ -30,11 +26,11 @@ from full_app_layers import (
     real_redis,
     running,
 )
-
+from benchmarks.places import ROOT
 from examples.full_app.main import create_app
 from examples.full_app.settings import Settings
 
-RESULTS = Path(__file__).with_name("results") / "keys_flat"
+RESULTS = ROOT / "benchmarks" / "results" / "keys_flat"
 BODY = json.dumps(
     {
         "model": "gpt-4o-mini",  # it has a price
@@ -112,7 +108,7 @@ def write(rows: dict[str, list[Row]]) -> None:
     lines = [
         "# What a request costs with 1 to 1,000 API keys",
         "",
-        "Written by `python benchmarks/keys_flat.py`, which says how. Each key has",
+        "Written by `python -m benchmarks.keys_flat`, which says how. Each key has",
         "limits, slots and a budget; requests take them in turn. Processor time;",
         "compare the last column.",
         "",

@@ -1,6 +1,6 @@
 """Cuts resumable streams at random places and compares what arrived with the whole.
 
-    python benchmarks/stream_cuts.py --cuts 1000 [--embedded]
+    python -m benchmarks.stream_cuts --cuts 1000 [--embedded]
 
 Two API processes share a Redis that is started for them; `--embedded` is one service in
 this process. Every connection goes to one of them at random and is cut after a random
@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from job_chaos import ROOT, System
+
+from benchmarks.job_chaos import System
 
 PATH = "/v1/chat/completions"
 ASK = {
@@ -129,5 +130,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     sys.exit(main())

@@ -1,6 +1,6 @@
 """Kills, failing receivers and cuts at full count; keeps what came of them.
 
-    python benchmarks/survival.py [--part deliveries ...]
+    python -m benchmarks.survival [--part deliveries ...]
 
 Runs `job_chaos.py`, `webhook_storm.py` and `stream_cuts.py`, about six minutes in all,
 and writes `benchmarks/results/survival.json`, which the site's page on clusters quotes.
@@ -11,18 +11,17 @@ import argparse
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-from full_app_layers import machine
+from benchmarks.full_app_layers import machine
+from benchmarks.places import ROOT
 
-HERE = Path(__file__).resolve().parent
-KEPT = HERE / "results" / "survival.json"
+KEPT = ROOT / "benchmarks" / "results" / "survival.json"
 KILLS = ["--kills", "200", "--api-kills", "5", "--redis-kills", "5", "--every", "0.8"]
 PARTS = {
-    "kills": ["job_chaos.py", *KILLS],
-    "deliveries": ["webhook_storm.py", "--events", "10000"],
-    "cuts": ["stream_cuts.py", "--cuts", "1000"],
-    "cuts, embedded": ["stream_cuts.py", "--cuts", "1000", "--embedded"],
+    "kills": ["job_chaos", *KILLS],
+    "deliveries": ["webhook_storm", "--events", "10000"],
+    "cuts": ["stream_cuts", "--cuts", "1000"],
+    "cuts, embedded": ["stream_cuts", "--cuts", "1000", "--embedded"],
 }
 
 
@@ -35,7 +34,7 @@ def main() -> int:
     for part in options.parse_args().part:
         script, *words = PARTS[part]
         done = subprocess.run(  # noqa: S603 - our own scripts
-            [sys.executable, str(HERE / script), *words],
+            [sys.executable, "-m", f"benchmarks.{script}", *words],
             stdout=subprocess.PIPE,
             check=False,
             text=True,

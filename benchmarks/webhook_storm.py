@@ -1,6 +1,6 @@
 """Sends events to a receiver that fails half the time, until all of them are delivered.
 
-    python benchmarks/webhook_storm.py --events 10000
+    python -m benchmarks.webhook_storm --events 10000
 
 It starts a Redis and four workers, and a receiver that answers 500, 503, 302 or nothing
 to every other request. At the end each event must have been accepted under its one id,
@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from job_chaos import ROOT, System, prepare_forks
+from benchmarks.job_chaos import System, prepare_forks
 
 OWNER = "key:storm"
 ATTEMPTS = 40  # 1 in 2 ** 40 events fails all of them
@@ -168,5 +168,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     sys.exit(main())

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     except CourseError as error:
         complain(str(error))
     except ModuleNotFoundError as error:
-        if str(error.name).startswith(("course", "examples", "tests")):
+        if str(error.name).startswith(("benchmarks", "course", "examples", "tests")):
             raise  # ours: a mistake, not a machine
         complain(NOT_WHOLE.format(name=error.name, venv=VENV))
     except BrokenPipeError:  # `course list | head`
@@ -130,11 +130,11 @@ def _slides(options: argparse.Namespace, arguments: list[str]) -> int:
 
 def _bench(options: argparse.Namespace, arguments: list[str]) -> int:
     environment.ensure("bench", arguments)
-    from course.bench import run
+    from benchmarks import run
 
     out = options.out or ROOT / "benchmarks" / "results" / "here"
     if options.peers:
-        from course.bench.peers import run as peers
+        from benchmarks.peers import run as peers
 
         return peers.run(quick=options.quick, out=out)
     return run.run(quick=options.quick, out=out)

@@ -3,7 +3,7 @@
 Every JSON file of `benchmarks/results` is a heading: its lists become tables, its
 `machine` a sentence, and the SVG files that begin with its name are shown above, in the
 colours of the page. Lists named in `BARS` are drawn as well. `peers.json` has a reader
-of its own, course/bench/peers/report.py, and a word where it is not there.
+of its own, benchmarks/peers/report.py, and a word where it is not there.
 """
 
 import json
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from course.bench.peers import report
-from course.bench.peers.results import Results
+from benchmarks.peers import report
+from benchmarks.peers.results import Results
 from course.places import ROOT
 from course.site import bars
 

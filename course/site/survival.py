@@ -5,7 +5,7 @@ from typing import Any
 
 from course.site.results import RESULTS
 
-NONE = "No run is committed; `python benchmarks/survival.py` makes one in six minutes."
+NONE = "No run is committed; `python -m benchmarks.survival` makes one in six minutes."
 KILLS = (
     "2 API processes, {workers} workers, a running load; in {seconds:.0f} s "
     "{worker_kills} workers, {api_kills} APIs and Redis {redis_kills} times killed "

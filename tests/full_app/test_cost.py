@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from course.bench.apps.bare_chat import app as bare
+from benchmarks.apps.bare_chat import app as bare
 from examples.full_app.main import create_app
 from examples.full_app.observability.log_queue import QueuedHandler
 from examples.full_app.observability.logs import JSONFormatter, access_log

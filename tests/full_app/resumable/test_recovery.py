@@ -134,7 +134,7 @@ def test_a_killed_process_ends_its_streams_and_gives_back_what_they_held(
 @pytest.mark.usefixtures("redis_server")  # where it is missing, that says so
 @pytest.mark.parametrize("where", [[], ["--embedded"]], ids=["processes", "embedded"])
 def test_streams_cut_at_random_come_out_as_if_never_cut(where: list[str]) -> None:
-    with process("benchmarks/stream_cuts.py", "--cuts", "60", *where) as cuts:
+    with process("-m", "benchmarks.stream_cuts", "--cuts", "60", *where) as cuts:
         output, _ = cuts.communicate(timeout=50)
     report = json.loads(output[output.index(b"{") :])
 

@@ -243,7 +243,7 @@ def test_the_schedule_of_attempts_is_a_setting(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.deep
 @pytest.mark.usefixtures("redis_server")  # where it is missing, that says so
 def test_a_receiver_that_fails_half_the_time_gets_every_event_under_one_id() -> None:
-    with process("benchmarks/webhook_storm.py", "--events", "300") as storm:
+    with process("-m", "benchmarks.webhook_storm", "--events", "300") as storm:
         output, _ = storm.communicate(timeout=55)
     report = json.loads(output[output.index(b"{") :])
 

@@ -1,0 +1,107 @@
+"""The loads: each contestant in turn, then all again, medians of the rounds."""
+
+import asyncio
+import statistics
+from dataclasses import dataclass, field
+
+from benchmarks.client import quantile
+from benchmarks.frameworks import Told
+from benchmarks.load import Load, Target, Tool
+from benchmarks.peers.arena import Runner
+from benchmarks.peers.bodies import CHAT
+from benchmarks.peers.results import Cell, Kind, Waiting
+from benchmarks.peers.streams import at_rate, first_tokens
+
+RATE = 400
+KINDS: tuple[Kind, ...] = ("whole", "stream")
+
+
+@dataclass
+class _Rounds:
+    loads: list[Load] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+
+def measured(tool: Tool, runner: Runner, target: Target) -> tuple[Load, float]:
+    """One load, and the CPU seconds a thousand requests it took."""
+    with runner.tree.awake():
+        before = runner.tree.cpu_seconds()
+        load = tool(target)
+        used = runner.tree.cpu_seconds() - before
+    return load, 1000 * used / max(1, load.requests)
+
+
+def target(runner: Runner, kind: Kind, connections: int, seconds: float) -> Target:
+    """The load of one cell."""
+    ask = runner.ask(stream=kind == "stream")
+    url = f"{runner.tree.url}{CHAT}"
+    return Target(url, connections, seconds, ask.body, ask.headers)
+
+
+def cells(
+    tool: Tool,
+    runners: list[Runner],
+    connections: tuple[int, ...],
+    rounds: int,
+    seconds: float,
+    told: Told,
+) -> list[Cell]:
+    """Every runner under every load."""
+    found: dict[tuple[str, Kind, int], _Rounds] = {}
+    for number in range(rounds):
+        for kind in KINDS:
+            for at_once in connections:
+                for runner in runners:
+                    told(
+                        f"{runner.mode}, {kind}, {at_once} at once: {runner.name}, "
+                        f"round {number + 1} of {rounds}"
+                    )
+                    wanted = target(runner, kind, at_once, seconds)
+                    load, cpu = measured(tool, runner, wanted)
+                    row = found.setdefault((runner.name, kind, at_once), _Rounds())
+                    row.loads.append(load)
+                    row.cpu.append(cpu)
+    by_name = {runner.name: runner for runner in runners}
+    return [
+        _cell(by_name[name], kind, at_once, row)
+        for (name, kind, at_once), row in found.items()
+    ]
+
+
+def _cell(runner: Runner, kind: Kind, connections: int, row: _Rounds) -> Cell:
+    speed = statistics.median(load.requests_per_second for load in row.loads)
+    return Cell(
+        contestant=runner.name,
+        mode=runner.mode,
+        kind=kind,
+        connections=connections,
+        requests_per_second=speed,
+        events_per_second=speed * runner.chunks if kind == "stream" else None,
+        p50_ms=statistics.median(load.p50_ms for load in row.loads),
+        p99_ms=statistics.median(load.p99_ms for load in row.loads),
+        cpu_seconds_per_1000=statistics.median(row.cpu),
+        errors=sum(load.errors for load in row.loads),
+        rounds=[round(load.requests_per_second, 1) for load in row.loads],
+    )
+
+
+def waiting(runners: list[Runner], count: int, seconds: float) -> list[Waiting]:
+    """First texts, and whole answers at a constant rate."""
+    rows = []
+    for runner in runners:
+        with runner.tree.awake():
+            first = asyncio.run(first_tokens(runner.ask(stream=True), count))
+            paced = asyncio.run(at_rate(runner.ask(stream=False), RATE, seconds))
+        ordered = sorted(paced.seconds)
+        rows.append(
+            Waiting(
+                contestant=runner.name,
+                mode=runner.mode,
+                first_text_p50_ms=1000 * statistics.median(first.seconds),
+                rate=RATE,
+                p50_ms=1000 * quantile(ordered, 0.5),
+                p99_ms=1000 * quantile(ordered, 0.99),
+                errors=first.errors + paced.errors,
+            )
+        )
+    return rows

@@ -1,0 +1,140 @@
+"""What a run found: the JSON that the site and the slides read, and the table."""
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.frameworks import Row
+from benchmarks.practice import Practice
+from benchmarks.validation import Pair
+
+# The chapter's table: requests a second, p99 in ms; "approximate, simple JSON".
+CHAPTER = {
+    "FastAPI": (15_000, 10),
+    "Flask": (4_000, 40),
+    "Django": (3_500, 50),
+    "Express": (12_000, 15),
+}
+PACKAGES = (
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "pydantic",
+    "flask",
+    "django",
+    "gunicorn",
+)
+
+
+class Machine(BaseModel):
+    """Where it was measured. No name, no path: only what changes the figures."""
+
+    system: str = Field(
+        default_factory=lambda: f"{platform.system()} {platform.machine()}"
+    )
+    cores: int = Field(default_factory=lambda: os.cpu_count() or 1)
+    python: str = Field(default_factory=lambda: sys.version.split()[0])
+    load: float | None = Field(
+        default_factory=lambda: (
+            round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+        )
+    )
+    packages: dict[str, str] = Field(
+        default_factory=lambda: {name: metadata.version(name) for name in PACKAGES}
+    )
+
+
+class Results(BaseModel):
+    """One run of `course bench`."""
+
+    created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    quick: bool
+    tool: str
+    machine: Machine = Field(default_factory=Machine)
+    frameworks: list[Row]
+    skipped: dict[str, str]
+    pydantic: list[Pair]
+    practices: list[Practice]
+
+    def save(self, path: Path) -> None:
+        """Write the JSON; folders are made."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def show(results: Results, console: Console) -> None:
+    """Print every table, the chapter's figures beside ours."""
+    machine = results.machine
+    console.print(
+        f"\n{machine.system}, {machine.cores} cores, Python {machine.python}; "
+        f"load by {results.tool}; load average before: {machine.load}"
+    )
+    for workload in dict.fromkeys(row.workload for row in results.frameworks):
+        console.print(_frameworks(workload, results.frameworks))
+    for name, why in results.skipped.items():
+        console.print(f"skipped: {name}: {why}")
+    console.print(_pydantic(results.pydantic))
+    console.print(_practices(results.practices))
+
+
+def _frameworks(workload: str, rows: list[Row]) -> Table:
+    simple = workload == "json"
+    table = Table(title=f"/{workload}")
+    table.add_column("server")
+    for name in ("at once", "workers", "req/s", "x FastAPI", "p50", "p99 ms", "errors"):
+        table.add_column(name, justify="right")
+    if simple:
+        table.add_column("chapter", justify="right")
+    for row in rows:
+        if row.workload != workload:
+            continue
+        cells = [f"{row.server} ({row.async_})", str(row.connections), str(row.workers)]
+        cells += [f"{row.requests_per_second:,.0f}", f"{relative(row, rows):.2f}"]
+        cells += [f"{row.p50_ms:.1f}", f"{row.p99_ms:.1f}", str(row.errors)]
+        told = CHAPTER.get(row.server)
+        if simple:
+            cells += [f"~{told[0]:,}/s, {told[1]} ms" if told else ""]
+        table.add_row(*cells)
+    return table
+
+
+def relative(row: Row, rows: list[Row]) -> float:
+    """Requests a second as a multiple of FastAPI's under the same load."""
+    same = [
+        other.requests_per_second
+        for other in rows
+        if other.server == "FastAPI"
+        and (other.workload, other.connections, other.workers)
+        == (row.workload, row.connections, row.workers)
+    ]
+    return row.requests_per_second / same[0] if same and same[0] else float("nan")
+
+
+def _pydantic(pairs: list[Pair]) -> Table:
+    table = Table(title="Pydantic 1 and 2 (the chapter: 5 to 50 times)")
+    for name in ("messages", "body", "v1 us", "v2 us", "v1 / v2"):
+        table.add_column(name, justify="right")
+    for pair in pairs:
+        kind = "valid" if pair.valid else "invalid"
+        times = (f"{pair.v1_us:,.0f}", f"{pair.v2_us:,.0f}", f"{pair.ratio:.1f}")
+        table.add_row(str(pair.messages), kind, *times)
+    return table
+
+
+def _practices(practices: list[Practice]) -> Table:
+    table = Table(title="Habits")
+    for name in ("what", "one way", "another", "ratio"):
+        table.add_column(name)
+    for it in practices:
+        ways = [
+            f"{name}: {value:,.1f} {it.unit}" for name, value in (it.first, it.second)
+        ]
+        table.add_row(it.what, *ways, f"{it.ratio:.1f}")
+    return table
