@@ -18,12 +18,14 @@ SECTIONS = "the sections it is made of"
 # A room begins at the layer of pyproject.toml that holds this module.
 ROOMS = {
     "main": "start",
-    "routes": "routes and services",
-    "idempotency": "around a request",
-    "job_runner": "jobs and webhooks",
-    "calls": "calls, records, events",
-    "telemetry": "money, limits, providers",
-    "schemas": "shapes, errors, settings",
+    "wiring": "routes and wiring",
+    "web": "around a request",
+    "jobs": "jobs and resumable streams",
+    "chat": "chat and webhooks",
+    "limits": "limits, events, providers",
+    "observability": "logs, metrics, traces, tokens",
+    "schemas": "what goes over the wire",
+    "errors": "errors, identity, settings",
 }
 WIDTH, LANE, LINE = 560, 6, 19
 

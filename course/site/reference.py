@@ -64,15 +64,22 @@ def _sentence(words: str) -> str:
 
 def timetable(_: str = "") -> str:
     """The day by the minutes of course.toml, with a pause after every 75 or so."""
-    rows = ["| starts | minutes | section |", "|---:|---:|---|"]
-    at, since = 0, 0
+    rows = [
+        "| starts | section | talk | exercise | review | minutes |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    at = 0
+    since_pause = 0
     for section in manifest.sections():
-        if since and since + section.minutes > 75:
-            rows.append(f"| {_clock(at)} | 15 | *pause* |")
-            at, since = at + 15, 0
-        rows.append(f"| {_clock(at)} | {section.minutes} | {section.title} |")
-        at, since = at + section.minutes, since + section.minutes
-    return "\n".join([*rows, f"| {_clock(at)} | | end |"])
+        if since_pause and since_pause + section.minutes > 75:
+            rows.append(f"| {_clock(at)} | *pause* | | | | 15 |")
+            at += 15
+            since_pause = 0
+        parts = f"{section.talk} | {section.exercise} | {section.review}"
+        rows.append(f"| {_clock(at)} | {section.title} | {parts} | {section.minutes} |")
+        at += section.minutes
+        since_pause += section.minutes
+    return "\n".join([*rows, f"| {_clock(at)} | end | | | | |"])
 
 
 def _clock(minutes: int) -> str:

@@ -31,14 +31,14 @@ NO_PEERS = (
 )
 # What a bar is as long as, and its unit, for the lists that are drawn.
 BARS = {
-    ("full_app_layers", "rows"): ("microseconds", "microseconds of CPU a request"),
+    ("full_app_layers", "rows"): ("microseconds", "microseconds of CPU per request"),
     ("full_app_layers", "tokens"): ("microseconds", "microseconds of CPU a token"),
-    ("keys_flat", "rows"): ("microseconds", "microseconds of CPU a request"),
+    ("keys_flat", "rows"): ("microseconds", "microseconds of CPU per request"),
 }
 HEADINGS = {
     "frameworks": "The chapter's table, measured",
     "full_app_layers": "What each layer of full_app costs",
-    "keys_flat": "What a request costs with 1 to 1,000 keys",
+    "keys_flat": "What one request costs with 1 to 1,000 keys",
     "full_app_flame": "Where the time of whole answers goes",
     "full_app_flame_streams": "Where the time of streams goes",
 }
@@ -80,7 +80,7 @@ def _peer_bars(title: str, rows: list[list[str]]) -> str:
     shown = [
         (row[0], float(row[2].replace(",", ""))) for row in rows if int(row[1]) == most
     ]
-    return bars.chart(title, shown, f"requests a second, {most} at once")
+    return bars.chart(title, shown, f"requests per second, {most} at once")
 
 
 def copy_plots(folder: Path) -> None:

@@ -196,7 +196,8 @@ def test_every_command_is_on_its_page() -> None:
 def test_the_timetable_has_every_section_with_its_minutes() -> None:
     rows = reference.timetable()
     for it in manifest.sections():
-        assert f"| {it.minutes} | {it.title} |" in rows
+        parts = f"{it.talk} | {it.exercise} | {it.review} | {it.minutes}"
+        assert f"| {it.title} | {parts} |" in rows
 
 
 def test_tests_are_linked_by_their_names_as_sentences() -> None:
@@ -393,7 +394,7 @@ def test_a_run_with_peers_is_shown_and_its_absence_said(tmp_path: Path) -> None:
     assert text.startswith("## full_app beside its peers")
     assert "### Whole answers" in text
     assert "| full_app | 8 | 1,234 | " in text
-    assert "requests a second, 8 at once" in text
+    assert "requests per second, 8 at once" in text
     assert "- another: it was not there" in text
 
 
