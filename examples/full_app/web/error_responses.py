@@ -9,16 +9,17 @@ Source: RFC 9110, sections 10.2.1 and 15.5.6 (`Allow` lists all of them).
 import difflib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import Scope
 
 from examples.full_app.errors import (
@@ -167,20 +168,27 @@ class MethodNotAllowedError(RequestError):
         super().__init__(f"Use {methods} with this path.", headers={"Allow": methods})
 
 
-def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
-    """The methods that some route has for the path; `HEAD` goes wherever `GET` does."""
-    found = [
-        method
-        for method in METHODS
-        if any(_serves(route, {**scope, "method": method}) for route in routes)
-    ]
-    return [*found, "HEAD"] if "GET" in found else found
+def allowed_methods(app: FastAPI, scope: Scope, named: str | None) -> list[str]:
+    """The methods that the path has in the OpenAPI document, and those `named`.
+
+    `named` is the `Allow` header of the route that refused: Starlette knows no other.
+    `HEAD` goes wherever `GET` does. Files, which no document lists, are read only.
+    """
+    path = route_path(scope)
+    methods = set(named.split(", ")) if named else set()
+    for template, operations in app.openapi()["paths"].items():
+        pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, path):
+            methods |= {operation.upper() for operation in operations}
+    ordered = [method for method in METHODS if method in methods] or ["GET"]
+    return [*ordered, "HEAD"] if "GET" in ordered else ordered
 
 
-def _serves(route: BaseRoute, scope: Scope) -> bool:
-    if isinstance(route, Mount) and scope["method"] != "GET":
-        return False  # files are mounted here, and nothing else
-    return route.matches(scope)[0] is Match.FULL
+def route_path(scope: Scope) -> str:
+    """The path that routes are compared with: without what a proxy put before it."""
+    root = scope.get("root_path", "")
+    path = str(scope["path"])
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
 def in_our_words(request: Request, error: Exception) -> Exception:
@@ -188,11 +196,8 @@ def in_our_words(request: Request, error: Exception) -> Exception:
     if not isinstance(error, HTTPException):
         return error
     if error.status_code == 405:
-        routes = request.app.routes
-        scope = request.scope
-        root = scope.get("app_root_path", scope.get("root_path", ""))  # of no mount
-        found = allowed_methods(routes, {**scope, "root_path": root})
-        return MethodNotAllowedError(found)
+        named = (error.headers or {}).get("Allow")
+        return MethodNotAllowedError(allowed_methods(request.app, request.scope, named))
     if error.status_code == 404:
         return UnknownPathError("There is nothing at this path.")
     return error
