@@ -8,7 +8,7 @@ import sys
 from course import environment, manifest, parser
 from course.groups import APP
 from course.installers import NO_SPACE
-from course.places import ROOT, VENV, CourseError, complain
+from course.places import ROOT, VENV, CourseError, command, complain, say
 
 NOT_WRITABLE = (
     "Cannot write in {root} ({reason}).\n"
@@ -57,6 +57,8 @@ def dispatch(arguments: list[str]) -> int:
     """Choose the command. Modules that need packages are imported after the set-up."""
     if arguments[:1] == ["test"]:  # every further word is pytest's
         return _test(arguments)
+    if not arguments:
+        return _welcome()
     options = parser.build().parse_args(arguments)
     match options.command:
         case "run":
@@ -82,6 +84,14 @@ def dispatch(arguments: list[str]) -> int:
             from course import lock
 
             lock.renew()
+    return 0
+
+
+def _welcome() -> int:
+    """Print what one does first."""
+    say("Begin with one of these:")
+    for words, meaning in parser.FIRST:
+        say(f"  {command(f'course {words}'):29}{meaning}")
     return 0
 
 

@@ -169,6 +169,15 @@ COMMANDS = (
 )
 
 
+FIRST = (  # for somebody who types no command
+    ("run", "the complete service"),
+    ("run s1.1", "the first step of the first section"),
+    ("list", "all sections and their steps"),
+    ("doctor", "what this machine lacks"),
+    ("--help", "all commands"),
+)
+
+
 def build() -> argparse.ArgumentParser:
     """The parser of the command line."""
     parser = argparse.ArgumentParser("course", description="The course's command line.")

@@ -27,6 +27,7 @@ SHOWN_HEADERS = (
     "idempotent-replayed",
 )
 START_SECONDS = 20.0
+SAME = "…"
 _servers = [0]  # that run: pages are made side by side
 _lock = threading.Lock()
 
@@ -121,7 +122,7 @@ def scalar(value: Any) -> str:
 def without_repeats(stream: str) -> str:
     """Server-sent events whose JSON leaves out what the event before had as well.
 
-    `…` stands for it, so that what is new in an event fits the page.
+    `SAME` stands for it, so that what is new in an event fits the page.
     """
     lines = []
     before: dict[str, Any] = {}
@@ -131,7 +132,7 @@ def without_repeats(stream: str) -> str:
             new = {key: now[key] for key in now if before.get(key) != now[key]}
             before = now
             if new and len(new) < len(now):
-                line = "data: {…, " + scalar(new)[1:]
+                line = f"data: {{{SAME}, {scalar(new)[1:]}"
         lines.append(line)
     return "\n".join(lines)
 

@@ -30,6 +30,11 @@ def materials(section: str) -> str:
     if chosen.id not in playground.LEFT_OUT:
         here = f"../../playground/?section={chosen.id}"
         lines.append(f"- [The playground]({here}): change it, here in the browser")
+    if steps := chosen.rungs():
+        first = f"`python3 -m course run {steps[0].id}`"
+        lines.append(
+            f"- The {len(steps)} steps, in `examples/steps/`: {first} is the first"
+        )
     lines.append(f"- The module: `{chosen.module.replace('.', '/')}.py`")
     return "\n".join(lines)
 

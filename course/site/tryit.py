@@ -137,7 +137,10 @@ def _output_fence(text: str) -> str:
         language = "http"
     elif text.startswith(("{", "[")):
         language = "json"
-    return f'````{{ .{language} .output title="what came back" }}\n{text}\n````'
+    title = "what came back"
+    if live.SAME in text:
+        title += f" ({live.SAME} stands for what the event before had as well)"
+    return f'````{{ .{language} .output title="{title}" }}\n{text}\n````'
 
 
 def _fenced(language: str, text: str, rest: str = "") -> str:

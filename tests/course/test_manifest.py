@@ -149,6 +149,14 @@ def test_list_prints_titles_minutes_and_objectives() -> None:
     assert f"{sum(section.minutes for section in sections())} min in all" in printed
 
 
+def test_without_a_command_it_says_what_one_does_first() -> None:
+    done = course()
+
+    assert done.returncode == 0
+    assert "python3 -m course run s1.1" in done.stdout
+    assert "python3 -m course list" in done.stdout
+
+
 def test_a_command_that_does_not_exist_is_answered_with_those_that_do() -> None:
     done = course("walk")
 
