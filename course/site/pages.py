@@ -15,10 +15,10 @@ from pathlib import Path
 from course import source
 from course.places import ROOT, CourseError
 from course.site import (
+    architecture,
     catalogue,
     decks,
     diagrams,
-    imports,
     notebooks,
     playground,
     proofs,
@@ -72,8 +72,8 @@ DIRECTIVES: dict[str, Callable[[str], str]] = {
     "code": code,
     "errors": catalogue.table,
     "faults": catalogue.faults,
-    "architecture": imports.figure,
-    "modules": imports.modules,
+    "architecture": architecture.figure,
+    "trace": architecture.trace,
     "models": models,
     "decks": decks.table,
     "materials": notebooks.materials,

@@ -53,6 +53,7 @@ from examples.full_app.web.error_responses import (
 from examples.full_app.web.middleware.authentication import (
     AuthenticationMiddleware,
     Authenticator,
+    route_path,
 )
 from examples.full_app.web.middleware.draining import EXEMPT, DrainingMiddleware
 from examples.full_app.web.middleware.head import HeadMiddleware
@@ -140,7 +141,9 @@ def create_app(
     refuse: Any = app.exception_handlers[HTTPException]
 
     async def refuse_in_our_words(request: Request, error: Exception) -> Response:
-        answer: Response = await refuse(request, in_our_words(request, error))
+        answer: Response = await refuse(
+            request, in_our_words(request, error, route_path(request.scope))
+        )
         return answer
 
     app.add_exception_handler(HTTPException, refuse_in_our_words)

@@ -12,10 +12,10 @@ from fastapi.testclient import TestClient
 from course import manifest, source
 from course.places import CourseError
 from course.site import (
+    architecture,
     bars,
     catalogue,
     diagrams,
-    imports,
     live,
     pages,
     proofs,
@@ -166,11 +166,31 @@ def test_what_full_app_survived_is_what_its_run_says(
     assert survival.table() == survival.NONE
 
 
-def test_no_arrow_of_the_architecture_leads_upwards() -> None:
-    order = [*imports.ROOMS.values(), imports.SECTIONS]
-    assert imports.arrows()
-    for start, end in imports.arrows():
-        assert order.index(start) < order.index(end), (start, end)
+def test_a_room_imports_only_what_lies_under_it_or_beside_it() -> None:
+    layers = architecture.layers()
+    level = {room: at for at, layer in enumerate(layers) for room in layer}
+    for room, targets in architecture.imported().items():
+        for target in targets & level.keys():
+            assert level[room] <= level[target], (room, target)
+
+
+def test_every_room_of_the_map_says_what_it_is_for() -> None:
+    figure = architecture.figure()
+    for room in architecture.imported():
+        assert f"<summary>{room}" in figure
+    assert "<p></p>" not in figure
+
+
+def test_the_traced_request_goes_from_the_door_through_the_rooms_to_the_sections() -> (
+    None
+):
+    steps = architecture.steps()
+    rooms = {step.room for step in steps}
+
+    assert steps[0].path.startswith("full_app/web/middleware/")
+    assert {"routes", "chat", "limits", "providers", "web"} <= rooms
+    assert {"s2_models", "s4_dependency_injection", "s5_error_handling"} <= rooms
+    assert all(step.purpose for step in steps)
 
 
 def test_every_setting_is_on_its_page_under_the_name_of_its_variable() -> None:

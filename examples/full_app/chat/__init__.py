@@ -1,0 +1,1 @@
+"""One chat call: admitted, read as typed events, accounted for, written as chunks."""

@@ -1,0 +1,1 @@
+"""Requests that leave this service for addresses that a caller chose."""

@@ -1,0 +1,1 @@
+"""Events kept in a Redis Stream: written once, read from any id on."""

@@ -1,1 +1,1 @@
-"""Where answers come from: the protocol and its providers."""
+"""Where answers come from: the protocol of a provider, and those that follow it."""

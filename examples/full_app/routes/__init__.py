@@ -1,1 +1,1 @@
-"""One module a resource; routes only translate between HTTP and the services."""
+"""One file for each resource; routes only translate between HTTP and the services."""

@@ -1,1 +1,1 @@
-"""The wire of the service: section 2's models, grown to the OpenAI API of today."""
+"""What goes over the wire: section 2's models, grown to the OpenAI API of today."""

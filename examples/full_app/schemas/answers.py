@@ -8,16 +8,14 @@ from typing import Literal
 from pydantic import Field
 
 from examples import s2_models as s2
-from examples.full_app.schemas.base import Answer, FinishReason
+from examples.full_app.schemas.base import Answer, FinishReason, is_none
 from examples.full_app.schemas.chat import ToolCall
 
 
 class ResponseMessage(s2.ResponseMessage):
     """What the model said: text, or the calls it wants made."""
 
-    tool_calls: list[ToolCall] | None = Field(
-        default=None, exclude_if=lambda calls: calls is None
-    )
+    tool_calls: list[ToolCall] | None = Field(default=None, exclude_if=is_none)
 
 
 class TopLogprob(Answer):

@@ -1,6 +1,8 @@
 """What every wire model shares: the two bases and the names of things."""
 
+import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -24,6 +26,7 @@ JSONSchema = dict[str, Any]
 FinishReason = s2.FinishReason | Literal["tool_calls"]
 
 MAX_TOOLS = 128
+is_none = partial(operator.is_, None)  # `exclude_if=is_none`: left out, not null
 MAX_DESCRIBED = 1_000  # pydantic makes a dict of each, at ten microseconds or more
 
 

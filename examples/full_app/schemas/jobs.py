@@ -8,7 +8,7 @@ from pydantic_core import PydanticKnownError
 
 from examples.full_app.errors import ErrorBody
 from examples.full_app.schemas.answers import ChatCompletion
-from examples.full_app.schemas.base import Answer, Wire
+from examples.full_app.schemas.base import Answer, Wire, is_none
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.s3_patterns import JobStatus
 
@@ -87,12 +87,8 @@ class Job(Answer):
         description="Of the items so far, exact; null when one has no known price.",
     )
     error: JobError | None = None
-    webhook_secret: str | None = Field(
-        default=None, exclude_if=lambda secret: secret is None
-    )
-    results: list[JobItem] | None = Field(
-        default=None, exclude_if=lambda results: results is None
-    )
+    webhook_secret: str | None = Field(default=None, exclude_if=is_none)
+    results: list[JobItem] | None = Field(default=None, exclude_if=is_none)
 
 
 class JobList(Answer):

@@ -20,7 +20,6 @@ from pydantic_core import InitErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
 
 from examples.full_app.errors import (
     MAX_DETAILS,
@@ -168,13 +167,12 @@ class MethodNotAllowedError(RequestError):
         super().__init__(f"Use {methods} with this path.", headers={"Allow": methods})
 
 
-def allowed_methods(app: FastAPI, scope: Scope, named: str | None) -> list[str]:
+def allowed_methods(app: FastAPI, path: str, named: str | None) -> list[str]:
     """The methods that the path has in the OpenAPI document, and those `named`.
 
     `named` is the `Allow` header of the route that refused: Starlette knows no other.
     `HEAD` goes wherever `GET` does. Files, which no document lists, are read only.
     """
-    path = route_path(scope)
     methods = set(named.split(", ")) if named else set()
     for template, operations in app.openapi()["paths"].items():
         pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))
@@ -184,20 +182,13 @@ def allowed_methods(app: FastAPI, scope: Scope, named: str | None) -> list[str]:
     return [*ordered, "HEAD"] if "GET" in ordered else ordered
 
 
-def route_path(scope: Scope) -> str:
-    """The path that routes are compared with: without what a proxy put before it."""
-    root = scope.get("root_path", "")
-    path = str(scope["path"])
-    return path[len(root) :] if root and path.startswith(f"{root}/") else path
-
-
-def in_our_words(request: Request, error: Exception) -> Exception:
-    """What Starlette's router says, in our words; another error as it is."""
+def in_our_words(request: Request, error: Exception, path: str) -> Exception:
+    """What Starlette's router says of `path`, in our words; another error as it is."""
     if not isinstance(error, HTTPException):
         return error
     if error.status_code == 405:
         named = (error.headers or {}).get("Allow")
-        return MethodNotAllowedError(allowed_methods(request.app, request.scope, named))
+        return MethodNotAllowedError(allowed_methods(request.app, path, named))
     if error.status_code == 404:
         return UnknownPathError("There is nothing at this path.")
     return error

@@ -1,0 +1,1 @@
+"""Events that are sent to addresses of the caller, signed."""

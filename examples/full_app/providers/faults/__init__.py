@@ -1,0 +1,1 @@
+"""Failures on demand: models that fail as their name says."""

@@ -1,0 +1,1 @@
+"""Answers of any OpenAI-compatible server, with a fallback and a breaker."""

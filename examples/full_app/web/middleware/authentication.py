@@ -19,7 +19,7 @@ from examples.full_app.errors import (
 )
 from examples.full_app.identity import Identity, key_subject
 from examples.full_app.keys import Grant, KeyScope
-from examples.full_app.web.error_responses import render, route_path
+from examples.full_app.web.error_responses import render
 from examples.full_app.web.headers import headers_of
 from examples.s5_error_handling import AIError
 
@@ -122,6 +122,13 @@ class AuthenticationMiddleware:
 def is_public(path: str) -> bool:
     """Whether `path` is answered without an API key."""
     return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES)
+
+
+def route_path(scope: Scope) -> str:
+    """The path that routes are compared with: without what a proxy put before it."""
+    root = scope.get("root_path", "")
+    path = str(scope["path"])
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
 def needed_scope(path: str) -> KeyScope | None:
