@@ -51,8 +51,9 @@ from pydantic_core import PydanticCustomError
 
 # --- A message -----------------------------------------------------------------------
 # A conversation is a list of messages. Each field states its own limits, and a field
-# validator adds a rule that limits cannot express. Two of the rules call functions that
-# stand at the end of the file, under "What production adds".
+# validator adds a rule that limits cannot express. It could raise a ValueError, which
+# has words for people; a PydanticCustomError also has a type that programs can compare.
+# Two functions that it calls come at the end of the file, in "What production adds".
 
 
 class Message(BaseModel):
