@@ -10,7 +10,7 @@ import json
 import shutil
 from pathlib import Path
 
-from course.manifest import Section, sections
+from course.manifest import Rung, Section, sections
 from course.places import ROOT, CourseError, say
 from course.site import playground_assets
 from course.tryit import Request, requests
@@ -20,12 +20,15 @@ NOTES = {
         "A tab has no threads: the thread pool makes one call after the other, and a "
         "sleep that would block a server lets other requests run. WebSockets need one."
     ),
+    "s1.3": "A tab has no threads: here a sleep blocks nobody else.",
     "s3": "The webhook is delivered within the tab: httpx2 has no sockets here.",
 }
 LEFT_OUT = {
-    "s4": "it needs a connection to Redis, and a browser opens none",
+    "s4": "it needs a connection to Redis, and a browser opens none, so only its steps "
+    "without Redis are there",
     "full_app": "it needs Redis or its Lua engine, a job queue and background threads",
 }
+ABSENT = {"fakeredis", "pydantic_settings", "redis"}  # packages the page does not load
 HEADERS_OF_OURS = {"Content-Type"}
 
 
@@ -41,9 +44,10 @@ def page(_: str) -> str:
             "until then `python3 -m course run s2` serves a section on this machine."
         )
     markup = (ROOT / "course" / "site" / "playground.html").read_text(encoding="utf-8")
-    told = json.dumps([_lesson(it) for it in sections() if it.id not in LEFT_OUT])
-    told = told.replace("<", "\\u003c")
-    return markup.replace("{imports}", _import_map()).replace("{lessons}", told).strip()
+    listed = json.dumps(lessons()).replace("<", "\\u003c")
+    return (
+        markup.replace("{imports}", _import_map()).replace("{lessons}", listed).strip()
+    )
 
 
 def left_out(_: str) -> str:
@@ -71,17 +75,44 @@ def _import_map() -> str:
     return json.dumps({"imports": files})
 
 
-def _lesson(section: Section) -> dict[str, object]:
-    source = (ROOT / "examples" / f"{section.stem}.py").read_text(encoding="utf-8")
+def lessons() -> list[dict[str, object]]:
+    """What can be chosen: for each section the steps that run here, then its module."""
+    found = []
+    for section in sections():
+        for rung in section.rungs():
+            lesson = _lesson(rung, f"{rung.id}: {rung.title}", NOTES.get(rung.id, ""))
+            if not _needs(str(lesson["source"])) & ABSENT and lesson["requests"]:
+                found.append(lesson)
+        if section.id not in LEFT_OUT:
+            title = f"{section.id}: {section.title}"
+            lesson = _lesson(section, title, NOTES.get(section.id, ""))
+            if not lesson["requests"]:
+                raise CourseError(f"{section.stem} has no try-it lines.")
+            found.append(lesson)
+    return found
+
+
+def _needs(source: str) -> set[str]:
+    """The packages that a module imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def _lesson(app: Section | Rung, title: str, note: str) -> dict[str, object]:
+    path = ROOT / f"{app.module.replace('.', '/')}.py"
+    source = path.read_text(encoding="utf-8")
     asked = requests(ast.get_docstring(ast.parse(source), clean=False) or "")
-    if not asked:
-        raise CourseError(f"{section.stem} has no try-it lines for the playground.")
     return {
-        "id": section.id,
-        "stem": section.stem,
-        "title": section.title,
+        "id": app.id,
+        "stem": app.stem,
+        "title": title,
         "source": source,
-        "note": NOTES.get(section.id, ""),
+        "note": note,
         "requests": [_request(request) for request in asked],
     }
 

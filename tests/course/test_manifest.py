@@ -50,6 +50,45 @@ def test_the_minutes_of_a_section_are_talk_exercise_and_review(
     assert min(section.talk, section.exercise, section.review) > 0
 
 
+def headings(path: Path) -> list[str]:
+    """The headings of a page or a deck, without those in its code."""
+    text = re.sub(
+        r"^(```+).*?^\1$",
+        "",
+        path.read_text(encoding="utf-8"),
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    return re.findall(r"^#{1,3} (.+)$", text, flags=re.MULTILINE)
+
+
+def slug(heading: str) -> str:
+    """The anchor that Markdown's table of contents gives a heading."""
+    letters = re.sub(r"[^\w\s-]", "", heading).strip().lower()
+    return re.sub(r"[-\s]+", "-", letters)
+
+
+@pytest.mark.parametrize("section", sections()[:5], ids=lambda section: str(section.id))
+def test_each_objective_has_its_slide_its_place_on_the_page_and_its_step(
+    section: Section,
+) -> None:
+    slides = headings(ROOT / "slides" / f"{section.stem}.md")
+    places = map(slug, headings(ROOT / "docs" / "sections" / f"{section.stem}.md"))
+    steps = [rung.id for rung in section.rungs()]
+
+    assert {objective.slide for objective in section.objectives} <= {*slides}
+    assert {objective.anchor for objective in section.objectives} <= {*places}
+    assert {objective.rung for objective in section.objectives} <= {*steps}
+
+
+def test_each_objective_of_the_complete_service_has_its_place_on_the_page() -> None:
+    text = (ROOT / "docs" / "full-app" / "index.md").read_text(encoding="utf-8")
+    places = {
+        slug(heading) for heading in re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    }
+
+    assert {objective.anchor for objective in find("full_app").objectives} <= places
+
+
 @pytest.mark.parametrize("word", ["s2", "S2", "s2_models", "2"])
 def test_a_section_is_found_by_id_stem_or_number(word: str) -> None:
     assert find(word).id == "s2"

@@ -69,6 +69,8 @@ def test_every_section_is_in_the_playground_or_the_page_says_why_not(
         assert there is (section["id"] not in playground.LEFT_OUT)
         assert section["title"] in text
     assert '"id": "s2"' in text
+    assert '"id": "s2.1"' in text
+    assert '"id": "s4.3"' not in text  # Redis
     assert "</script>" not in re.findall(r"lessons\">(.*)</script>", text)[0]
 
 
@@ -139,9 +141,10 @@ def test_every_example_of_every_section_gets_an_answer(tab: "Page") -> None:
             assert said is not None
             statuses[section, example] = int(said[1])
 
-    assert {section for section, _ in statuses} == {"s1", "s2", "s3", "s5"}
+    chosen = {section for section, _ in statuses}
+    assert chosen >= {"s1", "s1.1", "s2", "s2.1", "s3", "s3.1", "s4.2", "s5"}
     assert len(statuses) > 15
-    assert set(statuses.values()) <= {200, 202, 204, 400, 401, 404, 422, 429, 500}
+    assert set(statuses.values()) <= {200, 202, 204, 400, 401, 404, 422, 429, 500, 504}
 
 
 @pytest.mark.deep
