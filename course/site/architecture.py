@@ -140,11 +140,11 @@ class Step:
 
 def trace(_: str = "") -> str:
     """One row for each file that a chat request passes, in the order it comes there."""
-    rows = ["| | room | file and function | what happens there |", "|--:|---|---|---|"]
+    rows = ["| | file and function | what happens there |", "|--:|---|---|"]
     for number, step in enumerate(steps(), 1):
-        where = f"`{step.path.removeprefix('full_app/')}`<br>`{step.function}`"
+        path = step.path.removeprefix("full_app/")
         purpose = step.purpose.replace("|", "\\|")
-        rows.append(f"| {number} | `{step.room}` | {where} | {purpose} |")
+        rows.append(f"| {number} | `{path}`<br>`{step.function}` | {purpose} |")
     return "\n".join(rows)
 
 
