@@ -200,6 +200,7 @@ def kind_of_input(value: object) -> Literal["text", "texts"]:
     return "texts" if isinstance(value, list) else "text"
 
 
+# A tag gives a type the name that `kind_of_input` answers with.
 OneText = Annotated[VisibleText, Tag("text")]
 ManyTexts = Annotated[Texts, Tag("texts")]
 

@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import Any
 
 import httpx2
+import pytest
 from fastapi.testclient import TestClient
 
 from examples.steps import (
@@ -32,6 +33,34 @@ def tried(step: ModuleType) -> list[httpx2.Response]:
     return [line.send(TestClient(step.app)) for line in try_lines(step.__doc__)]
 
 
+# --- every limit of a step, one beyond it --------------------------------------------
+
+HI = {"role": "user", "content": "hi"}
+REQUEST = (s2_2_request, "/chat/completions", {"messages": [HI]})
+EMBEDDING = (s2_3_embeddings, "/embeddings", {"input": "x"})
+USAGE = {"model": "gpt-4o", "prompt_tokens": 1000, "completion_tokens": 500}
+ONE_BEYOND = {
+    "name=65 characters": (s2_1_message, "/messages", HI, {"name": "x" * 65}),
+    "messages=1001": (*REQUEST, {"messages": [HI] * 1001}),
+    "model=a/b": (*REQUEST, {"model": "a/b"}),
+    "temperature=2.01": (*REQUEST, {"temperature": 2.01}),
+    "temperature=-0.01": (*REQUEST, {"temperature": -0.01}),
+    "max_tokens=0": (*REQUEST, {"max_tokens": 0}),
+    "input=100001 characters": (*EMBEDDING, {"input": "x" * 100_001}),
+    "prompt_tokens=-1": (s2_4_usage_and_cost, "/usage", USAGE, {"prompt_tokens": -1}),
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "path", "accepted", "change"), ONE_BEYOND.values(), ids=ONE_BEYOND.keys()
+)
+def test_a_value_one_beyond_its_limit_is_refused(
+    step: ModuleType, path: str, accepted: dict[str, Any], change: dict[str, Any]
+) -> None:
+    assert post(step, path, accepted).status_code == 200
+    assert post(step, path, accepted | change).status_code == 422
+
+
 # --- s2.1 a message ------------------------------------------------------------------
 
 
@@ -55,8 +84,6 @@ def test_a_rule_of_our_own_refuses_a_null_byte_in_our_own_words() -> None:
 
 # --- s2.2 a request ------------------------------------------------------------------
 
-WHY = {"messages": [{"role": "user", "content": "Why?"}]}
-
 
 def test_a_request_is_completed_with_the_defaults() -> None:
     (accepted,) = tried(s2_2_request)
@@ -66,7 +93,7 @@ def test_a_request_is_completed_with_the_defaults() -> None:
 
 
 def test_a_misspelt_field_and_a_number_out_of_range_are_refused() -> None:
-    wrong = WHY | {"temprature": 1, "max_tokens": 16_385}
+    wrong = {"messages": [HI], "temprature": 1, "max_tokens": 16_385}
     refused = post(s2_2_request, "/chat/completions", wrong)
     assert sorted(places(refused)) == ["max_tokens", "temprature"]
 
@@ -106,9 +133,6 @@ def test_an_embedding_may_have_3072_dimensions_and_no_more() -> None:
 # --- s2.4 usage and cost -------------------------------------------------------------
 
 
-USED = {"model": "gpt-4o", "prompt_tokens": 1000, "completion_tokens": 500}
-
-
 def test_total_and_cost_are_computed_and_exact() -> None:
     (answer,) = tried(s2_4_usage_and_cost)
     assert answer.json()["total_tokens"] == 1500
@@ -116,12 +140,12 @@ def test_total_and_cost_are_computed_and_exact() -> None:
 
 
 def test_a_total_that_is_sent_is_not_believed() -> None:
-    answer = post(s2_4_usage_and_cost, "/usage", USED | {"total_tokens": 99})
+    answer = post(s2_4_usage_and_cost, "/usage", USAGE | {"total_tokens": 99})
     assert answer.json()["total_tokens"] == 1500
 
 
 def test_a_model_without_a_price_costs_null() -> None:
-    answer = post(s2_4_usage_and_cost, "/usage", USED | {"model": "llama-3"})
+    answer = post(s2_4_usage_and_cost, "/usage", USAGE | {"model": "llama-3"})
     assert answer.json()["cost_usd"] is None
 
 
