@@ -12,24 +12,6 @@ from examples.full_app.settings import Settings
 
 # Section 4's, which the service inherits; its own are called `upstream_...`.
 UNUSED = frozenset({"openai_base_url", "openai_api_key"})
-# Settings that have no description of their own.
-NOTES = {
-    "redis_url": "Address of a Redis; without one it is inside the process.",
-    "redis_max_connections": "Connections of a process to Redis, but for the queue's.",
-    "redis_timeout_seconds": "Redis is waited for no longer than this.",
-    "api_keys": "`name:key,name:key`, digests in place of keys, or a JSON list.",
-    "host": "Where it listens; another host than this machine needs keys.",
-    "upstream_base_url": "An OpenAI-compatible service to ask; else the offline one.",
-    "upstream_api_key": "The key sent there.",
-    "fallback_api_key": "The key sent to the fallback.",
-    "requests_per_minute": "Of each caller, in a burst or spread.",
-    "tokens_per_minute": "Of each caller; what was reserved and not used comes back.",
-    "concurrent_calls_per_key": "Calls of a model at once, of one caller.",
-    "max_body_bytes": "A longer request body is a 413.",
-    "request_timeout_seconds": "A call takes no longer, retries and fallback included.",
-    "heartbeat_seconds": "After so long without a frame a stream sends a comment.",
-    "job_keep_seconds": "How long a job can be read after its end.",
-}
 SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
 
 
@@ -41,7 +23,7 @@ def settings(_: str = "") -> str:
             continue
         alias = "REDIS_URL" if name == "redis_url" else f"FULL_APP_{name.upper()}"
         default = field.get_default(call_default_factory=True, validated_data={})
-        note = (field.description or NOTES[name]).replace("|", "\\|")
+        note = (field.description or "").replace("|", "\\|")
         rows.append(f"| `{alias}` | `{default!r}` | {note} |")
     return "\n".join(rows)
 

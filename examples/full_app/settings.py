@@ -37,101 +37,184 @@ class Settings(s4.Settings):
     )
 
     redis_url: str | None = Field(
-        default=None, validation_alias=AliasChoices("redis_url", "REDIS_URL")
+        default=None,
+        validation_alias=AliasChoices("redis_url", "REDIS_URL"),
+        description="The address of a Redis. Without it, the state is in the process.",
     )
-    redis_max_connections: int = Field(default=50, ge=1)
-    redis_timeout_seconds: float = Field(default=0.25, gt=0)
+    redis_max_connections: int = Field(
+        default=50,
+        ge=1,
+        description="Connections of one process to Redis. The job queue has its own.",
+    )
+    redis_timeout_seconds: float = Field(
+        default=0.25, gt=0, description="How long the service waits for Redis."
+    )
     api_keys: Annotated[dict[str, Digest], NoDecode, BeforeValidator(parse_keys)] = (
-        Field(default_factory=dict)
+        Field(
+            default_factory=dict,
+            description="Who may use the service: `name:key,name:key`, or a JSON list. "
+            "A SHA-256 digest may stand in place of a key.",
+        )
     )
     key_grants: dict[str, Grant] = Field(
         default_factory=dict,
-        description="By key name. The list form of `api_keys` brings its own.",
+        description="Scopes and budget for each key name. "
+        "The list form of `api_keys` sets them itself.",
     )
-    host: str = "127.0.0.1"
+    host: str = Field(
+        default="127.0.0.1",
+        description="The address to listen on. "
+        "An address that other machines can reach needs `api_keys`.",
+    )
 
-    upstream_base_url: str | None = None
-    upstream_api_key: SecretStr | None = None
+    upstream_base_url: str | None = Field(
+        default=None,
+        description="The OpenAI-compatible service that answers. "
+        "Without it, the offline model answers.",
+    )
+    upstream_api_key: SecretStr | None = Field(
+        default=None, description="The key for `upstream_base_url`."
+    )
     fallback_base_url: str | None = Field(
-        default=None, description="Asked when the upstream cannot begin an answer."
+        default=None,
+        description="The service to call if the upstream cannot begin an answer.",
     )
-    fallback_api_key: SecretStr | None = None
+    fallback_api_key: SecretStr | None = Field(
+        default=None, description="The key for `fallback_base_url`."
+    )
     fallback_model: str | None = Field(
-        default=None, description="Asked there instead of the model that was named."
+        default=None,
+        description="The model to ask for there, in place of the requested one.",
     )
-    offline_pace: float = Field(default=1.0, ge=0, description="0 turns pauses off.")
+    offline_pace: float = Field(
+        default=1.0,
+        ge=0,
+        description="A factor for the pauses of the offline model. 0 means none.",
+    )
 
-    requests_per_minute: int = Field(default=6_000, ge=1)
-    tokens_per_minute: int = Field(default=2_000_000, ge=1)
-    concurrent_calls: int = Field(
-        default=2_000, ge=1, description="Calls of a model at once, of all callers."
+    requests_per_minute: int = Field(
+        default=6_000, ge=1, description="The limit of requests for each caller."
     )
-    concurrent_calls_per_key: int = Field(default=1_000, ge=1)
+    tokens_per_minute: int = Field(
+        default=2_000_000,
+        ge=1,
+        description="The limit of tokens for each caller. "
+        "Tokens that were reserved and not used are given back.",
+    )
+    concurrent_calls: int = Field(
+        default=2_000,
+        ge=1,
+        description="How many calls of models may run at once for all callers.",
+    )
+    concurrent_calls_per_key: int = Field(
+        default=1_000,
+        ge=1,
+        description="How many calls of models may run at once for each caller.",
+    )
     slot_lease_seconds: float = Field(
         default=15,
         gt=0,
-        description="After so long a process that was killed holds no slots any more.",
+        description="How long a process that was killed still occupies its calls.",
     )
     queue_places: int = Field(
-        default=100, ge=0, description="Calls that may wait for a slot, a process."
+        default=100,
+        ge=0,
+        description="How many calls may wait in one process when too many run.",
     )
-    queue_seconds: float = Field(default=2, ge=0, description="How long they may.")
+    queue_seconds: float = Field(
+        default=2, ge=0, description="How long such a call may wait."
+    )
     live_idle_seconds: float = Field(
-        default=300, gt=0, description="A WebSocket may be silent while nothing runs."
+        default=300,
+        gt=0,
+        description="A WebSocket that is silent for so long, and asks for nothing, "
+        "is closed.",
     )
     live_send_seconds: float = Field(
-        default=20, gt=0, description="It is closed if it does not read for so long."
+        default=20,
+        gt=0,
+        description="A WebSocket whose client reads nothing for so long is closed.",
     )
-    max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
-    request_timeout_seconds: float = Field(default=120, gt=0)
-    heartbeat_seconds: float = Field(default=10, gt=0)
+    max_body_bytes: int = Field(
+        default=2 * 1024 * 1024,
+        ge=1024,
+        description="The largest request body. A larger one is answered with 413.",
+    )
+    request_timeout_seconds: float = Field(
+        default=120,
+        gt=0,
+        description="The longest time for one call, with its retries and its fallback.",
+    )
+    heartbeat_seconds: float = Field(
+        default=10,
+        gt=0,
+        description="A stream without an event for so long sends a comment.",
+    )
     resume_seconds: int = Field(
         default=600, ge=1, description="How long a resumable answer is kept."
     )
     resume_grace_seconds: float = Field(
         default=15,
         gt=0,
-        description="A resumable answer goes on without a reader for so long.",
+        description="How long a resumable answer goes on while nobody reads it.",
     )
     drain_seconds: float = Field(
         default=10,
         ge=0,
-        description="After SIGTERM what runs may finish for so long, then it is ended.",
+        description="How long running work may go on after SIGTERM before it is ended.",
     )
     drain_notice_seconds: float = Field(
         default=0,
         ge=0,
-        description="Unready at least so long: until load balancers have seen it.",
+        description="How long the service stays up after SIGTERM, not ready, so that "
+        "load balancers notice.",
     )
     job_lease_seconds: float = Field(
-        default=30, ge=1, description="How long after its worker a job may lie idle."
+        default=30,
+        ge=1,
+        description="How long a job of a worker that was killed waits for another one.",
     )
     job_attempts: int = Field(
-        default=5, ge=1, description="In a row without one more request done."
+        default=5,
+        ge=1,
+        description="How many attempts in a row may make no progress. Then the job fails.",
     )
-    job_keep_seconds: int = Field(default=24 * 3600, ge=60)
-    jobs_per_caller: int = Field(default=4, ge=1, description="Running at a time.")
+    job_keep_seconds: int = Field(
+        default=24 * 3600,
+        ge=60,
+        description="How long a job can be read after it has ended.",
+    )
+    jobs_per_caller: int = Field(
+        default=4, ge=1, description="How many jobs may run at once for each caller."
+    )
     webhook_schedule: tuple[float, ...] | None = Field(
         default=None,
         min_length=1,
-        description="Seconds before each attempt, as JSON; by default 28 hours in 8.",
+        description="The seconds before each attempt of a delivery, as a JSON list. "
+        "By default there are 8 attempts in 28 hours.",
     )
     webhook_disable_after_days: float = Field(
-        default=5, gt=0, description="An endpoint that fails for so long is disabled."
+        default=5,
+        gt=0,
+        description="A webhook endpoint that fails for so long is disabled.",
     )
     idempotency_seconds: float = Field(
-        default=24 * 3600, gt=0, description="How long answers to a key are replayed."
+        default=24 * 3600,
+        gt=0,
+        description="How long the answer to an idempotency key is kept.",
     )
 
     log_json: bool = Field(
-        default=False, description="Log one line of JSON a request, to standard error."
+        default=False,
+        description="Log one line of JSON for each request, to standard error.",
     )
     job_worker: bool = Field(
-        default=True, description="Work jobs off in this process too."
+        default=True, description="Whether this process also works on jobs."
     )
     allow_loopback_webhooks: bool | None = Field(
         default=None,
-        description="For development; by default on only without Redis and keys.",
+        description="Whether webhooks may go to this machine. "
+        "By default only without Redis and without keys: for development.",
     )
 
     @model_validator(mode="before")

@@ -198,6 +198,7 @@ def test_every_setting_is_on_its_page_under_the_name_of_its_variable() -> None:
     assert "| `REDIS_URL` | `None` |" in rows
     for name in Settings.model_fields.keys() - {"redis_url"} - reference.UNUSED:
         assert f"`FULL_APP_{name.upper()}`" in rows
+        assert Settings.model_fields[name].description, name
 
 
 def test_a_setting_that_is_not_on_its_page_is_one_that_nobody_reads() -> None:
