@@ -177,7 +177,7 @@ class Settings(s4.Settings):
     job_attempts: int = Field(
         default=5,
         ge=1,
-        description="How many attempts in a row may make no progress. Then the job fails.",
+        description="After so many attempts without progress, one after another, a job fails.",
     )
     job_keep_seconds: int = Field(
         default=24 * 3600,
