@@ -177,7 +177,7 @@ class Settings(s4.Settings):
     job_attempts: int = Field(
         default=5,
         ge=1,
-        description="After so many attempts without progress, one after another, a job fails.",
+        description="How many attempts in a row may fail before the job fails.",
     )
     job_keep_seconds: int = Field(
         default=24 * 3600,

@@ -78,6 +78,16 @@ def test_a_section_page_has_all_its_parts(section: manifest.Section) -> None:
     assert "## What can go wrong" in text
 
 
+PROOF = re.compile(r"\.\./proofs/([\w-]+)\.md(?:#(\w+))?")
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda it: it.relative_to(ROOT).as_posix())
+def test_every_link_to_a_test_leads_to_one(page: Path) -> None:
+    tests = {proofs.page(path): {"", *found} for path, found in proofs.tests().items()}
+    for target, anchor in PROOF.findall(page.read_text(encoding="utf-8")):
+        assert anchor in tests.get(target, {}), f"{target}#{anchor}"
+
+
 @pytest.mark.parametrize(
     "directive",
     [
