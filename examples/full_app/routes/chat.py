@@ -10,7 +10,7 @@ from starlette.responses import Response
 from examples.full_app.chat.call import Call
 from examples.full_app.chat.sse import ChunkSerializer, SSEFrames
 from examples.full_app.providers.faults.catalogue import PREFIX, WireFault, wire_fault
-from examples.full_app.resumable.generations import Generations, encode_event
+from examples.full_app.resumable.generations import encode_event
 from examples.full_app.routes.openapi import (
     BODY,
     IDEMPOTENCY_KEY,
@@ -24,11 +24,11 @@ from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.base import Bounded
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.web.dependencies import (
-    AppSettingsDep,
     CallContextDep,
     CallerLimitsDep,
     ChatServiceDep,
-    GenerationsDep,
+    Streaming,
+    StreamingDep,
 )
 from examples.full_app.web.event_stream import EventStream, until_disconnect
 from examples.full_app.web.faulty_wire import break_answer, break_frames
@@ -86,8 +86,7 @@ async def create_chat_completion(
     service: ChatServiceDep,
     context: CallContextDep,
     limits: CallerLimitsDep,
-    generations: GenerationsDep,
-    settings: AppSettingsDep,
+    streaming: StreamingDep,
     resumable: Resumable = False,
 ) -> Response:
     """Answer the conversation, whole or as server-sent events.
@@ -105,10 +104,8 @@ async def create_chat_completion(
         if not body.stream:
             return await whole_answer(call, fault)
         if not resumable:
-            return await event_stream(call, settings.heartbeat_seconds, fault)
-        return await resumable_stream(
-            call, generations, limits.subject, settings.heartbeat_seconds, fault
-        )
+            return await event_stream(call, streaming.heartbeat_seconds, fault)
+        return await resumable_stream(call, streaming, limits.subject, fault)
 
     return await until_disconnect(request, answer())
 
@@ -139,24 +136,21 @@ async def event_stream(
 
 
 async def resumable_stream(
-    call: Call,
-    generations: Generations,
-    owner: str,
-    heartbeat: float,
-    fault: WireFault | None,
+    call: Call, streaming: Streaming, owner: str, fault: WireFault | None
 ) -> Response:
     """The answer as events that outlive the connection; the call runs by itself."""
+    heartbeat = streaming.heartbeat_seconds
     try:
         await call.begin(heartbeat)
     except BaseException:
         await call.close()
         raise
-    answer_id = await generations.start(call, owner)
+    answer_id = await streaming.generations.start(call, owner)
     headers = {
         **call.headers,
         "Content-Location": f"/v1/chat/completions/{answer_id}",
     }
-    events = generations.events(answer_id)
+    events = streaming.generations.events(answer_id)
     return _stream(events, encode_event, None, headers, heartbeat, fault)
 
 

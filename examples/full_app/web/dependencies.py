@@ -6,6 +6,7 @@ state has the same keys. These are the ones that full_app adds.
 
 import re
 import time
+from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
 from fastapi import Depends
@@ -92,12 +93,25 @@ async def get_identity(connection: HTTPConnection) -> Identity:
 IdentityDep = Annotated[Identity, Depends(get_identity)]
 
 
-async def get_caller_limits(
-    connection: HTTPConnection, identity: IdentityDep
-) -> CallerLimits:
+async def get_caller_limits(connection: HTTPConnection) -> CallerLimits:
     """The limits and the budget of the caller, from which a call reserves."""
     limits: Limits = connection.state["limits"]
+    identity: Identity = connection.state["identity"]
     return limits.of(identity.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """What a stream needs besides its events: a heartbeat, and a place to resume it."""
+
+    heartbeat_seconds: float
+    generations: Generations
+
+
+async def get_streaming(connection: HTTPConnection) -> Streaming:
+    """How this application streams."""
+    settings: Settings = connection.state["settings"]
+    return Streaming(settings.heartbeat_seconds, connection.state["generations"])
 
 
 async def get_call_context(
@@ -143,4 +157,5 @@ ChatServiceDep = Annotated[ChatService, Depends(get_chat_service)]
 GenerationsDep = Annotated[Generations, Depends(get_generations)]
 JobEventsDep = Annotated[JobEvents, Depends(get_job_events)]
 JobServiceDep = Annotated[JobService, Depends(get_job_service)]
+StreamingDep = Annotated[Streaming, Depends(get_streaming)]
 WebhookServiceDep = Annotated[WebhookService, Depends(get_webhook_service)]
