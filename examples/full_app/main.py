@@ -22,7 +22,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from examples.full_app.collector import seldom_collected
 from examples.full_app.errors import NotReadyError
 from examples.full_app.lifecycle import Draining
 from examples.full_app.observability.logs import log_as_json
@@ -111,7 +110,6 @@ def create_app(
             if settings.job_worker:
                 beside = until_draining(work_jobs(services), services["draining"])
                 await stack.enter_async_context(beside)
-            stack.enter_context(seldom_collected())
             yield services
 
     app = FastAPIOffline(

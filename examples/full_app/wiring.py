@@ -1,13 +1,14 @@
 """Builds the services of one process, for the API (`main.py`) and the worker alike."""
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from examples.full_app.chat.service import ChatService
 from examples.full_app.egress.client import EgressPolicy, guarded_client
-from examples.full_app.eviction import warn_of_eviction
 from examples.full_app.identity import key_subject
 from examples.full_app.jobs.events import JobEvents
 from examples.full_app.jobs.records import JobStore
@@ -44,6 +45,10 @@ from examples.full_app.webhooks.service import WebhookService
 from examples.full_app.webhooks.store import WebhookStore
 from examples.s2_models import PRICES_PER_1K
 from examples.s4_dependency_injection import open_redis
+
+log = logging.getLogger(__name__)
+
+MAXMEMORY_POLICY = "noeviction"
 
 
 @contextlib.asynccontextmanager
@@ -214,3 +219,22 @@ async def _upstreams(
             provider = OpenAICompatibleProvider(session, url, secret)
             found.append(Upstream(name, provider, model))
     return found
+
+
+async def warn_of_eviction(redis: Redis) -> None:
+    """Log a warning where this Redis may evict keys, or does not say.
+
+    Budgets, jobs and limits live in it. A Redis that evicts keys when it is full
+    forgets money that was spent and jobs that were promised.
+    """
+    try:
+        memory = await redis.info("memory")
+    except RedisError as error:
+        log.warning("maxmemory-policy unknown", extra={"reason": repr(error)})
+        return
+    policy = memory.get("maxmemory_policy")
+    if policy != MAXMEMORY_POLICY:
+        log.warning(
+            "Redis may evict keys: set maxmemory-policy to noeviction",
+            extra={"reason": f"maxmemory-policy is {policy}"},
+        )

@@ -21,7 +21,6 @@ from starlette.responses import Response
 
 from examples.full_app.errors import ConflictError, RequestError
 from examples.full_app.periodic import beating
-from examples.full_app.web.headers import headers_of
 from examples.full_app.web.json_body import JSONRequest, JSONRoute
 
 HEADER = "Idempotency-Key"
@@ -151,7 +150,7 @@ class IdempotentRoute(JSONRoute):
         self, request: JSONRequest, answer: Callable[[Request], Awaitable[Response]]
     ) -> Awaitable[Response]:
         """Answer once for each key; without a key, as often as asked."""
-        if HEADER.lower() not in headers_of(request.scope) or request.method != "POST":
+        if HEADER not in request.headers or request.method != "POST":
             return answer(request)
         return self._once(request, answer)
 

@@ -19,7 +19,6 @@ from examples.full_app.errors import (
     TooManyValuesError,
     UnsupportedMediaTypeError,
 )
-from examples.full_app.web.headers import headers_of
 from examples.full_app.web.json_shape import (
     DEFAULT_LIMITS,
     MAX_DEPTH,
@@ -101,7 +100,7 @@ class JSONRequest(Request):
         """Read and parse. Raises RequestTooLarge-, UnsupportedMediaType- or
         InvalidJSONError; reads at most `max_bytes` bytes and one chunk more.
         """
-        headers = headers_of(self.scope)
+        headers = self.headers
         media_type = headers.get("content-type", "").partition(";")[0].strip()
         if media_type.lower() != "application/json":
             raise UnsupportedMediaTypeError("Send the body as application/json.")

@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from examples.full_app.errors import (
@@ -20,7 +21,6 @@ from examples.full_app.errors import (
 from examples.full_app.identity import Identity, key_subject
 from examples.full_app.keys import Grant, KeyScope
 from examples.full_app.web.error_responses import render
-from examples.full_app.web.headers import headers_of
 from examples.s5_error_handling import AIError
 
 PUBLIC_PATHS = frozenset(
@@ -108,7 +108,7 @@ class AuthenticationMiddleware:
         client = scope.get("client")
         try:
             state["identity"] = identity = self.authenticator.identify(
-                headers_of(scope), client[0] if client else None
+                Headers(scope=scope), client[0] if client else None
             )
             check_scope(identity, route_path(scope))
         except AIError as error:

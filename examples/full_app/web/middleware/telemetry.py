@@ -12,13 +12,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from examples.full_app.identity import Identity
 from examples.full_app.observability.logs import access_line, access_log, collect_facts
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.observability.tracing import continued, tracing
-from examples.full_app.web.headers import headers_of
 
 UNMATCHED = "unmatched"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -36,7 +36,7 @@ class TelemetryMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        with tracing(continued(headers_of(scope).get("traceparent"))):
+        with tracing(continued(Headers(scope=scope).get("traceparent"))):
             if scope["type"] == "http":
                 await self._measured(scope, receive, send)
             else:
