@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course.places import ROOT, CourseError, command, say
+from course.source import parse
 
 STEPS = ROOT / "examples" / "steps"
 _RUNG = re.compile(r"s(?P<section>\d+)_(?P<number>\d+)_\w+")
@@ -108,7 +109,7 @@ def _first_line(path: Path) -> str:
     A student may have broken the file: its title is not worth a traceback.
     """
     try:
-        module = ast.parse(path.read_text(encoding="utf-8"))
+        module = parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, ValueError):
         return path.name
     docstring = ast.get_docstring(module) or path.name

@@ -5,9 +5,22 @@ class, `Message.refuse_null_bytes`. Decorators belong to what they decorate.
 """
 
 import ast
+import threading
 from pathlib import Path
 
 from course.places import ROOT, CourseError
+
+_parsing = threading.Lock()
+
+
+def parse(text: str) -> ast.Module:
+    """The syntax tree of `text`. Raises SyntaxError.
+
+    One at a time: pages are made in several threads, and two of them in `ast.parse` at
+    once can be a SystemError in Python 3.11 (python/cpython#106905).
+    """
+    with _parsing:
+        return ast.parse(text)
 
 
 def extract(text: str, name: str) -> str:
@@ -16,7 +29,7 @@ def extract(text: str, name: str) -> str:
     Raises LookupError for a name that is not defined there.
     """
     found: ast.stmt | None = None
-    body = ast.parse(text).body
+    body = parse(text).body
     for part in name.split("."):
         found = next((node for node in body if part in _defined(node)), None)
         if found is None:
@@ -50,10 +63,10 @@ def imports_of(text: str, code: str, known: set[str]) -> list[str]:
     Names in `known` are left out, and the others are added to it. Imports of the
     course's own modules are left out, too: their names are the subject.
     """
-    used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    used = {node.id for node in ast.walk(parse(code)) if isinstance(node, ast.Name)}
     wanted = used - known
     found: list[str] = []
-    for node in ast.parse(text).body:
+    for node in parse(text).body:
         if not isinstance(node, ast.Import | ast.ImportFrom):
             continue
         names = [each for each in node.names if (each.asname or each.name) in wanted]
@@ -82,7 +95,7 @@ def tests_of(path: Path) -> dict[str, str]:
     text = path.read_text(encoding="utf-8")
     return {
         node.name: lines_of(text, node)
-        for node in ast.parse(text).body
+        for node in parse(text).body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name.startswith("test_")
     }
@@ -90,7 +103,7 @@ def tests_of(path: Path) -> dict[str, str]:
 
 def docstring(path: Path) -> str:
     """The module docstring; empty where there is none."""
-    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return ast.get_docstring(parse(path.read_text(encoding="utf-8"))) or ""
 
 
 def _defined(node: ast.stmt) -> set[str]:

@@ -62,7 +62,7 @@ def imported() -> dict[str, set[str]]:
 
 def _targets(path: Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(source.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -140,7 +140,7 @@ class Step:
 
 def trace(_: str = "") -> str:
     """One row for each file that a chat request passes, in the order it comes there."""
-    rows = ["| | file and function | what happens there |", "|--:|---|---|"]
+    rows = ["| step | file and function | what happens there |", "|--:|---|---|"]
     for number, step in enumerate(steps(), 1):
         path = step.path.removeprefix("full_app/")
         purpose = step.purpose.replace("|", "\\|")
@@ -216,7 +216,7 @@ async def _ask(
 
 def _purpose(path: Path, function: str) -> str:
     """The first sentence of the function's docstring, else of its class's or file's."""
-    tree: ast.AST = ast.parse(path.read_text(encoding="utf-8"))
+    tree: ast.AST = source.parse(path.read_text(encoding="utf-8"))
     purpose = _docstring(tree)
     for part in function.split("."):
         inside = next((it for it in _definitions(tree) if it.name == part), None)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from course.places import ROOT, CourseError
+from course.source import parse
 from examples import full_app
 from examples.full_app.errors import ConflictError, NotFoundError
 from examples.full_app.limits.slots import NoSlotError
@@ -42,7 +43,7 @@ def trigger(error: type[AIError]) -> FaultModel | None:
 
 def scenarios() -> dict[str, str]:
     """What the test of each class does, in the words of that test."""
-    module = ast.parse(SCENARIOS.read_text(encoding="utf-8"))
+    module = parse(SCENARIOS.read_text(encoding="utf-8"))
     found = {}
     for node in ast.walk(module):
         match node:

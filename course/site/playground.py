@@ -13,6 +13,7 @@ from pathlib import Path
 from course.manifest import Rung, Section, sections
 from course.places import ROOT, CourseError, say
 from course.site import playground_assets
+from course.source import parse
 from course.tryit import Request, requests
 
 NOTES = {
@@ -95,7 +96,7 @@ def lessons() -> list[dict[str, object]]:
 def _needs(source: str) -> set[str]:
     """The packages that a module imports."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parse(source)):
         if isinstance(node, ast.Import):
             names.update(alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -106,7 +107,7 @@ def _needs(source: str) -> set[str]:
 def _lesson(app: Section | Rung, title: str, note: str) -> dict[str, object]:
     path = ROOT / f"{app.module.replace('.', '/')}.py"
     source = path.read_text(encoding="utf-8")
-    asked = requests(ast.get_docstring(ast.parse(source), clean=False) or "")
+    asked = requests(ast.get_docstring(parse(source), clean=False) or "")
     return {
         "id": app.id,
         "stem": app.stem,

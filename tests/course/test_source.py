@@ -1,5 +1,7 @@
 """Code is found by the name of what it defines, for pages, decks and notebooks."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from course.source import extract
@@ -64,3 +66,11 @@ def test_a_method_comes_without_the_margin_of_its_class() -> None:
 def test_a_name_that_is_not_defined_is_refused(name: str) -> None:
     with pytest.raises(LookupError, match=name):
         extract(MODULE, name)
+
+
+def test_many_threads_may_take_code_apart_at_once() -> None:
+    def part(_: int) -> str:
+        return extract(MODULE, "Message.role")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(part, range(400))) == {"role: str"}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.deep, pytest.mark.timeout(300)]
-PARTS = 4  # workers share the pages
+PARTS = 8  # workers share the pages
 # Swagger UI begins with an h3 where the page has an h2.
 THEIRS = ("heading-order",)
 
