@@ -37,8 +37,12 @@ class ContextLengthError(AIError):
 
     def __init__(self, tokens_used: int, max_tokens: int) -> None:
         message = f"{tokens_used} tokens; at most {max_tokens} fit."
-        details = {"tokens_used": tokens_used, "max_tokens": max_tokens}
-        super().__init__(message, "context_length_exceeded", 400, details)
+        code = "context_length_exceeded"
+        details = {
+            "tokens_used": tokens_used,
+            "max_tokens": max_tokens,
+        }
+        super().__init__(message, code, 400, details)
 
 
 class ModelOverloadedError(AIError):

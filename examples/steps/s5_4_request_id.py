@@ -26,8 +26,8 @@ async def give_request_id(
     request: Request, call_next: RequestResponseEndpoint
 ) -> Response:
     """Keep the caller's id or make one, and send it with the answer."""
-    new_id = f"req_{secrets.token_hex(16)}"
-    request.state.request_id = request.headers.get("X-Request-ID", new_id)
+    given = request.headers.get("X-Request-ID")
+    request.state.request_id = given or f"req_{secrets.token_hex(16)}"
     response = await call_next(request)
     response.headers["X-Request-ID"] = request.state.request_id
     return response
