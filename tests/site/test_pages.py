@@ -232,10 +232,11 @@ def test_the_timetable_has_every_section_with_its_minutes() -> None:
 
 
 def test_tests_are_linked_by_their_names_as_sentences() -> None:
-    link = proofs.claims("tests/test_s5_error_handling.py test_a_long_message_is_cut")
+    path = "tests/sections/test_s5_error_handling.py"
+    link = proofs.claims(f"{path} test_a_long_message_is_cut")
     assert link == (
         "- [A long message is cut]"
-        "(../proofs/test-s5-error-handling.md#test_a_long_message_is_cut)"
+        "(../proofs/sections-test-s5-error-handling.md#test_a_long_message_is_cut)"
     )
 
 
