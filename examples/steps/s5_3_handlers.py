@@ -10,7 +10,7 @@ What happens: 503, 404, 422 and 500, each with the same two fields. The last one
 nothing about the bug; its traceback is in the terminal.
 """
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -34,19 +34,19 @@ def setup_error_handlers(app: FastAPI) -> None:
     """Answer every failure of `app` with the one body."""
 
     @app.exception_handler(AIError)
-    async def handle_ai_error(_: Request, exc: AIError) -> JSONResponse:
+    async def handle_ai_error(_: Request, exc: AIError) -> Response:
         return respond(str(exc), exc.code, exc.status_code)
 
     @app.exception_handler(HTTPException)
-    async def handle_http(_: Request, exc: HTTPException) -> JSONResponse:
+    async def handle_http(_: Request, exc: HTTPException) -> Response:
         return respond(exc.detail, "http_error", exc.status_code)
 
     @app.exception_handler(RequestValidationError)
-    async def handle_invalid(_: Request, exc: Exception) -> JSONResponse:
-        return respond("The request is not valid.", "validation_error", 422)
+    async def handle_invalid(_: Request, exc: Exception) -> Response:
+        return respond("Invalid request.", "validation_error", 422)
 
     @app.exception_handler(Exception)
-    async def handle_bug(_: Request, exc: Exception) -> JSONResponse:
+    async def handle_bug(_: Request, exc: Exception) -> Response:
         return respond("An unexpected error.", "internal_error", 500)
 
 
