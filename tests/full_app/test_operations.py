@@ -71,7 +71,8 @@ def test_an_exception_is_part_of_its_line() -> None:
     assert "ValueError: [length=3 hash=" in entry["exception"]
 
 
-def test_89_metrics_count_by_route_template_and_never_by_path() -> None:
+@pytest.mark.wire
+def test_metrics_count_by_route_template_and_never_by_path() -> None:
     with TestClient(create_app(settings()), headers=HEADERS) as client:
         client.post("/v1/chat/completions", json=ASK)
         client.get("/v1/jobs/job_00000001")

@@ -23,7 +23,8 @@ from tests.full_app.contract.asks import (
 from tests.servers import wait_until
 
 
-def test_01_create_returns_text_and_the_request_id_of_the_header(
+@pytest.mark.wire
+def test_create_returns_text_and_the_request_id_of_the_header(
     client: openai.OpenAI,
 ) -> None:
     raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=ASK)
@@ -35,8 +36,9 @@ def test_01_create_returns_text_and_the_request_id_of_the_header(
     assert answer._request_id == raw.headers["x-request-id"] != ""
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("model", [MODEL, "fault-content-filter"])
-def test_02_the_same_id_is_in_answer_log_and_error(
+def test_the_same_id_is_in_answer_log_and_error(
     http: httpx2.Client, caplog: pytest.LogCaptureFixture, model: str
 ) -> None:
     caplog.set_level(logging.INFO, "full_app.access")
@@ -51,7 +53,8 @@ def test_02_the_same_id_is_in_answer_log_and_error(
         assert answer.json()["error"]["request_id"] == given
 
 
-def test_03_the_total_of_the_usage_is_its_sum(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_the_total_of_the_usage_is_its_sum(client: openai.OpenAI) -> None:
     usage = client.chat.completions.create(model=MODEL, messages=ASK).usage
 
     assert usage is not None
@@ -60,8 +63,9 @@ def test_03_the_total_of_the_usage_is_its_sum(client: openai.OpenAI) -> None:
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("stream", [False, True])
-def test_14_a_model_that_is_not_there_is_model_not_found(
+def test_a_model_that_is_not_there_is_model_not_found(
     client: openai.OpenAI, stream: bool
 ) -> None:
     with pytest.raises(openai.NotFoundError) as chat:
@@ -74,7 +78,8 @@ def test_14_a_model_that_is_not_there_is_model_not_found(
         assert "'nobody'" in caught.message
 
 
-def test_15_either_limit_of_tokens_cuts_the_answer(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_either_limit_of_tokens_cuts_the_answer(client: openai.OpenAI) -> None:
     old = client.chat.completions.create(model=MODEL, messages=ASK, max_tokens=5)
     new = client.chat.completions.create(
         model=MODEL, messages=ASK, max_completion_tokens=5
@@ -87,7 +92,8 @@ def test_15_either_limit_of_tokens_cuts_the_answer(client: openai.OpenAI) -> Non
         assert 0 < answer.usage.completion_tokens <= 5
 
 
-def test_16_n_choices_are_n_answers(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_n_choices_are_n_answers(client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(model=MODEL, messages=ASK, n=2)
 
     assert [choice.index for choice in answer.choices] == [0, 1]
@@ -95,8 +101,9 @@ def test_16_n_choices_are_n_answers(client: openai.OpenAI) -> None:
     assert first != second
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("stop", ["faster", ["nowhere", "faster"]])
-def test_17_an_answer_stops_before_a_stop_text_or_one_of_a_list(
+def test_an_answer_stops_before_a_stop_text_or_one_of_a_list(
     client: openai.OpenAI, stop: str | list[str]
 ) -> None:
     echo, question = "offline-echo", "it is faster now"
@@ -108,7 +115,8 @@ def test_17_an_answer_stops_before_a_stop_text_or_one_of_a_list(
     assert answer.choices[0].finish_reason == "stop"
 
 
-def test_18_parts_of_text_are_one_text_and_an_image_is_refused_by_name(
+@pytest.mark.wire
+def test_parts_of_text_are_one_text_and_an_image_is_refused_by_name(
     client: openai.OpenAI,
 ) -> None:
     text: list[ChatCompletionContentPartParam] = [
@@ -132,7 +140,8 @@ def test_18_parts_of_text_are_one_text_and_an_image_is_refused_by_name(
     assert caught.value.param == "messages[0].content"
 
 
-def test_19_a_developer_message_is_a_system_message(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_a_developer_message_is_a_system_message(client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(
         model=MODEL,
         messages=[{"role": "developer", "content": "Be short."}, QUESTION],
@@ -141,7 +150,8 @@ def test_19_a_developer_message_is_a_system_message(client: openai.OpenAI) -> No
     assert answer.choices[0].message.content
 
 
-def test_20_a_tool_call_goes_there_and_back(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_a_tool_call_goes_there_and_back(client: openai.OpenAI) -> None:
     called = client.chat.completions.create(
         model=MODEL,
         messages=[WEATHER_QUESTION],
@@ -171,7 +181,8 @@ def test_20_a_tool_call_goes_there_and_back(client: openai.OpenAI) -> None:
     assert "17 degrees" in (answer.choices[0].message.content or "")
 
 
-def test_21_json_formats_answer_json_that_fits(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_json_formats_answer_json_that_fits(client: openai.OpenAI) -> None:
     free = client.chat.completions.create(
         model=MODEL, messages=ASK, response_format={"type": "json_object"}
     )
@@ -189,7 +200,8 @@ def test_21_json_formats_answer_json_that_fits(client: openai.OpenAI) -> None:
     Place.model_validate_json(fitting.choices[0].message.content or "", extra="forbid")
 
 
-def test_22_parse_returns_an_object_of_the_given_class(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_parse_returns_an_object_of_the_given_class(client: openai.OpenAI) -> None:
     answer = client.chat.completions.parse(
         model=MODEL, messages=ASK, response_format=Place
     )
@@ -197,7 +209,8 @@ def test_22_parse_returns_an_object_of_the_given_class(client: openai.OpenAI) ->
     assert isinstance(answer.choices[0].message.parsed, Place)
 
 
-def test_23_parse_returns_the_arguments_of_a_pydantic_tool(
+@pytest.mark.wire
+def test_parse_returns_the_arguments_of_a_pydantic_tool(
     client: openai.OpenAI,
 ) -> None:
     answer = client.chat.completions.parse(

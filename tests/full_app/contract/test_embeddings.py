@@ -28,7 +28,8 @@ def raw(http: httpx2.Client, **given: object) -> list[Any]:
     return [item["embedding"] for item in answer.raise_for_status().json()["data"]]
 
 
-def test_51_the_clients_default_call_gives_floats(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_the_clients_default_call_gives_floats(client: openai.OpenAI) -> None:
     answer = client.embeddings.create(model=EMBEDDER, input=TEXT)
     (item,) = answer.data
 
@@ -38,7 +39,8 @@ def test_51_the_clients_default_call_gives_floats(client: openai.OpenAI) -> None
     assert answer.usage.total_tokens == answer.usage.prompt_tokens > 0
 
 
-def test_52_floats_are_a_list_of_numbers(http: httpx2.Client) -> None:
+@pytest.mark.wire
+def test_floats_are_a_list_of_numbers(http: httpx2.Client) -> None:
     (asked,) = raw(http, encoding_format="float")
     (default,) = raw(http)
 
@@ -47,7 +49,8 @@ def test_52_floats_are_a_list_of_numbers(http: httpx2.Client) -> None:
     assert all(isinstance(number, float) for number in asked)
 
 
-def test_53_base64_is_little_endian_float32(http: httpx2.Client) -> None:
+@pytest.mark.wire
+def test_base64_is_little_endian_float32(http: httpx2.Client) -> None:
     (text,) = raw(http, encoding_format="base64")
     (floats,) = raw(http, encoding_format="float")
 
@@ -55,7 +58,8 @@ def test_53_base64_is_little_endian_float32(http: httpx2.Client) -> None:
     assert numbers == pytest.approx(floats, abs=1e-7)
 
 
-def test_54_a_list_of_texts_is_a_vector_each_in_their_order(
+@pytest.mark.wire
+def test_a_list_of_texts_is_a_vector_each_in_their_order(
     client: openai.OpenAI,
 ) -> None:
     texts = [TEXT, "Revenue rose.", TEXT]
@@ -67,14 +71,16 @@ def test_54_a_list_of_texts_is_a_vector_each_in_their_order(
     assert first.embedding == third.embedding == alone.embedding != second.embedding
 
 
-def test_55_token_ids_are_one_text(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_token_ids_are_one_text(client: openai.OpenAI) -> None:
     answer = client.embeddings.create(model=EMBEDDER, input=[1, 2, 3])
 
     assert len(answer.data) == 1
     assert answer.usage.prompt_tokens == 3
 
 
-def test_56_lists_of_token_ids_are_several(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_lists_of_token_ids_are_several(client: openai.OpenAI) -> None:
     answer = client.embeddings.create(model=EMBEDDER, input=[[1, 2, 3], [4]])
     alone = client.embeddings.create(model=EMBEDDER, input=[1, 2, 3])
 
@@ -83,7 +89,8 @@ def test_56_lists_of_token_ids_are_several(client: openai.OpenAI) -> None:
     assert answer.usage.prompt_tokens == 4
 
 
-def test_57_langchains_default_call_is_answered(http: httpx2.Client) -> None:
+@pytest.mark.wire
+def test_langchains_default_call_is_answered(http: httpx2.Client) -> None:
     """Its OpenAIEmbeddings cuts texts into token ids and asks for base64.
 
     The body is a recording of langchain-openai 1.7.3. The library itself cannot be
@@ -96,8 +103,9 @@ def test_57_langchains_default_call_is_answered(http: httpx2.Client) -> None:
     assert [len(vector) for vector in vectors] == [SIZE, SIZE]
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("encoding", ["float", "base64"])
-def test_58_dimensions_shorten_the_vectors(
+def test_dimensions_shorten_the_vectors(
     client: openai.OpenAI, http: httpx2.Client, encoding: str
 ) -> None:
     answer = client.embeddings.create(model=EMBEDDER, input=TEXT, dimensions=64)
@@ -112,16 +120,18 @@ def test_58_dimensions_shorten_the_vectors(
     assert too_many.json()["error"]["param"] == "dimensions"
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("empty", ["", [], [""], [[]], [[1], []], None])
-def test_59_nothing_to_embed_is_refused(http: httpx2.Client, empty: object) -> None:
+def test_nothing_to_embed_is_refused(http: httpx2.Client, empty: object) -> None:
     answer = http.post(PATH, json={"model": EMBEDDER, "input": empty})
 
     assert answer.status_code == 400
     assert answer.json()["error"]["param"].startswith("input")
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("numpy", [False, True])
-def test_60_the_client_reads_the_same_floats_with_numpy_and_without(
+def test_the_client_reads_the_same_floats_with_numpy_and_without(
     client: openai.OpenAI,
     http: httpx2.Client,
     monkeypatch: pytest.MonkeyPatch,

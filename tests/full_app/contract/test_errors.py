@@ -37,8 +37,9 @@ CLASSES: dict[int, type[openai.APIStatusError]] = {
 }
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("change", [{"foo": 1}, {"Model": "x"}, {"max_token": 5}])
-def test_04_an_unknown_field_is_named(
+def test_an_unknown_field_is_named(
     http: httpx2.Client, change: dict[str, object]
 ) -> None:
     answer = http.post(PATH, json={**PLAIN, **change})
@@ -49,9 +50,10 @@ def test_04_an_unknown_field_is_named(
     assert error["param"] == next(iter(change))
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize(("status", "expected"), CLASSES.items())
 @pytest.mark.parametrize("stream", [False, True])
-def test_06_a_status_raises_its_class_with_our_code(
+def test_a_status_raises_its_class_with_our_code(
     stage_client: openai.OpenAI,
     stage: Stage,
     status: int,
@@ -71,7 +73,8 @@ def test_06_a_status_raises_its_class_with_our_code(
     assert error.request_id == error.response.headers["x-request-id"]
 
 
-def test_07_the_text_of_an_exception_says_what_went_wrong(
+@pytest.mark.wire
+def test_the_text_of_an_exception_says_what_went_wrong(
     client: openai.OpenAI,
 ) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
@@ -81,7 +84,8 @@ def test_07_the_text_of_an_exception_says_what_went_wrong(
     assert caught.value.message in str(caught.value)
 
 
-def test_08_the_body_of_an_exception_has_the_details(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_the_body_of_an_exception_has_the_details(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(
             model=MODEL, messages=ASK, temperature=9, extra_body={"foo": 1}
@@ -145,7 +149,8 @@ def _reused(http: httpx2.Client) -> httpx2.Response:
     return http.post(PATH, json={**PLAIN, "seed": 1}, headers=key)
 
 
-def test_09_every_error_has_the_same_body(refused: Refusals) -> None:
+@pytest.mark.wire
+def test_every_error_has_the_same_body(refused: Refusals) -> None:
     assert len(refused) == 15
     for name, answer in refused.items():
         body = answer.json()
@@ -161,7 +166,8 @@ def test_09_every_error_has_the_same_body(refused: Refusals) -> None:
         assert len(answer.content) <= 8192
 
 
-def test_10_every_error_has_the_request_id_in_its_header(refused: Refusals) -> None:
+@pytest.mark.wire
+def test_every_error_has_the_request_id_in_its_header(refused: Refusals) -> None:
     for name, answer in refused.items():
         assert answer.headers["x-request-id"].startswith("req_"), name
         assert answer.headers["x-request-id"] == answer.json()["request_id"], name
@@ -177,8 +183,9 @@ def test_every_error_says_whether_to_try_again(refused: Refusals) -> None:
     assert again == {"429", "502", "503", "504"}
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("stream", [False, True])
-def test_11_a_bug_is_a_500_without_its_traceback(
+def test_a_bug_is_a_500_without_its_traceback(
     stage_http: httpx2.Client, stage: Stage, stream: bool
 ) -> None:
     stage.refusal = RuntimeError("the secret of the bug")
@@ -189,9 +196,10 @@ def test_11_a_bug_is_a_500_without_its_traceback(
         assert word not in answer.text
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("path", ["/v1/models", PATH, "/v1/nowhere", "/", "//", "/v1/"])
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PATCH"])
-def test_12_other_methods_and_paths_are_answered_sanely(
+def test_other_methods_and_paths_are_answered_sanely(
     http: httpx2.Client, method: str, path: str
 ) -> None:
     answer = http.request(method, path)
@@ -206,6 +214,7 @@ def test_12_other_methods_and_paths_are_answered_sanely(
         assert answer.json()["error"]["message"]
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize(
     ("path", "method", "allowed"),
     [
@@ -217,7 +226,7 @@ def test_12_other_methods_and_paths_are_answered_sanely(
         ("/console/console.js", "POST", "GET, HEAD"),
     ],
 )
-def test_12_a_wrong_method_is_told_all_that_the_path_has(
+def test_a_wrong_method_is_told_all_that_the_path_has(
     http: httpx2.Client, path: str, method: str, allowed: str
 ) -> None:
     answer = http.request(method, path)
@@ -227,7 +236,8 @@ def test_12_a_wrong_method_is_told_all_that_the_path_has(
     assert answer.headers["x-should-retry"] == "false"
 
 
-def test_12_an_unknown_path_says_not_found(http: httpx2.Client) -> None:
+@pytest.mark.wire
+def test_an_unknown_path_says_not_found(http: httpx2.Client) -> None:
     answer = http.get("/v1/nowhere")
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
@@ -256,8 +266,9 @@ def test_a_route_of_openai_that_is_missing_names_what_to_use(
     assert "chat/completions" in caught.value.message
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("extra", [{"foo": 1}, {"temperatur": 1}])
-def test_27_a_field_of_extra_body_is_refused_with_the_nearest_known_one(
+def test_a_field_of_extra_body_is_refused_with_the_nearest_known_one(
     client: openai.OpenAI, extra: dict[str, Any]
 ) -> None:
     with pytest.raises(openai.BadRequestError) as caught:

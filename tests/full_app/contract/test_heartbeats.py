@@ -68,13 +68,15 @@ def _read(base_url: str) -> str:
         return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
 
 
-def test_40_heartbeats_between_events_with_ids_do_not_break_the_client(
+@pytest.mark.wire
+def test_heartbeats_between_events_with_ids_do_not_break_the_client(
     url: str,
 ) -> None:
     assert _read(f"{url}/beating") == "xxx"
 
 
-def test_40_an_empty_line_after_the_comment_would_break_it(url: str) -> None:
+@pytest.mark.wire
+def test_an_empty_line_after_the_comment_would_break_it(url: str) -> None:
     """When this fails, the client has been mended and the rule may go."""
     with pytest.raises(json.JSONDecodeError):
         _read(f"{url}/tripping")

@@ -6,7 +6,8 @@ import pytest
 from tests.full_app.contract.asks import EMBEDDER, MODEL
 
 
-def test_61_models_are_listed(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_models_are_listed(client: openai.OpenAI) -> None:
     models = client.models.list()
     ids = {model.id for model in models}
 
@@ -17,13 +18,15 @@ def test_61_models_are_listed(client: openai.OpenAI) -> None:
         assert model.created > 0
 
 
-def test_62_a_model_is_read_by_its_id(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_a_model_is_read_by_its_id(client: openai.OpenAI) -> None:
     listed = {model.id: model for model in client.models.list()}
 
     assert client.models.retrieve(MODEL) == listed[MODEL]
 
 
-def test_63_an_id_may_have_slashes_and_colons(stage_client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_an_id_may_have_slashes_and_colons(stage_client: openai.OpenAI) -> None:
     (found, *_) = list(stage_client.models.list())
 
     assert found.id == "org/some-model:7b"
@@ -34,8 +37,9 @@ def test_63_an_id_may_have_slashes_and_colons(stage_client: openai.OpenAI) -> No
     assert answer.model == found.id
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("model", ["nobody", "a/b", "gpt-4o-mini/x", "a b", "\u2028"])
-def test_64_a_model_that_is_not_there_is_model_not_found(
+def test_a_model_that_is_not_there_is_model_not_found(
     client: openai.OpenAI, model: str
 ) -> None:
     with pytest.raises(openai.NotFoundError) as caught:

@@ -106,9 +106,10 @@ def test_clients_for_node_are_served_as_the_one_for_python_is(
     assert run(installed, script, base_url, *cases) == dict.fromkeys(cases)
 
 
+@pytest.mark.wire
 @pytest.mark.deep
 @pytest.mark.parametrize("script", MATRIX)
-def test_39_clients_for_node_survive_a_silence_longer_than_their_patience(
+def test_clients_for_node_survive_a_silence_longer_than_their_patience(
     installed: Path, staged: tuple[str, Stage], stage: Stage, script: str
 ) -> None:
     stage.silent = True
@@ -127,9 +128,10 @@ def test_39_clients_for_node_survive_a_silence_longer_than_their_patience(
     assert found == {"silence": None}
 
 
+@pytest.mark.wire
 @pytest.mark.deep
 @pytest.mark.parametrize("script", MATRIX)
-def test_42_clients_for_node_raise_on_an_error_in_a_stream(
+def test_clients_for_node_raise_on_an_error_in_a_stream(
     installed: Path, staged: tuple[str, Stage], stage: Stage, script: str
 ) -> None:
     stage.finish = False

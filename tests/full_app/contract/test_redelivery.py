@@ -48,8 +48,9 @@ def receiver() -> Iterator[tuple[str, "queue.Queue[Received]", threading.Event]]
         thread.join(5)
 
 
+@pytest.mark.wire
 @pytest.mark.deep
-def test_87_a_webhook_is_sent_again_by_another_worker_when_its_sender_is_killed(
+def test_a_webhook_is_sent_again_by_another_worker_when_its_sender_is_killed(
     redis_server: str,
 ) -> None:
     redis_url = f"{redis_server}/{DATABASE}"

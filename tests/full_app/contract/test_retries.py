@@ -48,7 +48,8 @@ def embed(tight: httpx2.Client, key: str, tokens: int) -> httpx2.Response:
     )
 
 
-def test_65_the_client_waits_as_long_as_retry_after_ms_says_and_succeeds(
+@pytest.mark.wire
+def test_the_client_waits_as_long_as_retry_after_ms_says_and_succeeds(
     tight: httpx2.Client,
 ) -> None:
     sent: list[httpx2.Request] = []
@@ -66,7 +67,8 @@ def test_65_the_client_waits_as_long_as_retry_after_ms_says_and_succeeds(
     assert counts == ["0", "1"]
 
 
-def test_67_retry_after_is_what_is_needed_rounded_up_to_a_second(
+@pytest.mark.wire
+def test_retry_after_is_what_is_needed_rounded_up_to_a_second(
     tight: httpx2.Client,
 ) -> None:
     assert embed(tight, "sk-exact", TOKENS).status_code == 200
@@ -80,7 +82,8 @@ def test_67_retry_after_is_what_is_needed_rounded_up_to_a_second(
         assert answer.headers["x-should-retry"] == "true"
 
 
-def test_68_what_remains_counts_down_to_the_refusal(tight: httpx2.Client) -> None:
+@pytest.mark.wire
+def test_what_remains_counts_down_to_the_refusal(tight: httpx2.Client) -> None:
     answers = [embed(tight, "sk-counted", 1) for _ in range(REQUESTS + 1)]
     left = [int(a.headers["x-ratelimit-remaining-requests"]) for a in answers]
 

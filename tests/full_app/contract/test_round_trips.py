@@ -302,8 +302,9 @@ def again(client: openai.OpenAI, history: list[Any]) -> str | None:
 
 
 # Its own models warn when a parsed message is dumped; what they send is right.
+@pytest.mark.wire
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
-def test_25_messages_of_the_official_client_can_be_sent_back(
+def test_messages_of_the_official_client_can_be_sent_back(
     client: openai.OpenAI,
 ) -> None:
     chat = client.chat.completions
@@ -338,7 +339,8 @@ def test_25_messages_of_the_official_client_can_be_sent_back(
             assert again(client, [WEATHER_QUESTION, dumped, result])
 
 
-def test_26_every_field_that_we_send_in_a_message_is_accepted(
+@pytest.mark.wire
+def test_every_field_that_we_send_in_a_message_is_accepted(
     http: httpx2.Client,
 ) -> None:
     seen: set[str] = set()

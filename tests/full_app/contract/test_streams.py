@@ -30,8 +30,9 @@ def streamed(client: openai.OpenAI, **given: Any) -> list[ChatCompletionChunk]:
     return list(client.chat.completions.create(**asked))
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("seed", [7, 8])
-def test_28_a_stream_says_what_the_whole_answer_says(
+def test_a_stream_says_what_the_whole_answer_says(
     client: openai.OpenAI, seed: int
 ) -> None:
     whole = client.chat.completions.create(model=MODEL, messages=ASK, seed=seed)
@@ -41,7 +42,8 @@ def test_28_a_stream_says_what_the_whole_answer_says(
     assert text == whole.choices[0].message.content != ""
 
 
-def test_29_a_stream_has_the_headers_that_let_it_pass_a_proxy(
+@pytest.mark.wire
+def test_a_stream_has_the_headers_that_let_it_pass_a_proxy(
     http: httpx2.Client,
 ) -> None:
     answer = http.post(PATH, json=STREAM, headers={"Accept-Encoding": "gzip, br"})
@@ -53,7 +55,8 @@ def test_29_a_stream_has_the_headers_that_let_it_pass_a_proxy(
     assert "content-length" not in answer.headers
 
 
-def test_30_the_first_chunk_of_every_choice_has_the_role(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_the_first_chunk_of_every_choice_has_the_role(client: openai.OpenAI) -> None:
     first: dict[int, str | None] = {}
     for chunk in streamed(client, n=3):
         for choice in chunk.choices:
@@ -62,8 +65,9 @@ def test_30_the_first_chunk_of_every_choice_has_the_role(client: openai.OpenAI) 
     assert first == dict.fromkeys([0, 1, 2], "assistant")
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("change", [{"n": 3}, {"n": 2, "max_tokens": 3}])
-def test_31_every_choice_finishes_once(
+def test_every_choice_finishes_once(
     client: openai.OpenAI, change: dict[str, Any]
 ) -> None:
     finished: Counter[int] = Counter()
@@ -74,7 +78,8 @@ def test_31_every_choice_finishes_once(
     assert finished == dict.fromkeys(range(change["n"]), 1)
 
 
-def test_32_all_chunks_name_the_same_answer(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_all_chunks_name_the_same_answer(client: openai.OpenAI) -> None:
     chunks = streamed(client, n=2, stream_options={"include_usage": True})
     facts = {(c.id, c.created, c.model, c.object) for c in chunks}
 
@@ -83,7 +88,8 @@ def test_32_all_chunks_name_the_same_answer(client: openai.OpenAI) -> None:
     assert only[2:] == (MODEL, "chat.completion.chunk")
 
 
-def test_33_usage_comes_last_and_only_if_asked_for(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_usage_comes_last_and_only_if_asked_for(client: openai.OpenAI) -> None:
     whole = client.chat.completions.create(model=MODEL, messages=ASK)
     silent = streamed(client)
     told = streamed(client, stream_options={"include_usage": True})
@@ -95,7 +101,8 @@ def test_33_usage_comes_last_and_only_if_asked_for(client: openai.OpenAI) -> Non
     assert told[-1].choices == []
 
 
-def test_34_the_last_event_is_done_and_nothing_follows_it(
+@pytest.mark.wire
+def test_the_last_event_is_done_and_nothing_follows_it(
     stage_http: httpx2.Client, stage: Stage
 ) -> None:
     """Not even a comment: the connection ends before the next heartbeat."""
@@ -108,7 +115,8 @@ def test_34_the_last_event_is_done_and_nothing_follows_it(
     assert text.count("[DONE]") == 1
 
 
-def test_35_the_stream_helper_tells_contents_and_keeps_the_usage(
+@pytest.mark.wire
+def test_the_stream_helper_tells_contents_and_keeps_the_usage(
     client: openai.OpenAI,
 ) -> None:
     with client.chat.completions.stream(
@@ -124,7 +132,8 @@ def test_35_the_stream_helper_tells_contents_and_keeps_the_usage(
     assert final.usage.completion_tokens > 0
 
 
-def test_36_the_stream_helper_tells_two_choices_apart(client: openai.OpenAI) -> None:
+@pytest.mark.wire
+def test_the_stream_helper_tells_two_choices_apart(client: openai.OpenAI) -> None:
     whole = client.chat.completions.create(model=MODEL, messages=ASK, n=2)
     with client.chat.completions.stream(model=MODEL, messages=ASK, n=2) as stream:
         final = stream.get_final_completion()
@@ -133,7 +142,8 @@ def test_36_the_stream_helper_tells_two_choices_apart(client: openai.OpenAI) -> 
     assert said == [choice.message.content for choice in whole.choices]
 
 
-def test_37_the_stream_helper_tells_the_end_of_a_tools_arguments(
+@pytest.mark.wire
+def test_the_stream_helper_tells_the_end_of_a_tools_arguments(
     client: openai.OpenAI,
 ) -> None:
     whole = client.chat.completions.create(
@@ -165,7 +175,8 @@ PATIENCE = 10 * HEARTBEAT  # of a client; more than a busy machine stands still
 SILENCE = 25 * HEARTBEAT
 
 
-async def test_39_both_clients_survive_a_silence_longer_than_their_patience(
+@pytest.mark.wire
+async def test_both_clients_survive_a_silence_longer_than_their_patience(
     staged: tuple[str, Stage], stage: Stage, stage_client: openai.OpenAI
 ) -> None:
     async def read() -> str:
@@ -187,7 +198,8 @@ async def test_39_both_clients_survive_a_silence_longer_than_their_patience(
     assert "".join(c.choices[0].delta.content or "" for c in chunks) == text == "abc"
 
 
-def test_42_an_error_in_a_stream_has_code_and_request_id(
+@pytest.mark.wire
+def test_an_error_in_a_stream_has_code_and_request_id(
     stage_client: openai.OpenAI, stage: Stage
 ) -> None:
     stage.finish = False

@@ -43,7 +43,8 @@ def resetting() -> Iterator[tuple[str, threading.Event]]:
     thread.join(5)
 
 
-def test_44_an_upstream_that_resets_the_connection_is_an_error_of_ours(
+@pytest.mark.wire
+def test_an_upstream_that_resets_the_connection_is_an_error_of_ours(
     resetting: tuple[str, threading.Event],
 ) -> None:
     url, seen = resetting

@@ -193,7 +193,8 @@ def test_bad_urls_are_refused_by_sight(url: str) -> None:
     assert len(url) < 10 or url not in refusal.value.message
 
 
-async def test_86_bad_urls_are_refused_before_any_lookup_or_connection() -> None:
+@pytest.mark.wire
+async def test_bad_urls_are_refused_before_any_lookup_or_connection() -> None:
     dialler, names = RecordingDialler(), Names()
     # httpx2 refuses some of them itself, before the guard is asked.
     refusals = (ForbiddenTargetError, httpx2.InvalidURL, httpx2.UnsupportedProtocol)
@@ -204,7 +205,8 @@ async def test_86_bad_urls_are_refused_before_any_lookup_or_connection() -> None
             assert (dialler.dialled, names.asked) == ([], []), url
 
 
-def test_86_the_corpus_is_large_enough() -> None:
+@pytest.mark.wire
+def test_the_corpus_is_large_enough() -> None:
     assert len(set(REFUSED)) >= 120
 
 
@@ -262,9 +264,8 @@ async def test_the_checked_address_is_dialled_and_tls_asks_for_the_name() -> Non
     assert dialler.closed == 1
 
 
-async def test_86_a_rebinding_name_is_looked_up_once_and_checked_each_connection() -> (
-    None
-):
+@pytest.mark.wire
+async def test_a_rebinding_name_is_looked_up_once_and_checked_each_connection() -> None:
     closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     dialler, names = RecordingDialler(closing), Names(rebind=[[PUBLIC], ["127.0.0.1"]])
     async with client_with(dialler, names) as client:

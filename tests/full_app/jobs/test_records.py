@@ -80,7 +80,8 @@ async def events_of(told: JobEvents, job_id: str, after: str = "0-0") -> list[st
     return found
 
 
-async def test_79_a_stale_attempt_writes_nothing(store: JobStore) -> None:
+@pytest.mark.wire
+async def test_a_stale_attempt_writes_nothing(store: JobStore) -> None:
     job = await store.create(ME, batch())
     first = await store.begin(job.id, attempts=5)
     second = await store.begin(job.id, attempts=5)

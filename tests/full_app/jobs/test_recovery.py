@@ -345,9 +345,10 @@ def test_a_worker_on_sigterm_hands_over_at_once(redis_server: str) -> None:
     assert after["progress"] == {"done": 24, "failed": 0, "total": 24}
 
 
+@pytest.mark.wire
 @pytest.mark.deep
 @pytest.mark.usefixtures("redis_server")  # where it is missing, that says so
-def test_78_killed_workers_apis_and_a_killed_redis_lose_and_double_nothing() -> None:
+def test_killed_workers_apis_and_a_killed_redis_lose_and_double_nothing() -> None:
     script = ("-m", "benchmarks.job_chaos", "--kills", "8", "--api-kills", "1")
     more = ("--redis-kills", "1", "--open-jobs", "6", "--every", "0.7")
     with process(*script, *more) as chaos:

@@ -103,7 +103,8 @@ async def test_what_was_used_beyond_is_owed(redis: Redis) -> None:
     assert caught.value.retry_after == pytest.approx(30.6, abs=0.5)
 
 
-async def test_67_who_waits_as_long_as_told_gets_in(redis: Redis) -> None:
+@pytest.mark.wire
+async def test_who_waits_as_long_as_told_gets_in(redis: Redis) -> None:
     tight = Limiter(redis, Budget("requests", 2, 1), Budget("tokens", MANY, 1))
     for _ in range(2):
         await tight.reserve("someone", 1)

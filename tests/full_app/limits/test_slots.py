@@ -161,8 +161,9 @@ async def test_who_was_refused_and_leaves_gets_nothing_back(redis: Redis) -> Non
     assert lease.headers["x-ratelimit-remaining-tokens"] == "40"
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("lasts", [0.2, 4.0, 45.0, 600.0])
-async def test_67_who_is_refused_a_slot_is_told_when_one_is_like_to_be_free(
+async def test_who_is_refused_a_slot_is_told_when_one_is_like_to_be_free(
     redis: Redis, lasts: float
 ) -> None:
     now = 0.0
@@ -190,7 +191,8 @@ async def test_67_who_is_refused_a_slot_is_told_when_one_is_like_to_be_free(
         assert ends <= now + wait < ends + lasts / 4
 
 
-def test_67_the_patience_covers_calls_that_last_now_this_long_now_that() -> None:
+@pytest.mark.wire
+def test_the_patience_covers_calls_that_last_now_this_long_now_that() -> None:
     patience, too_short = Patience(), 0
     for number in range(200):
         lasted = (1.0, 9.0, 4.0, 2.0)[number % 4]
@@ -210,9 +212,10 @@ class Unhurried(Scripted):
         await asyncio.sleep(self.seconds)
 
 
+@pytest.mark.wire
 @pytest.mark.deep  # the waiting itself is tried
 @pytest.mark.parametrize("whose", ["concurrent_calls", "concurrent_calls_per_key"])
-def test_67_who_waits_for_a_slot_as_long_as_told_gets_one(whose: str) -> None:
+def test_who_waits_for_a_slot_as_long_as_told_gets_one(whose: str) -> None:
     provider = Unhurried()
     app = create_app(settings(queue_places=0, **{whose: 1}), provider=provider)
     with (
@@ -367,9 +370,10 @@ def leave_in_the_middle(base: str, kind: str, upstream: Upstream) -> float:
 WITHIN_SECONDS = 1  # from the client's close to the upstream's
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("said", [b"", SSE + HELLO * 3], ids=["before", "after_3"])
 @pytest.mark.parametrize("kind", ["sync", "stream", "live"])
-def test_45_46_47_a_client_that_leaves_frees_upstream_slot_money_and_tasks(
+def test_a_client_that_leaves_frees_upstream_slot_money_and_tasks(
     base: str, upstream: Upstream, kind: str, said: bytes
 ) -> None:
     upstream.says = said
@@ -395,7 +399,8 @@ def test_45_46_47_a_client_that_leaves_frees_upstream_slot_money_and_tasks(
     assert "http_server_active_requests 1.0" in metrics  # the one that asks
 
 
-def test_69_without_a_slot_it_is_429_for_ones_own_and_503_for_all(
+@pytest.mark.wire
+def test_without_a_slot_it_is_429_for_ones_own_and_503_for_all(
     base: str, upstream: Upstream
 ) -> None:
     upstream.says = SSE + HELLO

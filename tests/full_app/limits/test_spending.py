@@ -190,9 +190,10 @@ def asking(http: httpx2.Client, body: dict[str, Any]) -> Iterator[socket.socket]
         yield connection
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("body", [ASK, STREAM], ids=["whole", "stream"])
 @pytest.mark.parametrize("pieces", [[], ["Once", " upon", " a time"]])
-def test_45_46_47_a_client_that_leaves_pays_for_what_was_produced(
+def test_a_client_that_leaves_pays_for_what_was_produced(
     http: httpx2.Client, provider: Toolish, body: dict[str, Any], pieces: list[str]
 ) -> None:
     meter = Meter(http)
@@ -315,7 +316,8 @@ def test_each_item_of_a_job_pays_until_the_budget_is_exceeded(
     assert (error["code"], error["type"]) == ("budget_exceeded", "insufficient_quota")
 
 
-def test_66_over_budget_is_a_429_that_the_official_client_does_not_retry(
+@pytest.mark.wire
+def test_over_budget_is_a_429_that_the_official_client_does_not_retry(
     redis_url: str | None,
 ) -> None:
     asked: list[httpx2.Request] = []

@@ -179,7 +179,8 @@ def test_uvicorns_lines_are_json_too(capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(line)["message"] == "Started"
 
 
-def test_90_a_trace_goes_on_in_logs_upstream_job_and_webhook() -> None:
+@pytest.mark.wire
+def test_a_trace_goes_on_in_logs_upstream_job_and_webhook() -> None:
     with (
         answering(SSE + FRAMES) as (upstream, asked),
         answering(refusal(200)) as (receiver, delivered),
@@ -240,8 +241,9 @@ def test_the_span_of_an_opentelemetry_sdk_is_the_parent_of_what_follows() -> Non
         assert continued(None).header == f"00-{TRACE}-{0xABC:016x}-00"
 
 
+@pytest.mark.wire
 @pytest.mark.deep
-def test_89_no_caller_can_grow_the_number_of_series() -> None:
+def test_no_caller_can_grow_the_number_of_series() -> None:
     app = create_app(settings(), provider=Scripted())
     with TestClient(app, headers=HEADERS, raise_server_exceptions=False) as http:
 

@@ -57,7 +57,8 @@ def resume(
         return read(response, most)
 
 
-def test_49_a_stream_cut_after_any_event_goes_on_with_the_next(
+@pytest.mark.wire
+def test_a_stream_cut_after_any_event_goes_on_with_the_next(
     http: httpx2.Client,
 ) -> None:
     where, whole = begin(http)
@@ -85,10 +86,9 @@ def test_the_last_event_seen_means_there_is_nothing_more(http: httpx2.Client) ->
     assert (again.status_code, again.content) == (204, b"")
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("bad", ["1", "abc", "1-", "-1-1", "1-999999", "9-1", "0-0"])
-def test_49_an_id_that_was_never_given_out_is_a_400(
-    http: httpx2.Client, bad: str
-) -> None:
+def test_an_id_that_was_never_given_out_is_a_400(http: httpx2.Client, bad: str) -> None:
     where, _ = begin(http)
     answer = http.get(where, headers={"Last-Event-ID": bad})
 
@@ -117,9 +117,8 @@ def test_a_stream_that_was_not_asked_to_be_resumable_has_no_ids_and_is_not_kept(
     assert http.get(f"{PATH}/{chunk['id']}").status_code == 404
 
 
-def test_40_heartbeats_between_events_with_ids_do_not_trip_the_official_client() -> (
-    None
-):
+@pytest.mark.wire
+def test_heartbeats_between_events_with_ids_do_not_trip_the_official_client() -> None:
     with scripted(heartbeat_seconds=0.05) as (url, provider):
         provider.silent = True
         with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as client:
@@ -208,7 +207,8 @@ def test_cancelling_stops_the_provider_and_tells_the_reader(
     assert http.delete(where).status_code == 204
 
 
-def test_49_events_that_are_gone_are_410_with_a_code(redis_server: str) -> None:
+@pytest.mark.wire
+def test_events_that_are_gone_are_410_with_a_code(redis_server: str) -> None:
     with scripted(redis_url=f"{redis_server}/11") as (url, provider):
         headers = {"Authorization": f"Bearer {KEY}"}
         provider.pieces = [str(n) for n in range(20)]

@@ -39,7 +39,8 @@ def until_ended(http: httpx2.Client, job_id: str) -> dict[str, Any]:
     return found
 
 
-def test_72_73_a_job_answers_202_and_where_to_look_and_ends_with_its_results(
+@pytest.mark.wire
+def test_a_job_answers_202_and_where_to_look_and_ends_with_its_results(
     http: httpx2.Client,
 ) -> None:
     body = {"requests": [ask("first"), ask("second"), ask("x", "no-such-model")]}
@@ -91,7 +92,8 @@ def events(answer: httpx2.Response) -> list[tuple[str, str, dict[str, Any]]]:
     return found
 
 
-def test_74_a_job_can_be_followed_and_gone_on_with_until_its_end(
+@pytest.mark.wire
+def test_a_job_can_be_followed_and_gone_on_with_until_its_end(
     http: httpx2.Client,
 ) -> None:
     body = {"requests": [ask(f"number {n}") for n in range(5)]}
@@ -230,7 +232,8 @@ def test_an_unknown_job_is_a_404_or_400(http: httpx2.Client, job_id: str) -> Non
     assert http.delete(f"/v1/jobs/{job_id}").status_code in (400, 404)
 
 
-def test_75_cancelling_stops_the_work_and_twice_is_once(redis_url: str | None) -> None:
+@pytest.mark.wire
+def test_cancelling_stops_the_work_and_twice_is_once(redis_url: str | None) -> None:
     apart = redis_url and f"{redis_url}/1"  # no other worker takes the job
     with (
         scripted(redis_url=apart) as (url, provider),
@@ -249,7 +252,8 @@ def test_75_cancelling_stops_the_work_and_twice_is_once(redis_url: str | None) -
     assert cancelled.json()["status"] == "cancelled"
 
 
-def test_76_a_job_that_has_ended_cannot_be_cancelled(http: httpx2.Client) -> None:
+@pytest.mark.wire
+def test_a_job_that_has_ended_cannot_be_cancelled(http: httpx2.Client) -> None:
     job = http.post("/v1/jobs", json={"requests": [ask("x")]}).json()
     until_ended(http, job["id"])
     refused = http.delete(f"/v1/jobs/{job['id']}")
@@ -286,7 +290,8 @@ def receiver() -> Iterator[tuple[str, "queue.Queue[Received]"]]:
         thread.join(5)
 
 
-def test_80_a_jobs_webhook_is_signed_and_its_result_can_be_read_before(
+@pytest.mark.wire
+def test_a_jobs_webhook_is_signed_and_its_result_can_be_read_before(
     http: httpx2.Client, client: openai.OpenAI
 ) -> None:
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()

@@ -60,7 +60,8 @@ def test_every_frame_is_a_chunk_and_the_last_is_done(
     assert answer.headers["x-accel-buffering"] == "no"
 
 
-def test_38_separators_that_are_no_newlines_arrive_intact(
+@pytest.mark.wire
+def test_separators_that_are_no_newlines_arrive_intact(
     http: httpx2.Client, provider: Scripted
 ) -> None:
     odd = 'line\u2028separator\u0085next\rreturn \U0001f600 "quoted" \\ end\n'
@@ -88,7 +89,8 @@ def test_silence_is_filled_with_comments_that_no_client_trips_over(
     assert pings >= 3
 
 
-def test_41_a_failure_before_the_first_byte_has_a_real_status(
+@pytest.mark.wire
+def test_a_failure_before_the_first_byte_has_a_real_status(
     http: httpx2.Client, provider: Scripted
 ) -> None:
     provider.pieces, provider.failure = [], ContentFilteredError("No.")
@@ -136,7 +138,8 @@ def test_a_stream_may_last_longer_than_its_reader_waits_for_a_byte(
     assert "data: [DONE]" in lines
 
 
-def test_42_the_official_client_raises_on_an_error_in_a_stream(
+@pytest.mark.wire
+def test_the_official_client_raises_on_an_error_in_a_stream(
     http: httpx2.Client, provider: Scripted
 ) -> None:
     provider.failure = ContentFilteredError("No.")
@@ -174,6 +177,7 @@ def leave_after(url: str, body: dict[str, object], *, seeing: bytes) -> None:
             seen += connection.recv(65_536)
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize(
     ("body", "pieces", "seeing"),
     [
@@ -184,7 +188,7 @@ def leave_after(url: str, body: dict[str, object], *, seeing: bytes) -> None:
         pytest.param(STREAM, ["a", "b"], b'"b"', id="stream, after two chunks"),
     ],
 )
-def test_45_46_47_a_client_that_leaves_stops_the_provider(
+def test_a_client_that_leaves_stops_the_provider(
     running: tuple[str, Scripted],
     provider: Scripted,
     body: dict[str, object],
@@ -197,7 +201,8 @@ def test_45_46_47_a_client_that_leaves_stops_the_provider(
     wait_until(lambda: provider.closed == provider.started == 1, seconds=5)
 
 
-def test_48_a_reader_too_slow_to_take_it_stops_the_production(
+@pytest.mark.wire
+def test_a_reader_too_slow_to_take_it_stops_the_production(
     running: tuple[str, Scripted], provider: Scripted
 ) -> None:
     """The provider waits while the socket is full, and ends when the reader leaves."""

@@ -37,10 +37,11 @@ def new_key() -> dict[str, str]:
     return {"Idempotency-Key": secrets.token_hex(16)}
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize(
     ("path", "body"), [(CHAT, ask("wörds")), ("/v1/jobs", {"requests": [ask()]})]
 )
-def test_77_the_same_request_again_gets_the_same_bytes(
+def test_the_same_request_again_gets_the_same_bytes(
     http: httpx2.Client, path: str, body: dict[str, object]
 ) -> None:
     key = new_key()
@@ -57,7 +58,8 @@ def test_77_the_same_request_again_gets_the_same_bytes(
     assert fresh.json()["id"] != first.json()["id"]
 
 
-def test_77_another_body_or_route_under_the_same_key_is_a_422(
+@pytest.mark.wire
+def test_another_body_or_route_under_the_same_key_is_a_422(
     http: httpx2.Client,
 ) -> None:
     key = new_key()
@@ -129,7 +131,8 @@ def test_errors_are_not_kept(http: httpx2.Client) -> None:
     assert "idempotent-replayed" not in worked.headers
 
 
-def test_77_of_many_at_once_one_works_and_the_others_hear_409() -> None:
+@pytest.mark.wire
+def test_of_many_at_once_one_works_and_the_others_hear_409() -> None:
     with scripted() as (url, provider), ThreadPoolExecutor(8) as pool:
         provider.silent = True
         any_model = ask(model="any")

@@ -132,7 +132,8 @@ def test_another_content_type_is_415(http: httpx2.Client, kind: str) -> None:
     )
 
 
-def test_50_a_compressed_body_is_415(http: httpx2.Client) -> None:
+@pytest.mark.wire
+def test_a_compressed_body_is_415(http: httpx2.Client) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     answer = http.post("/v1/chat/completions", content=TEXT, headers=headers)
 
@@ -157,6 +158,7 @@ def test_brackets_and_digits_inside_strings_are_only_text(http: httpx2.Client) -
     assert http.post("/v1/chat/completions", json=body).status_code == 200
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize(
     ("change", "param"),
     [
@@ -171,7 +173,7 @@ def test_brackets_and_digits_inside_strings_are_only_text(http: httpx2.Client) -
         ({"n": 0}, "n"),
     ],
 )
-def test_05_a_mistake_is_a_400_that_names_its_place(
+def test_a_mistake_is_a_400_that_names_its_place(
     http: httpx2.Client, change: dict[str, object], param: str
 ) -> None:
     body = {key: item for key, item in {**PLAIN, **change}.items() if item is not None}
@@ -222,7 +224,8 @@ def test_null_means_not_given(http: httpx2.Client) -> None:
     assert http.post("/v1/chat/completions", json=body).status_code == 200
 
 
-def test_15_two_token_limits_that_differ_are_refused_and_equal_ones_are_not(
+@pytest.mark.wire
+def test_two_token_limits_that_differ_are_refused_and_equal_ones_are_not(
     http: httpx2.Client,
 ) -> None:
     same = {**PLAIN, "max_tokens": 5, "max_completion_tokens": 5}

@@ -50,9 +50,10 @@ def streaming(base: str, model: str) -> Iterator[Iterator[str]]:
         yield lines
 
 
+@pytest.mark.wire
 @pytest.mark.deep
 @signals
-def test_88_sigterm_refuses_what_is_new_and_ends_what_runs_with_status_0() -> None:
+def test_sigterm_refuses_what_is_new_and_ends_what_runs_with_status_0() -> None:
     """uvicorn as anyone starts it: no limit of its own, signals of its own."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
@@ -146,9 +147,8 @@ async def test_draining_waits_for_what_is_counted_and_stops_what_takes_too_long(
         draining.admit()
 
 
-async def test_88_a_request_that_is_under_way_is_waited_for_and_the_next_refused() -> (
-    None
-):
+@pytest.mark.wire
+async def test_a_request_that_is_under_way_is_waited_for_and_the_next_refused() -> None:
     draining, go_on, sent = Draining(60), asyncio.Event(), list[Message]()
 
     async def slow(_: Scope, __: Receive, send: Send) -> None:

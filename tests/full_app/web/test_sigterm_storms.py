@@ -104,8 +104,9 @@ def end_of(server: "subprocess.Popen[bytes]", load: Load) -> set[str]:
 SANE = {"done", "server_shutting_down", "overloaded", "rate_limit_exceeded"}
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("time_", range(TIMES))
-def test_88_sigterm_under_load_breaks_no_stream(time_: int) -> None:
+def test_sigterm_under_load_breaks_no_stream(time_: int) -> None:
     with running() as (server, base), Load(base) as load:
         wait_until(lambda: load.begun > READERS, what="load")
         time.sleep(time_ / TIMES / 5)  # another moment each time
@@ -115,7 +116,8 @@ def test_88_sigterm_under_load_breaks_no_stream(time_: int) -> None:
     assert ends <= SANE
 
 
-def test_88_every_worker_of_one_server_ends_its_streams(redis_server: str) -> None:
+@pytest.mark.wire
+def test_every_worker_of_one_server_ends_its_streams(redis_server: str) -> None:
     with (
         running("--workers", "2", REDIS_URL=redis_server) as (server, base),
         Load(base) as load,
@@ -127,7 +129,8 @@ def test_88_every_worker_of_one_server_ends_its_streams(redis_server: str) -> No
     assert ends <= SANE
 
 
-def test_88_a_reader_who_reads_nothing_does_not_keep_the_server() -> None:
+@pytest.mark.wire
+def test_a_reader_who_reads_nothing_does_not_keep_the_server() -> None:
     command = ("-c", SERVE_ENDLESSLY)
     with running(command=command) as (server, base), socket.socket() as reader:
         host, port = base.removeprefix("http://").split(":")

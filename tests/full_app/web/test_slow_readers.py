@@ -23,9 +23,10 @@ def resident_kib(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
+@pytest.mark.wire
 @pytest.mark.deep
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_48_slow_readers_of_endless_answers_do_not_grow_the_server() -> None:
+def test_slow_readers_of_endless_answers_do_not_grow_the_server() -> None:
     body = json.dumps(ask("any", stream=True))
     question = (
         f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"

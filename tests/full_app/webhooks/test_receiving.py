@@ -165,6 +165,7 @@ def test_either_secret_is_accepted_while_they_are_rotated(
     assert len(fake_service.handled) == 3
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize(
     "forge",
     [
@@ -190,7 +191,7 @@ def test_either_secret_is_accepted_while_they_are_rotated(
         "no-version",
     ],
 )
-def test_82_what_was_altered_or_is_out_of_time_is_refused(
+def test_what_was_altered_or_is_out_of_time_is_refused(
     fake_service: Service, fake_client: TestClient, forge: Any
 ) -> None:
     body, headers = forge(*message())
@@ -199,7 +200,8 @@ def test_82_what_was_altered_or_is_out_of_time_is_refused(
     assert fake_service.handled == []
 
 
-def test_82_the_replay_window_is_five_minutes(
+@pytest.mark.wire
+def test_the_replay_window_is_five_minutes(
     fake_service: Service, fake_client: TestClient
 ) -> None:
     for age in (-290, 290):

@@ -482,7 +482,8 @@ def test_what_an_answer_means() -> None:
 # --- Deliveries ---
 
 
-async def test_81_a_delivery_is_accepted_by_the_clients_that_verify_webhooks(
+@pytest.mark.wire
+async def test_a_delivery_is_accepted_by_the_clients_that_verify_webhooks(
     store: WebhookStore,
 ) -> None:
     receiver = Receiver(200)
@@ -513,7 +514,8 @@ async def test_81_a_delivery_is_accepted_by_the_clients_that_verify_webhooks(
     assert verify_webhook([secret], headers, body) == news.id
 
 
-async def test_83_during_rotation_receivers_with_either_secret_accept(
+@pytest.mark.wire
+async def test_during_rotation_receivers_with_either_secret_accept(
     fake_store: WebhookStore,
 ) -> None:
     receiver = Receiver(200)
@@ -534,7 +536,8 @@ async def test_83_during_rotation_receivers_with_either_secret_accept(
         standardwebhooks.Webhook(secret_of(old)).verify(request.content, headers)
 
 
-async def test_84_retries_repeat_id_and_bytes_under_a_new_timestamp(
+@pytest.mark.wire
+async def test_retries_repeat_id_and_bytes_under_a_new_timestamp(
     store: WebhookStore,
 ) -> None:
     receiver = Receiver(500, 500, 200)
@@ -587,7 +590,8 @@ async def test_the_last_failure_makes_a_dead_letter(store: WebhookStore) -> None
     assert (letter.attempts, letter.reason) == (2, "status 500")
 
 
-async def test_85_gone_disables_the_endpoint(fake_store: WebhookStore) -> None:
+@pytest.mark.wire
+async def test_gone_disables_the_endpoint(fake_store: WebhookStore) -> None:
     receiver = Receiver(410)
     endpoint, news = await prepared(fake_store)
     sender = sender_to(receiver, fake_store)
@@ -628,8 +632,9 @@ async def test_an_event_that_expired_is_a_dead_letter(fake_store: WebhookStore) 
     assert receiver.requests == []
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_85_redirects_are_failures_and_not_followed(
+async def test_redirects_are_failures_and_not_followed(
     fake_store: WebhookStore, status: int
 ) -> None:
     moved = answer(status, Location="https://elsewhere.example/")

@@ -161,8 +161,9 @@ AWKWARD: Schema = {
 }
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_21_strict_formats_and_tools_validate_over_the_wire(
+def test_strict_formats_and_tools_validate_over_the_wire(
     client: openai.OpenAI, stream: bool
 ) -> None:
     asked: dict[str, Any] = {

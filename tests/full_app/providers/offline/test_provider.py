@@ -404,7 +404,8 @@ def test_json_object_answers_an_object(http: httpx2.Client) -> None:
     assert isinstance(json.loads(content), dict)
 
 
-def test_24_a_cut_answer_raises_what_the_client_documents(
+@pytest.mark.wire
+def test_a_cut_answer_raises_what_the_client_documents(
     client: openai.OpenAI,
 ) -> None:
     with pytest.raises(openai.LengthFinishReasonError):

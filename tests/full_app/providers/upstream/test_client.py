@@ -103,7 +103,8 @@ def test_the_request_id_and_the_trace_travel_and_the_callers_key_does_not() -> N
     assert f"authorization: bearer {KEY}" in sent
 
 
-def test_45_a_caller_that_leaves_closes_the_upstream() -> None:
+@pytest.mark.wire
+def test_a_caller_that_leaves_closes_the_upstream() -> None:
     with scripted() as (behind, provider), in_front_of(f"{behind}/v1") as http:
         provider.silent = True
         with http.stream("POST", PATH, json={**ASK, "stream": True}) as answer:
@@ -112,8 +113,9 @@ def test_45_a_caller_that_leaves_closes_the_upstream() -> None:
         wait_until(lambda: provider.closed == provider.started == 1, seconds=5)
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("stream", [False, True])
-def test_43_an_upstream_that_breaks_off_is_never_a_clean_end(stream: bool) -> None:
+def test_an_upstream_that_breaks_off_is_never_a_clean_end(stream: bool) -> None:
     with scripted() as (behind, provider), in_front_of(f"{behind}/v1") as http:
         provider.finish = False
         answer = http.post(PATH, json={**ASK, "stream": stream})

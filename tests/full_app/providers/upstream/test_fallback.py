@@ -80,6 +80,7 @@ def before(
 # --- the budget: at most three upstream calls for one user call
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize(
     ("first", "second", "calls"),
     [
@@ -92,7 +93,7 @@ def before(
     ],
     ids=["503", "500", "429", "503 and 503", "500 and 500", "500 and 503"],
 )
-def test_70_client_and_service_together_make_at_most_three_upstream_calls(
+def test_client_and_service_together_make_at_most_three_upstream_calls(
     first: bytes, second: bytes | None, calls: int
 ) -> None:
     with contextlib.ExitStack() as stack:
@@ -111,7 +112,8 @@ def test_70_client_and_service_together_make_at_most_three_upstream_calls(
     assert len(asked) + len(also) == calls <= 3
 
 
-def test_70_an_upstream_that_is_not_there_is_tried_at_most_three_times() -> None:
+@pytest.mark.wire
+def test_an_upstream_that_is_not_there_is_tried_at_most_three_times() -> None:
     with (
         in_front_of(f"http://127.0.0.1:{free_port()}/v1") as http,
         openai.OpenAI(
@@ -216,9 +218,10 @@ REPAIRED = {
 }
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("reply", REPAIRED.values(), ids=REPAIRED.keys())
-def test_71_what_fails_before_the_first_byte_another_upstream_answers(
+def test_what_fails_before_the_first_byte_another_upstream_answers(
     reply: bytes, stream: bool
 ) -> None:
     with two(reply, FINE) as (http, first, second):
@@ -230,7 +233,8 @@ def test_71_what_fails_before_the_first_byte_another_upstream_answers(
     assert (len(first), len(second)) == (1, 1)
 
 
-def test_71_an_upstream_that_is_not_there_is_replaced_by_another() -> None:
+@pytest.mark.wire
+def test_an_upstream_that_is_not_there_is_replaced_by_another() -> None:
     with (
         answering(FINE) as (other, _),
         before(f"http://127.0.0.1:{free_port()}/v1", fallback_base_url=other) as http,
@@ -242,8 +246,9 @@ def test_71_an_upstream_that_is_not_there_is_replaced_by_another() -> None:
     assert (answer.status_code, answer.headers["x-provider"]) == (200, "fallback")
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("stream", [False, True])
-def test_71_after_the_first_byte_an_error_stays_an_error(stream: bool) -> None:
+def test_after_the_first_byte_an_error_stays_an_error(stream: bool) -> None:
     with two(SSE + HELLO, FINE) as (http, first, second):
         answer = http.post(PATH, json={**ASK, "stream": stream})
 

@@ -60,6 +60,7 @@ def test_the_public_paths_answer_without_a_key(stranger: TestClient) -> None:
         assert stranger.get(path).status_code == 200, path
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize(
     "header",
     [
@@ -75,7 +76,7 @@ def test_the_public_paths_answer_without_a_key(stranger: TestClient) -> None:
         "Bearer schlüssel".encode(),
     ],
 )
-def test_13_a_request_without_a_good_key_is_401_and_says_how(
+def test_a_request_without_a_good_key_is_401_and_says_how(
     base_url: str, header: bytes | None
 ) -> None:
     headers = [] if header is None else [(b"Authorization", header)]

@@ -25,8 +25,9 @@ def told(answer: httpx2.Response) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name not in once}
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("path", [*READ, *GUARDED, *REFUSED])
-def test_12_head_is_get_without_the_body(http: httpx2.Client, path: str) -> None:
+def test_head_is_get_without_the_body(http: httpx2.Client, path: str) -> None:
     get, head = http.get(path), http.head(path)
 
     assert head.status_code == get.status_code
