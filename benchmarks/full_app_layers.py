@@ -35,6 +35,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from redis.asyncio import Redis
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -68,7 +69,7 @@ from examples.full_app.settings import Settings
 from examples.full_app.tokens import EstimateTokenizer
 from examples.full_app.web.event_stream import cancelled_on_disconnect
 from examples.full_app.web.idempotency import IdempotencyStore
-from examples.full_app.web.json_body import JSONRequest
+from examples.full_app.web.json_body import parse_json, read_body
 from examples.full_app.web.middleware.authentication import (
     AuthenticationMiddleware,
     Authenticator,
@@ -242,7 +243,7 @@ def parts() -> Iterator[Row]:
         return {"type": "http.request", "body": BODY, "more_body": False}
 
     async def read() -> None:
-        await JSONRequest(scope({}, KEY, BODY), received).load(MANY)
+        parse_json(await read_body(Request(scope({}, KEY, BODY), received), MANY))
 
     async def validate() -> None:
         ChatCompletionRequest.model_validate(parsed)

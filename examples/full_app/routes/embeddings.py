@@ -25,8 +25,7 @@ from examples.full_app.web.dependencies import (
     ChatServiceDep,
 )
 from examples.full_app.web.event_stream import until_disconnect
-from examples.full_app.web.json_body import JSONRoute
-from examples.full_app.web.json_shape import JSONLimits
+from examples.full_app.web.json_body import JSONLimits, JSONRoute
 
 
 class EmbeddingRoute(JSONRoute):

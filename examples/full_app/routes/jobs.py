@@ -24,7 +24,7 @@ from examples.full_app.web.dependencies import (
 )
 from examples.full_app.web.event_stream import EventStream
 from examples.full_app.web.idempotency import IdempotentRoute
-from examples.full_app.web.json_shape import JSONLimits
+from examples.full_app.web.json_body import JSONLimits
 
 
 class JobRoute(IdempotentRoute):

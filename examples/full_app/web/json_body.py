@@ -1,17 +1,21 @@
 """Reading request bodies: bounded, UTF-8, and JSON in the strict sense of RFC 8259.
 
-FastAPI's own reader guesses the encoding, keeps the last of two equal keys and lets
-NaN, lone surrogates and 5,000 levels of nesting through to where they become a 500.
+The parser is Pydantic's own, `pydantic_core.from_json`: it refuses NaN, lone surrogates
+and deep nesting. It would let three things through that are looked for here: a body of
+half a million values, which costs its reader far more than its sender; a key that
+appears twice in one object; and a number that overflows, such as 1e999.
 """
 
-import json
-import re
+import itertools
+import math
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi.routing import APIRoute
+from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Message, Receive
 
 from examples.full_app.errors import (
     InvalidJSONError,
@@ -19,115 +23,167 @@ from examples.full_app.errors import (
     TooManyValuesError,
     UnsupportedMediaTypeError,
 )
-from examples.full_app.web.json_shape import (
-    DEFAULT_LIMITS,
-    MAX_DEPTH,
-    MAX_KEYS,
-    JSONLimits,
-    check_depth,
-    check_shape,
-)
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+MAX_DEPTH = 64
+MAX_INTEGER = 10**64
+MAX_KEYS = 5_000  # of one object; the properties OpenAI reads of a schema
+
+_STEP = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+_NOT_BRACKETS = bytes(set(range(256)) - set(_STEP))
+
+
+class JSONLimits(NamedTuple):
+    """What a body may hold: values in lists and objects, objects among them, keys.
+
+    An object costs ten times what a number does, a key five times.
+    """
+
+    values: int = 30_000
+    objects: int = 20_000
+    keys: int = 30_000
+
+
+DEFAULT_LIMITS = JSONLimits()
 
 
 def parse_json(body: bytes, limits: JSONLimits = DEFAULT_LIMITS) -> Any:
     """The value of a JSON text. Raises InvalidJSONError for everything doubtful.
 
     Refused: not UTF-8, NaN and infinities (also by overflow), a key twice in one
-    object, lone surrogates, numbers over 64 digits, nesting over 64 levels. Raises
-    TooManyValuesError for more than `limits`, before it reads them.
+    object, lone surrogates, integers over 64 digits, nesting over 64 levels. Raises
+    TooManyValuesError for more than `limits`, before it builds them.
     """
     try:
-        text = body.decode("utf-8")
+        body.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidJSONError("The body is not UTF-8.") from None
-    decoder = _CAREFUL if check_shape(body, limits) else _DECODER
+    punctuation = _without_strings(body, limits)
+    _check_breadth(punctuation, limits)
     try:
-        value = decoder.decode(text)
-    except json.JSONDecodeError as error:
-        raise InvalidJSONError(
-            f"The body is not valid JSON: {error.msg} at character {error.pos}."
-        ) from None
-    except RecursionError:
-        raise InvalidJSONError("The body is nested too deeply.") from None
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        check_depth(value)
-    if _SURROGATE.search(body):
-        _check_surrogates(value)
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError as error:  # says what and where, and quotes nothing
+        raise InvalidJSONError(f"The body is not valid JSON: {error}.") from None
+    _check_value(value, keys_written=punctuation.count(b":"))
     return value
 
 
-def _check_surrogates(value: Any) -> None:
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise InvalidJSONError("The body has a lone surrogate in a string.") from None
+def _without_strings(body: bytes, limits: JSONLimits) -> bytes:
+    """The text outside of its strings: numbers, brackets, commas and colons.
+
+    Escaped quotes and backslashes go first, so that every quote left begins or ends a
+    string. Raises TooManyValuesError if there are more strings than values and keys.
+    """
+    unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    if unescaped.count(b'"') > 2 * (limits.values + limits.keys) + 2:
+        raise TooManyValuesError(limits.values, "values")
+    return b"".join(unescaped.split(b'"')[::2])
 
 
-def _refuse_constant(name: str) -> Any:
-    raise InvalidJSONError(f"{name} is not a JSON number.")
+def _check_breadth(punctuation: bytes, limits: JSONLimits) -> None:
+    """Raises TooManyValuesError for more values, objects or keys than `limits`."""
+    objects = punctuation.count(b"{")
+    written = JSONLimits(
+        values=objects + punctuation.count(b"[") + punctuation.count(b","),
+        objects=objects,
+        keys=punctuation.count(b":"),
+    )
+    for what, count, limit in zip(written._fields, written, limits, strict=True):
+        if count > limit:
+            _check_depth_of_text(punctuation)  # a million brackets are deep, not wide
+            raise TooManyValuesError(limit, what)
 
 
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if number in (float("inf"), float("-inf")):
-        raise InvalidJSONError("A number in the body is too large.")
-    return number
+def _check_depth_of_text(punctuation: bytes) -> None:
+    brackets = punctuation.translate(None, _NOT_BRACKETS)[:1000]
+    depths = itertools.accumulate(_STEP[bracket] for bracket in brackets)
+    if max(depths, default=0) > MAX_DEPTH:
+        raise _too_deep()
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MAX_KEYS:
-        raise TooManyValuesError(MAX_KEYS, "keys in one object")
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _check_value(value: Any, keys_written: int) -> None:
+    """Look at every value, one level of nesting after the other.
+
+    A key that was written twice is kept once by the parser: then the objects have
+    fewer keys than the text has colons.
+    """
+    keys = 0
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inside: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is dict:
+                if len(item) > MAX_KEYS:
+                    raise TooManyValuesError(MAX_KEYS, "keys in one object")
+                keys += len(item)
+                inside.extend(item.values())
+            elif kind is list:
+                inside.extend(item)
+            elif kind is float and math.isinf(item):
+                raise InvalidJSONError("A number in the body is too large.")
+            elif kind is int and not -MAX_INTEGER < item < MAX_INTEGER:
+                raise InvalidJSONError("A number in the body has too many digits.")
+        if not inside:
+            break
+        level = inside
+    else:
+        raise _too_deep()
+    if keys != keys_written:
         raise InvalidJSONError("A key appears twice in one object.")
-    return found
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
-_CAREFUL = json.JSONDecoder(  # where a number may overflow; else a call a number
-    parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique
-)
+def _too_deep() -> InvalidJSONError:
+    return InvalidJSONError(f"The body is nested deeper than {MAX_DEPTH} levels.")
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The body of a request that says it is plain JSON.
+
+    Raises UnsupportedMediaTypeError or RequestTooLargeError; reads at most `max_bytes`
+    bytes and one chunk more.
+    """
+    headers = request.headers
+    media_type = headers.get("content-type", "").partition(";")[0].strip()
+    if media_type.lower() != "application/json":
+        raise UnsupportedMediaTypeError("Send the body as application/json.")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaTypeError("Send the body without content encoding.")
+    declared = headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise RequestTooLargeError(max_bytes)
+    body = bytearray()
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > max_bytes:
+            raise RequestTooLargeError(max_bytes)
+        more = message.get("more_body", False)
+    return bytes(body)
 
 
 class JSONRequest(Request):
-    """A request whose body was already read and parsed by `load`."""
+    """A request whose body was read, and parsed strictly, before FastAPI sees it."""
 
-    _parsed: Any = None
-
-    async def load(self, max_bytes: int, limits: JSONLimits = DEFAULT_LIMITS) -> None:
-        """Read and parse. Raises RequestTooLarge-, UnsupportedMediaType- or
-        InvalidJSONError; reads at most `max_bytes` bytes and one chunk more.
-        """
-        headers = self.headers
-        media_type = headers.get("content-type", "").partition(";")[0].strip()
-        if media_type.lower() != "application/json":
-            raise UnsupportedMediaTypeError("Send the body as application/json.")
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            raise UnsupportedMediaTypeError("Send the body without content encoding.")
-        declared = headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared) > max_bytes:
-            raise RequestTooLargeError(max_bytes)
-        self._body = await self._read(max_bytes)
-        self._parsed = parse_json(self._body, limits)
-
-    async def _read(self, max_bytes: int) -> bytes:
-        chunks, size, more = [], 0, True
-        while more:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > max_bytes:
-                raise RequestTooLargeError(max_bytes)
-            more = message.get("more_body", False)
-        return b"".join(chunks)
+    def __init__(self, request: Request, body: bytes, parsed: Any) -> None:
+        super().__init__(request.scope, _received_again(body, request.receive))
+        self._parsed = parsed
 
     async def json(self) -> Any:
         """The parsed body."""
         return self._parsed
+
+
+def _received_again(body: bytes, receive: Receive) -> Receive:
+    """`receive`, which gives the body first to whoever asks anew."""
+    read: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return read.pop() if read else await receive()
+
+    return receive_again
 
 
 class JSONRoute(APIRoute):
@@ -142,10 +198,9 @@ class JSONRoute(APIRoute):
             return inner
 
         async def handler(request: Request) -> Response:
-            strict = JSONRequest(request.scope, request.receive)
-            most = request.state.settings.max_body_bytes
-            await strict.load(most, self.json_limits)
-            return await self.respond(strict, inner)
+            body = await read_body(request, request.state.settings.max_body_bytes)
+            parsed = parse_json(body, self.json_limits)
+            return await self.respond(JSONRequest(request, body, parsed), inner)
 
         return handler
 
