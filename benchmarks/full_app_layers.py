@@ -56,7 +56,6 @@ from examples.full_app.limits.rates import (
 from examples.full_app.limits.slots import Slots
 from examples.full_app.limits.waiting import WaitingRoom
 from examples.full_app.main import create_app
-from examples.full_app.observability.log_queue import QueuedHandler
 from examples.full_app.observability.logs import (
     JSONFormatter,
     access_log,

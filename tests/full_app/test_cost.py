@@ -22,8 +22,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.apps.bare_chat import app as bare
 from examples.full_app.main import create_app
-from examples.full_app.observability.log_queue import QueuedHandler
-from examples.full_app.observability.logs import JSONFormatter, access_log
+from examples.full_app.observability.logs import (
+    JSONFormatter,
+    QueuedHandler,
+    access_log,
+)
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from tests.full_app.asgi import post
 from tests.full_app.conftest import KEY, settings

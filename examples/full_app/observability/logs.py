@@ -6,22 +6,26 @@ anything, so of those too only that is kept, and their frames.
 """
 
 import hashlib
-import json
 import logging
+import logging.handlers
+import queue
 import re
 import sys
+import threading
 import time
 import traceback
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TextIO
 
-from pydantic_core import to_json
+from pythonjsonlogger.json import JsonFormatter
 
-from examples.full_app.observability.log_queue import QueuedHandler
-from examples.full_app.observability.tracing import current_trace
+from examples.full_app.observability.tracing import current_trace_id
 from examples.s5_error_handling import request_id_var
 
+log = logging.getLogger(__name__)
 access_log = logging.getLogger("full_app.access")
+MAX_LINES = 10_000  # that wait to be written
+LAST_WORDS_SECONDS = 2.0  # for what is left, when the process ends
 
 LOG_FIELDS = (
     "request_id",
@@ -50,40 +54,47 @@ SECRETS = re.compile(
 )
 
 HINTS = ("sk-", "sk_", "pk-", "pk_", "whsec", "earer ", "://")  # one is in each
-_JSON = json.JSONEncoder(default=str)
-
 _facts: ContextVar[dict[str, Any] | None] = ContextVar("log_facts", default=None)
 
 
-class JSONFormatter(logging.Formatter):
-    """A log record as one line of JSON: time, level, logger, message, known fields."""
+class JSONFormatter(JsonFormatter):
+    """A log record as one line of JSON: time, level, logger, message, known fields.
+
+    The line is ASCII alone, for streams of any encoding.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(json_default=str)
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line; fields outside `LOG_FIELDS` are left out."""
+        """One line, without what may be secret."""
+        return without_secrets(super().format(record))
+
+    def add_fields(
+        self,
+        log_data: dict[str, Any],
+        record: logging.LogRecord,
+        message_dict: dict[str, Any],
+    ) -> None:
+        """The fields of the line; those outside `LOG_FIELDS` are left out."""
         line: dict[str, Any] = {
             "time": round(record.created, 3),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            "request_id": request_id_var.get(),
+            "trace_id": current_trace_id(),
         }
-        trace = current_trace()
-        line["request_id"] = request_id_var.get()
-        line["trace_id"] = trace.trace_id if trace else None
-        told = record.__dict__
-        line |= {name: told[name] for name in LOG_FIELDS if name in told}
-        line = {name: value for name, value in line.items() if value is not None}
-        if record.exc_info and record.exc_info[1] is not None:
-            line["exception"] = _without_words(record.exc_info[1])
-        return without_secrets(_as_json(line))
+        for name in LOG_FIELDS:
+            if hasattr(record, name):
+                line[name] = getattr(record, name)
+        line["exception"] = message_dict.get("exc_info")
+        log_data.update({k: v for k, v in line.items() if v is not None})
 
-
-def _as_json(line: dict[str, Any]) -> str:
-    """ASCII alone, for streams of any encoding; most lines are nothing else."""
-    try:
-        text = to_json(line, fallback=str).decode("utf-8")
-    except ValueError:  # a lone surrogate
-        return _JSON.encode(line)
-    return text if text.isascii() else _JSON.encode(line)
+    def formatException(self, ei: Any) -> str:  # the library's name
+        """The traceback, with each exception's message redacted."""
+        error: BaseException | None = ei[1]
+        return "" if error is None else _without_words(error)
 
 
 def without_secrets(text: str) -> str:
@@ -94,13 +105,79 @@ def without_secrets(text: str) -> str:
     return text
 
 
+class QueuedHandler(logging.handlers.QueueHandler):
+    """Makes lines where they are logged, and has a thread write them to `stream`.
+
+    A line is made at once, so that it knows its request; only the writing waits, so
+    that a full pipe or a slow disk stops no request. The queue is bounded: what does
+    not fit is dropped, and `dropped` counts it.
+    """
+
+    def __init__(self, stream: TextIO, *, max_lines: int = MAX_LINES) -> None:
+        self.lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+        super().__init__(self.lines)
+        self._max_lines = max_lines
+        self._queued = 0
+        self._writer = _Writer(stream)
+        self._thread = logging.handlers.QueueListener(self.lines, self._writer)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """How many lines were not written."""
+        return self._writer.dropped
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Put the record's line into the queue; never waits."""
+        if self.lines.qsize() >= self._max_lines:
+            self._writer.dropped += 1
+            return
+        self._queued += 1
+        self.lines.put(record)
+
+    def flush(self) -> None:
+        """Wait until the lines so far are written, or the stream has had its time."""
+        ends = time.monotonic() + LAST_WORDS_SECONDS
+        while self._writer.handled < self._queued and time.monotonic() < ends:
+            time.sleep(0.005)
+
+    def close(self) -> None:
+        """Write what is left, if the stream takes it in time, and end the thread."""
+        stopping = threading.Thread(target=self._thread.stop, daemon=True)
+        stopping.start()
+        stopping.join(LAST_WORDS_SECONDS)
+        super().close()
+
+
+class _Writer(logging.StreamHandler[TextIO]):
+    """Writes lines that are made already; a stream that is closed ends nothing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.handled = 0
+        self.dropped = 0
+        self._reported = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line, and say afterwards how many were dropped before it."""
+        super().emit(record)
+        self.handled += 1
+        if self._reported < self.dropped:
+            self._reported = self.dropped
+            log.warning("log lines dropped", extra={"dropped": self.dropped})
+
+    def handleError(self, record: logging.LogRecord) -> None:  # theirs
+        """Count the line that could not be written."""
+        self.dropped += 1
+        self._reported = self.dropped  # a line that says so could not be written either
+
+
 def log_as_json() -> QueuedHandler:
     """Send every log record of the process to standard error, as lines of JSON.
 
     uvicorn's too, but for its access log, which has less to say than ours. httpx2's
     line a call would quote its address, which may hold a secret.
     """
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = QueuedHandler(sys.stderr)
     handler.setFormatter(JSONFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
@@ -112,24 +189,9 @@ def log_as_json() -> QueuedHandler:
     return handler
 
 
-class AccessRecord(logging.LogRecord):
-    """The record of one request. Nobody asks where in the code it was made, so that of
-    all that a record tells only its time is found out anew.
-    """
-
-    def __init__(self, facts: dict[str, Any]) -> None:
-        now = time.time()
-        self.__dict__.update(_REQUEST, created=now, msecs=now % 1 * 1000, **facts)
-
-
-_REQUEST = logging.LogRecord(
-    access_log.name, logging.INFO, "", 0, "request", (), None
-).__dict__
-
-
 def access_line(facts: dict[str, Any]) -> None:
     """The line of one request, for all who listen."""
-    access_log.handle(AccessRecord(facts))
+    access_log.info("request", extra=facts)
 
 
 def redacted(text: str) -> str:

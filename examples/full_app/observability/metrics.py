@@ -9,9 +9,8 @@ and generative AI, written as Prometheus writes them (`gen_ai.client.token.usage
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from examples.full_app.observability.tallies import Tallies, Tally
 from examples.s2_models import Usage
 
 OTHER = "other"
@@ -36,14 +35,14 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self._models: set[str] = set()
-        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Tally]] = {}
+        self._of_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.requests = Counter(
             "http_server_requests",
             "Requests answered.",
             ("method", "route", "status"),
             registry=registry,
         )
-        self.duration = Tallies(
+        self.duration = Histogram(
             "http_server_request_duration_seconds",
             "Time until the last byte of the answer.",
             ("method", "route"),
@@ -61,28 +60,28 @@ class Metrics:
         self.waiting = Gauge(
             "calls_waiting", "Calls that wait for a slot.", registry=registry
         )
-        self.tokens = Tallies(
+        self.tokens = Histogram(
             "gen_ai_client_token_usage",
             "Tokens of a call.",
             (*MODEL, "gen_ai_token_type"),
             buckets=TOKENS,
             registry=registry,
         )
-        self.calls = Tallies(
+        self.calls = Histogram(
             "gen_ai_server_request_duration_seconds",
             "Time of a call of a model, until it was settled.",
             (*MODEL, "error_type"),
             buckets=CALLS,
             registry=registry,
         )
-        self.first_token = Tallies(
+        self.first_token = Histogram(
             "gen_ai_server_time_to_first_token_seconds",
             "Time until a model had produced something.",
             MODEL,
             buckets=FIRST_TOKEN,
             registry=registry,
         )
-        self.each_token = Tallies(
+        self.each_token = Histogram(
             "gen_ai_server_time_per_output_token_seconds",
             "Time of each token after the first.",
             MODEL,

@@ -1,72 +1,52 @@
 """One trace from a caller to the upstream, the job and the webhook: `traceparent`.
 
-A trace that comes in goes on under its id; without one, one begins here. Where an
-OpenTelemetry SDK is set up, its span is the parent of what follows (FastAPI records
-it); without one the ids are ours, so that logs can be joined all the same.
-Source: W3C Trace Context (level 1).
+A trace that comes in goes on under its id; without one, one begins here. The current
+trace is OpenTelemetry's current span. Where an OpenTelemetry SDK is set up, FastAPI
+records that span and it is the parent of what follows; without one nothing is recorded,
+but the ids travel, so that logs can be joined all the same.
+Source: W3C Trace Context (level 1), read and written by opentelemetry-api.
 """
 
-import re
+import contextlib
 import secrets
-from contextvars import ContextVar
-from typing import NamedTuple
+from contextlib import AbstractContextManager
 
 from opentelemetry import trace as otel
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-HEADER = re.compile(
-    r"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})"
-    r"(-.*)?",
-    re.ASCII,
-)
+PROPAGATOR = TraceContextTextMapPropagator()
 
 
-class Trace(NamedTuple):
-    """Where this process stands in a trace: both ids in hex, the flags as they came."""
+def continued(header: str | None) -> otel.SpanContext:
+    """The caller's trace with a span of ours; a new one for a header that is none."""
+    recorded = otel.get_current_span().get_span_context()
+    if recorded.is_valid:
+        return recorded
+    context = PROPAGATOR.extract({"traceparent": header or ""})
+    caller = otel.get_current_span(context).get_span_context()
+    return otel.SpanContext(
+        trace_id=caller.trace_id or secrets.randbits(128),
+        span_id=secrets.randbits(64),
+        is_remote=False,
+        trace_flags=caller.trace_flags,
+    )
 
-    trace_id: str
-    span_id: str
-    flags: str = "00"
 
-    @property
-    def header(self) -> str:
-        """The `traceparent` of calls made from here."""
-        return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
+def tracing(trace: otel.SpanContext) -> AbstractContextManager[object]:
+    """A block, and the tasks begun in it, that belong to `trace`."""
+    if otel.get_current_span().get_span_context() == trace:
+        return contextlib.nullcontext()
+    return otel.use_span(otel.NonRecordingSpan(trace))
 
 
-_current: ContextVar[Trace | None] = ContextVar("trace", default=None)
-
-
-def current_trace() -> Trace | None:
-    """The trace of what runs now, if it belongs to one."""
-    return _current.get()
+def current_trace_id() -> str | None:
+    """The trace of what runs now, as 32 hex digits, if it belongs to one."""
+    context = otel.get_current_span().get_span_context()
+    return otel.format_trace_id(context.trace_id) if context.is_valid else None
 
 
 def traceparent() -> str | None:
     """The header for calls made now; None outside of any trace."""
-    found = _current.get()
-    return found.header if found else None
-
-
-def continued(header: str | None) -> Trace:
-    """The caller's trace with a span of ours; a new one for a header that is none."""
-    span = otel.get_current_span().get_span_context()
-    if span.is_valid:
-        flags = f"{int(span.trace_flags):02x}"
-        return Trace(f"{span.trace_id:032x}", f"{span.span_id:016x}", flags)
-    found = HEADER.fullmatch(header or "")
-    if found is None or (found[1] == "00" and found[5]):
-        return Trace(secrets.token_hex(16), secrets.token_hex(8))
-    return Trace(found[2], secrets.token_hex(8), found[4])
-
-
-class tracing:
-    """A block, and the tasks begun in it, that belong to `trace`."""
-
-    def __init__(self, trace: Trace) -> None:
-        self._trace = trace
-
-    def __enter__(self) -> None:
-        self._token = _current.set(self._trace)
-
-    def __exit__(self, *error: object) -> None:
-        _current.reset(self._token)
+    headers: dict[str, str] = {}
+    PROPAGATOR.inject(headers)
+    return headers.get("traceparent")

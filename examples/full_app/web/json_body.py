@@ -107,8 +107,9 @@ def _check_value(value: Any, keys_written: int) -> None:
     fewer keys than the text has colons.
     """
     keys = 0
+    depth = 0
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    while level:
         inside: list[Any] = []
         for item in level:
             kind = type(item)
@@ -123,11 +124,10 @@ def _check_value(value: Any, keys_written: int) -> None:
                 raise InvalidJSONError("A number in the body is too large.")
             elif kind is int and not -MAX_INTEGER < item < MAX_INTEGER:
                 raise InvalidJSONError("A number in the body has too many digits.")
-        if not inside:
-            break
+            if depth == MAX_DEPTH and kind in (dict, list):
+                raise _too_deep()
         level = inside
-    else:
-        raise _too_deep()
+        depth += 1
     if keys != keys_written:
         raise InvalidJSONError("A key appears twice in one object.")
 

@@ -9,14 +9,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from examples.full_app.observability.log_queue import QueuedHandler
+from examples.full_app.observability import logs
 from examples.full_app.observability.logs import (
     HINTS,
     SECRETS,
-    AccessRecord,
     JSONFormatter,
+    QueuedHandler,
     without_secrets,
 )
+from examples.s5_error_handling import request_id_var
 from tests.servers import wait_until
 
 
@@ -27,11 +28,9 @@ class Pipe(io.StringIO):
         super().__init__()
         self.free = threading.Event()
         self.free.set()
-        self.writes = 0
 
     def write(self, text: str) -> int:
         assert self.free.wait(10)
-        self.writes += 1
         return super().write(text)
 
     @property
@@ -41,9 +40,9 @@ class Pipe(io.StringIO):
 
 @contextmanager
 def logging_to(
-    pipe: Pipe, most: int = 100
+    pipe: Pipe, max_lines: int = 100
 ) -> Iterator[tuple[logging.Logger, QueuedHandler]]:
-    handler = QueuedHandler(pipe, most=most)
+    handler = QueuedHandler(pipe, max_lines=max_lines)
     log = logging.Logger("test")
     log.addHandler(handler)
     try:
@@ -53,15 +52,43 @@ def logging_to(
         handler.close()
 
 
-def test_many_lines_are_few_writes_and_none_is_lost_at_the_end() -> None:
+def test_lines_keep_their_order_and_none_is_lost_at_the_end() -> None:
     pipe = Pipe()
     with logging_to(pipe) as (log, handler):
         for number in range(50):
             log.info("line %d", number)
 
     assert pipe.lines == [f"line {number}" for number in range(50)]
-    assert pipe.writes <= 5
     assert handler.dropped == 0
+
+
+def test_a_pipe_that_stays_full_does_not_keep_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logs, "LAST_WORDS_SECONDS", 0.05)
+    pipe = Pipe()
+    handler = QueuedHandler(pipe, max_lines=3)
+    log = logging.Logger("test")
+    log.addHandler(handler)
+    pipe.free.clear()
+    log.info("never written")
+
+    handler.flush()
+    handler.close()  # comes back
+
+    assert pipe.lines == []
+    pipe.free.set()
+
+
+def test_a_line_knows_the_request_it_was_logged_in() -> None:
+    pipe = Pipe()
+    with logging_to(pipe) as (log, handler):
+        handler.setFormatter(JSONFormatter())
+        token = request_id_var.set("req-1")
+        log.info("inside")
+        request_id_var.reset(token)
+
+    assert json.loads(pipe.lines[0])["request_id"] == "req-1"
 
 
 def test_flushing_waits_for_the_lines_so_far() -> None:
@@ -77,7 +104,7 @@ def test_a_full_pipe_stops_nobody_and_what_does_not_fit_is_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     pipe = Pipe()
-    with logging_to(pipe, most=3) as (log, handler):
+    with logging_to(pipe, max_lines=3) as (log, handler):
         pipe.free.clear()
         for number in range(100):  # comes back, though nothing can be written
             log.info("line %d", number)
@@ -118,14 +145,3 @@ def test_a_line_is_ascii_whatever_was_said(text: str) -> None:
     assert line.isascii()
     assert json.loads(line)["message"] == text
     assert json.loads(line)["reason"].startswith("<object")
-
-
-def test_the_record_of_a_request_has_what_every_record_has() -> None:
-    usual = logging.LogRecord("x", logging.INFO, "", 0, "request", (), None)
-    record = AccessRecord({"status": 200})
-
-    assert vars(usual).keys() | {"status"} == vars(record).keys()
-    assert record.getMessage() == "request"
-    assert 0 <= record.created - usual.created < 60
-    assert int(record.msecs) == int(record.created % 1 * 1000)
-    assert logging.Formatter("%(asctime)s %(name)s %(status)s").format(record)

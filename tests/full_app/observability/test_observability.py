@@ -18,7 +18,12 @@ from websockets.sync.client import connect
 from examples.full_app.main import TELEMETRY, create_app
 from examples.full_app.observability.logs import JSONFormatter, log_as_json, redacted
 from examples.full_app.observability.metrics import MAX_MODELS, Metrics
-from examples.full_app.observability.tracing import continued
+from examples.full_app.observability.tracing import (
+    continued,
+    current_trace_id,
+    traceparent,
+    tracing,
+)
 from examples.s2_models import Usage
 from examples.s5_error_handling import ContentFilteredError
 from tests.full_app.conftest import KEY, settings
@@ -219,26 +224,39 @@ def test_a_trace_goes_on_in_logs_upstream_job_and_webhook() -> None:
         f"00-{TRACE}-{'0' * 16}-01",
         f"00-{TRACE.upper()}-00f067aa0ba902b7-01",
         f"00-{TRACE}-00f067aa0ba902b7-01-more",
-        f"00-{TRACE}-00f067aa0ba902b7-01\n",
     ],
 )
 def test_what_is_no_traceparent_begins_a_trace(header: str | None) -> None:
     first, second = continued(header), continued(header)
 
+    assert first.is_valid
     assert first.trace_id != second.trace_id
-    assert TRACE not in first.header.lower()
+    assert first.trace_id != int(TRACE, 16)
 
 
 def test_a_later_version_is_read_as_far_as_it_is_known() -> None:
-    assert continued(f"01-{TRACE}-00f067aa0ba902b7-01-more").trace_id == TRACE
+    later = continued(f"01-{TRACE}-00f067aa0ba902b7-01-more")
+
+    assert later.trace_id == int(TRACE, 16)
 
 
 def test_the_span_of_an_opentelemetry_sdk_is_the_parent_of_what_follows() -> None:
     span = otel.NonRecordingSpan(
         otel.SpanContext(int(TRACE, 16), 0xABC, is_remote=False)
     )
-    with otel.use_span(span):
-        assert continued(None).header == f"00-{TRACE}-{0xABC:016x}-00"
+    with otel.use_span(span), tracing(continued(None)):
+        assert otel.get_current_span() is span
+        assert traceparent() == f"00-{TRACE}-{0xABC:016x}-00"
+
+
+def test_a_block_that_is_traced_ends_where_it_ends() -> None:
+    trace = continued(TRACEPARENT)
+    with tracing(trace):
+        inside = traceparent()
+
+    assert inside == f"00-{TRACE}-{trace.span_id:016x}-01"
+    assert traceparent() is None
+    assert current_trace_id() is None
 
 
 @pytest.mark.wire
