@@ -58,6 +58,7 @@ from examples.full_app.limits.waiting import WaitingRoom
 from examples.full_app.main import create_app
 from examples.full_app.observability.logs import (
     JSONFormatter,
+    QueuedHandler,
     access_log,
 )
 from examples.full_app.observability.metrics import Metrics
