@@ -67,10 +67,7 @@ def slug(heading: str) -> str:
     return re.sub(r"[-\s]+", "-", letters)
 
 
-FILLED = [it for it in sections()[:5] if it.objectives[0].slide]
-
-
-@pytest.mark.parametrize("section", FILLED, ids=lambda section: str(section.id))
+@pytest.mark.parametrize("section", sections()[:5], ids=lambda section: str(section.id))
 def test_each_objective_has_its_slide_its_place_on_the_page_and_its_step(
     section: Section,
 ) -> None:
