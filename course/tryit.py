@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BASE = "http://127.0.0.1:8000"
 WIDE = 76  # columns of a page; a longer line is broken before its options
-_OPTION = re.compile(r" (?=(?:--json|-d|-H) ['\"])")
+_OPTION = re.compile(r" (?=(?:-d|-H) ['\"])")
 _CONTINUED = re.compile(r"\\\n\s*")
 
 
@@ -66,10 +66,10 @@ def parse(line: str) -> Request:
         elif word == "-H":
             name, _, value = next(words).partition(":")
             request.headers[name.strip()] = value.strip()
-        elif word in {"-d", "--json"}:
+        elif word == "-d":
             request.body = next(words)
-            kind = "json" if word == "--json" else "x-www-form-urlencoded"
-            request.headers.setdefault("Content-Type", f"application/{kind}")
+            form = "application/x-www-form-urlencoded"
+            request.headers.setdefault("Content-Type", form)
         elif word.startswith(BASE):
             request.path = word.removeprefix(BASE) or "/"
         elif set(word) <= set("-sNi"):
