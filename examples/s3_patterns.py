@@ -146,8 +146,9 @@ async def model_words(prompt: Prompt) -> AsyncIterator[AsyncIterator[str]]:
     """Open the model's words for one answer, and close them when the answer is over.
 
     It is a dependency (section 4 teaches them): FastAPI resumes it after the `yield`
-    when the last event has been sent, and also when the reader has left. A model that
-    nobody reads stops at once.
+    when the last event has been sent, and also when the reader has left. Then
+    `aclosing` stops the model at once. Without it, the model would run until Python's
+    garbage collector found it.
     """
     async with aclosing(speak(prompt)) as words:
         yield words
@@ -220,7 +221,7 @@ class Job(BaseModel):
         except Exception:
             logger.exception("%s failed.", self.id)
             self.status = JobStatus.FAILED
-        if self._work.cancelled_caught:
+        if self._work.cancelled_caught:  # cancel() has stopped the block
             self.status = JobStatus.CANCELLED
         self._ended.set()
 
@@ -242,7 +243,9 @@ def run_in_background(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` beside the requests.
 
     The set holds the task until it is done, because asyncio itself does not: a task
-    that nobody holds may be collected as garbage while it runs.
+    that nobody holds may be collected as garbage while it runs. FastAPI's own
+    `BackgroundTasks` (step s3.3) belong to one request. Tasks of our own can also be
+    cancelled when the application ends.
     """
     task = asyncio.create_task(work)
     background_tasks.add(task)
@@ -250,9 +253,12 @@ def run_in_background(work: Coroutine[Any, Any, None]) -> None:
 
 
 def start_job(prompt: Prompt) -> Job:
-    """Begin a job without waiting for it. Raises HTTPException (503) from make_room."""
+    """Begin a job, and do not wait for its end.
+
+    Raises HTTPException (503) when too many jobs are running.
+    """
     if len(jobs) >= MAX_JOBS:
-        make_room()
+        make_room()  # see "What production adds"
     job = Job(id=f"job_{token_hex(12)}")
     jobs[job.id] = job
     run_in_background(job.run(prompt))
@@ -304,11 +310,11 @@ async def cancel_job(job_id: str) -> Job:
 #     receiver  <---- signed event ------  service
 #     receiver  ------- 204 ------------>  service
 #
-# The caller is a system that can be called itself, so it need not ask again and again.
-# It is told the end in a request to an address of its own. Anybody can send a request
-# there, so the receiver must be able to tell ours from a forgery: we sign what we send
-# with a secret that only the two of us know. The way we sign is a public standard,
-# Standard Webhooks 1.0 (https://www.standardwebhooks.com).
+# The caller is a system that can be called itself, so it need not ask again and again:
+# when the job has ended, we send an event to an address of the caller, the receiver.
+# Anybody can send a request there, so the receiver must be able to tell our event from
+# a forgery. We sign it with a secret that only the two of us know, in the way of a
+# public standard, Standard Webhooks 1.0 (https://www.standardwebhooks.com).
 
 RECEIVER = "/webhooks/receiver"
 RETRY_WAITS = (0, 0.5, 2)  # seconds before the first, second and third attempt

@@ -39,14 +39,11 @@ async def run_job(job: Job) -> None:
 
 
 @app.post("/jobs", status_code=202)
-async def create_job(
-    background: BackgroundTasks,
-    response: Response,
-) -> Job:
+async def create_job(tasks: BackgroundTasks, response: Response) -> Job:
     """Accept the work; FastAPI runs it after this answer."""
     job = Job(id=f"job_{len(jobs) + 1}")
     jobs[job.id] = job
-    background.add_task(run_job, job)
+    tasks.add_task(run_job, job)
     response.headers["Location"] = f"/jobs/{job.id}"
     return job
 

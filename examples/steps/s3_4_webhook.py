@@ -38,9 +38,9 @@ async def call_back() -> None:
 
 
 @app.post("/webhook-jobs", status_code=202)
-async def create_job_with_webhook(background: BackgroundTasks) -> dict[str, str]:
+async def create_job_with_webhook(tasks: BackgroundTasks) -> dict[str, str]:
     """Accept the job; FastAPI calls back after this answer."""
-    background.add_task(call_back)
+    tasks.add_task(call_back)
     return {"webhook": "pending"}
 
 
