@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from examples.full_app.keys import KeyScope
+from examples.full_app.settings import KeyScope
 
 
 @dataclass(frozen=True, slots=True)

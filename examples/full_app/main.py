@@ -32,7 +32,6 @@ from examples.full_app.routes import (
     console,
     embeddings,
     health,
-    inbox,
     jobs,
     live,
     models,
@@ -124,7 +123,7 @@ def create_app(
     keys = bool(settings.api_keys)
     received = settings.embedded and not keys and settings.loopback_webhooks
     if received:
-        app.include_router(inbox.inbox_router())
+        app.include_router(console.inbox_router())
     app.include_router(console.console_router(inbox=received, keys=keys))
     app.mount("/console", StaticFiles(directory=console.CONSOLE))
     app.add_middleware(HeadMiddleware)

@@ -15,9 +15,8 @@ from starlette.testclient import WebSocketDenialResponse
 
 from examples.full_app.errors import PermissionDeniedError
 from examples.full_app.identity import Identity
-from examples.full_app.keys import KeyScope, parse_key_list
 from examples.full_app.main import create_app
-from examples.full_app.settings import Settings
+from examples.full_app.settings import KeyScope, Settings, parse_key_list
 from examples.full_app.web.middleware.authentication import check_scope, needed_scope
 from tests.full_app.conftest import settings
 

@@ -21,9 +21,9 @@ import anyio
 from redis.exceptions import RedisError
 
 from examples.full_app.errors import BudgetExceededError, NotReadyError
-from examples.full_app.limits.ledger_scripts import RESERVE, SETTLE, STANDING
 from examples.full_app.limits.pipelining import regardless
 from examples.full_app.limits.rates import Lease, Limiter, caller_tag
+from examples.full_app.limits.scripts import RESERVE, SETTLE, STANDING
 from examples.full_app.money import Account, as_usd
 from examples.full_app.periodic import beating
 

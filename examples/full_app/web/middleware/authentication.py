@@ -19,7 +19,7 @@ from examples.full_app.errors import (
     PermissionDeniedError,
 )
 from examples.full_app.identity import Identity, key_subject
-from examples.full_app.keys import Grant, KeyScope
+from examples.full_app.settings import Grant, KeyScope
 from examples.full_app.web.error_responses import render
 from examples.s5_error_handling import AIError
 
