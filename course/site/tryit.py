@@ -135,7 +135,7 @@ def _output_fence(text: str) -> str:
     language = "text"
     if text.startswith("HTTP/"):
         language = "http"
-    elif text.startswith(("{", "[")):
+    elif text.startswith(("{", "[", '"')):
         language = "json"
     title = "what came back"
     if live.SAME in text:
