@@ -45,8 +45,7 @@ from examples.full_app.chat.accounting import CallAccount
 from examples.full_app.chat.answers import collect
 from examples.full_app.chat.call import Deadline
 from examples.full_app.lifecycle import Draining
-from examples.full_app.limits.caller import Limits
-from examples.full_app.limits.ledger import Hold, Ledger
+from examples.full_app.limits.ledger import Hold, Ledger, Limits
 from examples.full_app.limits.rates import (
     Budget,
     Lease,

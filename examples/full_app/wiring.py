@@ -16,8 +16,7 @@ from examples.full_app.jobs.runner import JobRunner
 from examples.full_app.jobs.service import JobService
 from examples.full_app.jobs.sweep import Sweeper
 from examples.full_app.lifecycle import Draining
-from examples.full_app.limits.caller import Limits
-from examples.full_app.limits.ledger import Ledger
+from examples.full_app.limits.ledger import Ledger, Limits
 from examples.full_app.limits.rates import Budget, Limiter
 from examples.full_app.limits.slots import Slots
 from examples.full_app.limits.waiting import WaitingRoom

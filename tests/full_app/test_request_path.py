@@ -38,7 +38,7 @@ async def files_passed(content: bytes) -> list[str]:
     )
 
 
-@pytest.mark.parametrize(("stream", "limit"), [(False, 38), (True, 38)])
+@pytest.mark.parametrize(("stream", "limit"), [(False, 30), (True, 32)])
 async def test_a_chat_request_passes_few_files(stream: bool, limit: int) -> None:
     files = await files_passed(BODY % (b', "stream": true' if stream else b""))
 

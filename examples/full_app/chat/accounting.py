@@ -7,8 +7,7 @@ before the work and settles it once, whatever happened: done, failed, or client 
 import time
 from collections.abc import Iterable, Mapping
 
-from examples.full_app.limits.caller import CallerLimits
-from examples.full_app.limits.ledger import Hold
+from examples.full_app.limits.ledger import CallerLimits, Hold
 from examples.full_app.money import as_usd, cost_of
 from examples.full_app.observability.logs import note_call, redacted
 from examples.full_app.observability.metrics import Metrics

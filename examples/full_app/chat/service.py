@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from examples.full_app.chat.accounting import CallAccount
 from examples.full_app.chat.call import Call
 from examples.full_app.lifecycle import Draining
-from examples.full_app.limits.caller import CallerLimits
+from examples.full_app.limits.ledger import CallerLimits
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.providers.base import (
     CallContext,

@@ -16,7 +16,7 @@ from examples.full_app.chat.service import ChatService
 from examples.full_app.errors import NotReadyError, error_body
 from examples.full_app.jobs.records import JobStore
 from examples.full_app.lifecycle import Draining
-from examples.full_app.limits.caller import Limits
+from examples.full_app.limits.ledger import Limits
 from examples.full_app.limits.slots import RETRY_AFTER, NoSlotError
 from examples.full_app.money import nano_usd
 from examples.full_app.observability.tracing import continued, tracing

@@ -5,6 +5,11 @@ A hold has an id, so that a step that is tried again, after an answer that was l
 counts once; and a time at which it lapses, so that a process that crashed leaves
 nothing reserved. (Of a call that it was about to settle then, nothing is charged:
 answers do not wait for their settlement.) Redis must not evict keys (`noeviction`).
+
+`CallerLimits` is the ledger as one caller sees it, which a dependency hands to a route.
+Section 4's `RateLimiter` takes one request before the route runs. A chat call cannot be
+decided so early: how many tokens and how much money it may use is known only from its
+body. So the dependency hands over the limits, and the service reserves from them.
 """
 
 import asyncio
@@ -13,7 +18,8 @@ import logging
 import math
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +30,8 @@ from examples.full_app.errors import BudgetExceededError, NotReadyError
 from examples.full_app.limits.pipelining import regardless
 from examples.full_app.limits.rates import Lease, Limiter, caller_tag
 from examples.full_app.limits.scripts import RESERVE, SETTLE, STANDING
+from examples.full_app.limits.slots import NoSlotError
+from examples.full_app.limits.waiting import WaitingRoom
 from examples.full_app.money import Account, as_usd
 from examples.full_app.periodic import beating
 
@@ -177,6 +185,68 @@ class Ledger:
         if answer.cancelled() or error is not None:
             self._untold[subject].append(end)
             log.warning("money not settled yet", extra={"reason": repr(error)})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of all callers of this process: budgets, rates, slots and a queue."""
+
+    ledger: Ledger
+    waiting: WaitingRoom
+
+    def of(self, subject: str) -> "CallerLimits":
+        """The limits of the caller that `subject` names (`key:alpha`, `peer:::1`)."""
+        return CallerLimits(self, subject)
+
+
+@dataclass(frozen=True, slots=True)
+class CallerLimits:
+    """What one caller may use. `subject` is whom limits and budgets belong to."""
+
+    limits: Limits
+    subject: str
+
+    async def reserve(
+        self, tokens: int, cost: int | None, *, seconds: float, queue: bool
+    ) -> Hold:
+        """Take a request, `tokens` tokens, a slot and `cost` nano-USD, or none of them.
+
+        The money lapses after `seconds`. With `queue`, a call that finds no free slot
+        waits in the queue for a while. Raises what `Ledger.reserve` raises, and
+        NoSlotError.
+        """
+
+        def attempt() -> Awaitable[Hold]:
+            ledger = self.limits.ledger
+            return ledger.reserve(self.subject, tokens, cost, seconds=seconds)
+
+        waiting = self.limits.waiting
+        if queue and waiting.taken:
+            return await waiting.admitted(self.subject, attempt)
+        try:
+            return await attempt()
+        except NoSlotError:
+            if not queue or not waiting.places:
+                raise
+        return await waiting.wait(self.subject, attempt)
+
+    def settle(self, hold: Hold, tokens: int, cost: int | None) -> asyncio.Future[None]:
+        """Charge `tokens` and `cost`, and give back what was reserved beyond them.
+
+        It happens even if nobody awaits it, and never raises.
+        """
+        settled = self.limits.ledger.settle(hold, tokens, cost)
+        settled.add_done_callback(self._slot_freed)
+        return settled
+
+    def _slot_freed(self, _: object) -> None:
+        """Let the first in the queue try at once, if there is a queue."""
+        if self.limits.waiting.taken:
+            self.limits.waiting.nudge()
+
+    async def account(self) -> Account | None:
+        """Where the caller's budget stands; None without one. Raises NotReadyError."""
+        return await self.limits.ledger.account(self.subject)
 
 
 def _keys(subject: str) -> list[str]:

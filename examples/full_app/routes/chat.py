@@ -21,7 +21,6 @@ from examples.full_app.routes.openapi import (
     parameters,
 )
 from examples.full_app.schemas.answers import ChatCompletion
-from examples.full_app.schemas.base import Bounded
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.web.dependencies import (
     CallContextDep,
@@ -33,6 +32,7 @@ from examples.full_app.web.dependencies import (
 from examples.full_app.web.event_stream import EventStream, until_disconnect
 from examples.full_app.web.faulty_wire import break_answer, break_frames
 from examples.full_app.web.idempotency import IdempotentRoute
+from examples.full_app.web.json_body import Bounded
 
 router = APIRouter(prefix="/v1", tags=["chat"], route_class=IdempotentRoute)
 

@@ -12,7 +12,6 @@ from starlette.responses import Response
 from examples.full_app.chat.call import provider_header
 from examples.full_app.providers.base import EmbeddingCall
 from examples.full_app.routes.openapi import BODY, MODEL, errors
-from examples.full_app.schemas.base import Bounded
 from examples.full_app.schemas.catalogue import (
     Embedding,
     EmbeddingRequest,
@@ -25,16 +24,9 @@ from examples.full_app.web.dependencies import (
     ChatServiceDep,
 )
 from examples.full_app.web.event_stream import until_disconnect
-from examples.full_app.web.json_body import JSONLimits, JSONRoute
+from examples.full_app.web.json_body import Bounded, JSONRoute
 
-
-class EmbeddingRoute(JSONRoute):
-    """OpenAI reads up to 300,000 token ids a request; none of them is an object."""
-
-    json_limits = JSONLimits(values=310_000, objects=1_000, keys=1_000)
-
-
-router = APIRouter(prefix="/v1", tags=["embeddings"], route_class=EmbeddingRoute)
+router = APIRouter(prefix="/v1", tags=["embeddings"], route_class=JSONRoute)
 
 EXAMPLES = {
     "text": Example(

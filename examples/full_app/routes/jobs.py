@@ -14,7 +14,6 @@ from examples.full_app.routes.openapi import (
     errors,
     parameters,
 )
-from examples.full_app.schemas.base import Bounded
 from examples.full_app.schemas.jobs import Job, JobList, JobRequest
 from examples.full_app.web.dependencies import (
     AppSettingsDep,
@@ -24,19 +23,12 @@ from examples.full_app.web.dependencies import (
 )
 from examples.full_app.web.event_stream import EventStream
 from examples.full_app.web.idempotency import IdempotentRoute
-from examples.full_app.web.json_body import JSONLimits
-
-
-class JobRoute(IdempotentRoute):
-    """Up to 10,000 chat requests a body, of 15 values each."""
-
-    json_limits = JSONLimits(values=150_000, objects=40_000, keys=150_000)
-
+from examples.full_app.web.json_body import Bounded
 
 router = APIRouter(
     prefix="/v1/jobs",
     tags=["jobs"],
-    route_class=JobRoute,
+    route_class=IdempotentRoute,
     dependencies=[Depends(management_limit)],
 )
 

@@ -28,7 +28,7 @@ from examples.full_app.chat.service import ChatService
 from examples.full_app.chat.sse import ChunkSerializer
 from examples.full_app.errors import ConflictError, RequestTooLargeError, error_body
 from examples.full_app.events.follower import Event
-from examples.full_app.limits.caller import CallerLimits
+from examples.full_app.limits.ledger import CallerLimits
 from examples.full_app.providers.base import CallContext, Delta
 from examples.full_app.resumable.generations import Generations
 from examples.full_app.routes.live_messages import (

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from examples.full_app.schemas.base import Bounded, Wire
+from examples.full_app.schemas.base import Wire
 from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.web.json_body import Bounded
 
 
 class ChatCreate(Wire):

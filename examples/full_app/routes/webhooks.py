@@ -12,9 +12,9 @@ from pydantic import Field, HttpUrl, StringConstraints
 
 from examples.full_app.limits.rates import management_limit
 from examples.full_app.routes.openapi import BODY, errors
-from examples.full_app.schemas.base import Answer, Bounded, Wire
+from examples.full_app.schemas.base import Answer, Wire
 from examples.full_app.web.dependencies import IdentityDep, WebhookServiceDep
-from examples.full_app.web.json_body import JSONRoute
+from examples.full_app.web.json_body import Bounded, JSONRoute
 from examples.full_app.webhooks.models import (
     DeadLetter,
     DeliveryAttempt,

@@ -18,7 +18,7 @@ from examples.full_app.identity import Identity
 from examples.full_app.jobs.events import JobEvents
 from examples.full_app.jobs.service import JobService
 from examples.full_app.lifecycle import Draining
-from examples.full_app.limits.caller import CallerLimits, Limits
+from examples.full_app.limits.ledger import CallerLimits, Limits
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.observability.tracing import traceparent
 from examples.full_app.providers.base import CallContext

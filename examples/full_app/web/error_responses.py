@@ -16,7 +16,6 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from pydantic_core import InitErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,7 +26,6 @@ from examples.full_app.errors import (
     RequestError,
     error_body,
 )
-from examples.full_app.schemas.base import MAX_DESCRIBED, too_many_errors
 from examples.full_app.schemas.catalogue import EmbeddingRequest
 from examples.full_app.schemas.chat import ChatCompletionRequest, UserMessage
 from examples.full_app.schemas.jobs import JobRequest
@@ -57,17 +55,6 @@ def render(error: AIError, request_id: str) -> Response:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
         headers["retry-after-ms"] = str(max(1, math.ceil(error.retry_after * 1000)))
     return Response(body, error.status_code, headers, "application/json")
-
-
-def invalid_body(error: ValidationError) -> RequestValidationError:
-    """What FastAPI raises for a body with these mistakes; over `MAX_DESCRIBED`, one."""
-    if error.error_count() > MAX_DESCRIBED:
-        one = InitErrorDetails(type=too_many_errors(error), input=None)
-        error = ValidationError.from_exception_data(error.title, [one])
-    found = error.errors(include_url=False, include_input=False)
-    return RequestValidationError(
-        [{**item, "loc": ("body", *item["loc"])} for item in found]
-    )
 
 
 def from_validation_error(

@@ -20,8 +20,7 @@ from websockets.sync.client import connect
 
 from examples.full_app.chat.call import Call
 from examples.full_app.chat.service import ChatService
-from examples.full_app.limits.caller import Limits
-from examples.full_app.limits.ledger import Ledger
+from examples.full_app.limits.ledger import Ledger, Limits
 from examples.full_app.limits.rates import Budget, Limiter
 from examples.full_app.limits.waiting import WaitingRoom
 from examples.full_app.main import create_app
