@@ -49,9 +49,24 @@ def main() -> int:
     if settings.embedded:
         log.error("set REDIS_URL: a worker without it would wait for jobs for ever")
         return 2
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(settings))
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=new_event_loop) as runner,
+    ):
+        runner.run(serve(settings))
     return 0
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed, as uvicorn has it by itself; else asyncio's.
+
+    There is no uvloop for Windows.
+    """
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 if __name__ == "__main__":

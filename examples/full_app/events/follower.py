@@ -13,7 +13,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
 
 START = "0-0"
@@ -162,12 +164,17 @@ class EventWatch:
 
 
 @contextlib.asynccontextmanager
-async def open_watch(redis: Redis) -> AsyncIterator[EventWatch]:
-    """An `EventWatch` at work, with a connection of its own to the same server."""
-    pool = redis.connection_pool
-    options = {**pool.connection_kwargs, "socket_timeout": BLOCK_MS / 1000 + 5}
-    own = BlockingConnectionPool(1, None, pool.connection_class, **options)
-    async with Redis.from_pool(own) as reader:
+async def open_watch(
+    redis: Redis, redis_url: str | None = None
+) -> AsyncIterator[EventWatch]:
+    """An `EventWatch` at work, which waits on a client of its own for `redis_url`.
+
+    Without an address Redis is in this process: then `redis` waits too.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        reader = redis
+        if redis_url is not None:
+            reader = await stack.enter_async_context(_open_reader(redis_url))
         watch = EventWatch(redis, reader)
         work = asyncio.create_task(watch.run())
         try:
@@ -176,6 +183,18 @@ async def open_watch(redis: Redis) -> AsyncIterator[EventWatch]:
             watch.close()
             work.cancel()
             await asyncio.wait({work})
+
+
+def _open_reader(redis_url: str) -> Redis:
+    """A client whose answers may take as long as a read blocks, and 5 seconds more."""
+    return Redis.from_url(
+        redis_url,
+        decode_responses=True,
+        max_connections=1,
+        socket_connect_timeout=1,
+        socket_timeout=BLOCK_MS / 1000 + 5,
+        retry=Retry(ConstantBackoff(0.02), retries=1),
+    )
 
 
 def event_of(entry: Any) -> Event:

@@ -174,7 +174,7 @@ async def open_generations(
     settings: Settings, redis: Redis, draining: Draining
 ) -> AsyncIterator[Generations]:
     """The resumable answers of this process; what still runs ends with the block."""
-    async with open_watch(redis) as watch:
+    async with open_watch(redis, settings.redis_url) as watch:
         log = EventLog(redis, watch, keep=settings.resume_seconds)
         grace = settings.resume_grace_seconds
         generations = Generations(redis, log, draining, grace=grace)

@@ -18,10 +18,17 @@ LAST = {"done"}
 
 
 @pytest.fixture(params=["fakeredis", "redis"])
-async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
-    if request.param == "redis":
-        url = request.getfixturevalue("redis_server")
-        client: Redis = Redis.from_url(f"{url}/10", decode_responses=True)
+def url(request: pytest.FixtureRequest) -> str | None:
+    """Where Redis is; None inside this process."""
+    if request.param == "fakeredis":
+        return None
+    return f"{request.getfixturevalue('redis_server')}/10"
+
+
+@pytest.fixture
+async def redis(url: str | None) -> AsyncIterator[Redis]:
+    if url is not None:
+        client: Redis = Redis.from_url(url, decode_responses=True)
     else:
         client = fakeredis.FakeAsyncRedis(decode_responses=True)
     async with client:
@@ -30,10 +37,12 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def log(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EventLog]:
+async def log(
+    redis: Redis, url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[EventLog]:
     """A log whose waiting reader is never done by itself."""
     monkeypatch.setattr(follower, "BLOCK_MS", 60_000)
-    async with open_watch(redis) as watch:
+    async with open_watch(redis, url) as watch:
         yield EventLog(redis, watch, keep=100)
 
 
