@@ -24,7 +24,8 @@ from course.places import CourseError, say
 from course.ports import listen
 from course.tryit import try_it
 
-GRACE_SECONDS = 12  # full_app drains its streams for up to 10
+GRACE_SECONDS = 12  # for the streams of a section to end
+DRAINED_GRACE_SECONDS = 1  # full_app has ended its streams before its server stops
 RELOAD_GRACE_SECONDS = 1  # who saves a file waits for the new version
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, not bound
 STOP = "Stop it with Ctrl-C."
@@ -47,7 +48,9 @@ def run(app: Section | Rung, host: str, port: int) -> int:
     """Serve until Ctrl-C; the exit status. Raises CourseError if it cannot start."""
     os.environ["FULL_APP_HOST"] = host  # full_app refuses strangers without keys
     with listen(host, port) as listener:
-        config = configuration(load(app), GRACE_SECONDS)
+        drains = app.id == "full_app"
+        grace_seconds = DRAINED_GRACE_SECONDS if drains else GRACE_SECONDS
+        config = configuration(load(app), grace_seconds)
         address = address_of(listener, host)
         server = Server(config, lambda: say("\n".join(announcement(app, address))))
         try:

@@ -10,8 +10,8 @@ from course.parser import COMMANDS
 from examples.full_app.main import app
 from examples.full_app.settings import Settings
 
-# Section 4's, which the service inherits; its own are called `upstream_...`.
-UNUSED = frozenset({"openai_base_url", "openai_api_key"})
+# Section 4's, which the service inherits and refuses: its own are `upstream_...`.
+REFUSED = frozenset({"openai_base_url", "openai_api_key"})
 SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
 
 
@@ -19,7 +19,7 @@ def settings(_: str = "") -> str:
     """One row a setting of the service."""
     rows = ["| variable | default | what it is |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        if name in UNUSED:
+        if name in REFUSED:
             continue
         alias = "REDIS_URL" if name == "redis_url" else f"FULL_APP_{name.upper()}"
         default = field.get_default(call_default_factory=True, validated_data={})

@@ -370,6 +370,17 @@ class Settings(s4.Settings):
         return self
 
     @model_validator(mode="after")
+    def names_of_section_4_are_refused(self) -> Self:
+        """Here a provider is called an upstream. Section 4's names would do nothing."""
+        for name in ("base_url", "api_key"):
+            if f"openai_{name}" in self.model_fields_set:
+                variable = name.upper()
+                raise ValueError(
+                    f"set FULL_APP_UPSTREAM_{variable}, not FULL_APP_OPENAI_{variable}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def upstream_before_fallback(self) -> Self:
         """A fallback alone would never be asked."""
         if self.fallback_base_url is not None and self.upstream_base_url is None:

@@ -116,6 +116,7 @@ def test_every_command_can_be_run() -> None:
             asked = uvicorn_command.make_context("uvicorn", arguments).params
             assert asked["app"] == "examples.full_app.main:app"
             assert asked["proxy_headers"] is False
+            assert asked["timeout_graceful_shutdown"] == 1  # what runs was drained
             assert (asked["host"], asked["port"]) == ("0.0.0.0", 8000)  # noqa: S104
             published = SERVICES[name]["ports"][0]
             assert re.fullmatch(r"127\.0\.0\.1:80\d\d:8000", published)

@@ -1,6 +1,6 @@
 """What a key may do: every route has its scope; scopes and budgets come with the key.
 
-Authentication itself is tested in `test_identity.py`.
+Authentication itself is tested in `web/middleware/test_authentication.py`.
 """
 
 import json

@@ -1,8 +1,9 @@
 """What SIGTERM and SIGINT do: the first drains, a second of the same kind ends at once.
 
 The server stops listening only when the application is drained, so until then
-readiness answers 503 and new requests are refused with a reason. After SIGTERM the exit
-status is 0, where uvicorn by itself would end by the signal.
+readiness answers 503 and new requests are refused with a reason. How long the server
+then waits for readers who do not read what was sent last is the server's own setting
+(uvicorn: `--timeout-graceful-shutdown`).
 """
 
 import asyncio
@@ -14,12 +15,10 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-import uvicorn
-
 from examples.full_app.lifecycle import Draining
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-STUCK_SECONDS = 1  # for connections whose readers do not read what was sent last
+Handler = Callable[[int, FrameType | None], Any] | int | None  # as signal.getsignal
 
 
 @contextlib.contextmanager
@@ -32,13 +31,15 @@ def draining_on_signal(draining: Draining) -> Iterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before: dict[signal.Signals, Handler] = {
+        number: signal.getsignal(number) for number in SIGNALS
+    }
     seen: set[int] = set()
     stopping: list[asyncio.Task[None]] = []
 
     async def drain(number: signal.Signals) -> None:
         await draining.drain()
-        stop_server(before[number], number)
+        stop_server(before, number)
 
     def begin(number: signal.Signals) -> None:
         if not stopping:
@@ -60,16 +61,16 @@ def draining_on_signal(draining: Draining) -> Iterator[None]:
 
 
 def stop_server(
-    handler: Callable[[int, FrameType | None], Any] | int | None,
-    number: signal.Signals,
+    handlers: dict[signal.Signals, Handler], number: signal.Signals
 ) -> None:
-    """Stop the server whose signal handler this was; any other handler is called."""
-    server = getattr(handler, "__self__", None)
-    if isinstance(server, uvicorn.Server):
-        limit = server.config.timeout_graceful_shutdown
-        server.config.timeout_graceful_shutdown = min(limit or 1, STUCK_SECONDS)
-        if number == signal.SIGTERM:
-            server.should_exit = True
-            return
+    """Call the server's own handler, which stops it.
+
+    A server with one handler for both signals is stopped as by Ctrl-C: uvicorn then
+    ends with status 0, where after SIGTERM it ends by the signal. What is no function
+    (SIG_DFL, SIG_IGN, a handler of the event loop) is not called.
+    """
+    alike = handlers[signal.SIGINT] == handlers[signal.SIGTERM]
+    stop_number = signal.SIGINT if alike else number
+    handler = handlers[stop_number]
     if callable(handler):
-        handler(number, None)
+        handler(stop_number, None)

@@ -28,7 +28,9 @@ from examples.full_app.main import create_app
 from tests.full_app.scripted import Scripted
 provider = Scripted()
 provider.endless = True
-uvicorn.run(create_app(provider=provider), port=int(sys.argv[1]), log_level="warning")
+app = create_app(provider=provider)
+port = int(sys.argv[1])
+uvicorn.run(app, port=port, log_level="warning", timeout_graceful_shutdown=1)
 """
 
 

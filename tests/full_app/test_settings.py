@@ -1,0 +1,24 @@
+"""Settings that would do nothing are refused with the name that does something."""
+
+import pytest
+from pydantic import ValidationError
+
+from examples.full_app.settings import Settings
+
+
+@pytest.mark.parametrize("name", ["BASE_URL", "API_KEY"])
+def test_a_setting_of_section_4_is_refused_with_the_name_it_has_here(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"FULL_APP_OPENAI_{name}", "http://127.0.0.1:1/v1")
+
+    with pytest.raises(ValidationError, match=f"set FULL_APP_UPSTREAM_{name}"):
+        Settings()
+
+
+def test_an_empty_setting_of_section_4_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FULL_APP_OPENAI_API_KEY", "")
+
+    assert Settings().upstream_api_key is None
