@@ -47,13 +47,13 @@ from examples.full_app.chat.call import Deadline
 from examples.full_app.lifecycle import Draining
 from examples.full_app.limits.ledger import Hold, Ledger, Limits
 from examples.full_app.limits.rates import (
-    Budget,
     Lease,
     Limiter,
+    RateLimit,
     management_limit,
 )
 from examples.full_app.limits.slots import Slots
-from examples.full_app.limits.waiting import WaitingRoom
+from examples.full_app.limits.waiting import WaitingQueue
 from examples.full_app.main import create_app
 from examples.full_app.observability.logs import (
     JSONFormatter,
@@ -259,7 +259,7 @@ def parts() -> Iterator[Row]:
     async def admitted() -> None:
         await room.admitted("ada", partial(asyncio.sleep, 0))
 
-    parsed, room = json.loads(BODY), WaitingRoom(1, 1)
+    parsed, room = json.loads(BODY), WaitingQueue(1, 1)
     yield Row("body read, parsed and checked", read)
     yield Row("body validated", validate)
     yield Row("somebody watches for the client to leave", watched)
@@ -278,7 +278,7 @@ def many(once: Once) -> Once:
 
 def admissions(redis: Redis, where: str) -> Iterator[Row]:
     """Taking and settling what a call may use, layer upon layer."""
-    limits = Budget("requests", MANY), Budget("tokens", MANY)
+    limits = RateLimit("requests", MANY), RateLimit("tokens", MANY)
     slots = Slots(redis, each=MANY, overall=MANY)
     plain, slotted = Limiter(redis, *limits), Limiter(redis, *limits, slots=slots)
     ledger = Ledger(slotted, {"ada": MANY * MANY})

@@ -20,7 +20,7 @@ from benchmarks.peers.bodies import CHAT, OFFLINE_MODEL, WORDS, chat
 from benchmarks.peers.contestants import KEYS, full_app
 from benchmarks.peers.processes import Tree
 from benchmarks.peers.results import Figure
-from examples.full_app.limits.rates import Budget, Limiter
+from examples.full_app.limits.rates import Limiter, RateLimit
 from examples.full_app.settings import Settings
 from examples.s4_dependency_injection import open_redis
 
@@ -84,7 +84,7 @@ def limiter(redis_url: str | None, seconds: float) -> list[Figure]:
 async def _admissions(redis_url: str | None, seconds: float) -> list[float]:
     settings = Settings.model_validate({"redis_url": redis_url})
     async with open_redis(settings) as redis:
-        limits = Budget("requests", MANY), Budget("tokens", MANY)
+        limits = RateLimit("requests", MANY), RateLimit("tokens", MANY)
         measured = Limiter(redis, *limits)
         return [await _rate(measured, at_once, seconds) for at_once in AT_ONCE]
 

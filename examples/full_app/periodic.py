@@ -1,4 +1,4 @@
-"""What is told to Redis again and again while a block runs, and not after it."""
+"""An action that is repeated while a block runs, and not after it."""
 
 import asyncio
 import contextlib
@@ -11,25 +11,25 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def beating(
-    seconds: float, tell: Callable[[], Awaitable[object]]
+async def repeating(
+    seconds: float, action: Callable[[], Awaitable[object]]
 ) -> AsyncIterator[None]:
-    """Await `tell()` every `seconds` beside the block; the next may mend a RedisError.
+    """Await `action()` every `seconds` beside the block; a RedisError is logged.
 
     redis-py may turn a cancellation into a RedisError. A loop that only waits to be
     cancelled would then go on for ever: hence the flag.
     """
     ended = False
 
-    async def beat() -> None:
+    async def repeat() -> None:
         while not ended:
             await asyncio.sleep(seconds)
             try:
-                await tell()
+                await action()
             except RedisError as error:
                 log.warning("not renewed", extra={"reason": repr(error)})
 
-    task = asyncio.create_task(beat())
+    task = asyncio.create_task(repeat())
     try:
         yield
     finally:

@@ -17,9 +17,9 @@ from examples.full_app.jobs.service import JobService
 from examples.full_app.jobs.sweep import Sweeper
 from examples.full_app.lifecycle import Draining
 from examples.full_app.limits.ledger import Ledger, Limits
-from examples.full_app.limits.rates import Budget, Limiter
+from examples.full_app.limits.rates import Limiter, RateLimit
 from examples.full_app.limits.slots import Slots
-from examples.full_app.limits.waiting import WaitingRoom
+from examples.full_app.limits.waiting import WaitingQueue
 from examples.full_app.money import nano_usd
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.providers.base import Provider
@@ -136,8 +136,8 @@ async def _limits(
     await stack.enter_async_context(slots.renewed())
     limiter = Limiter(
         redis,
-        Budget("requests", settings.requests_per_minute),
-        Budget("tokens", settings.tokens_per_minute),
+        RateLimit("requests", settings.requests_per_minute),
+        RateLimit("tokens", settings.tokens_per_minute),
         timeout,
         slots,
     )
@@ -147,8 +147,8 @@ async def _limits(
         if grant.budget_usd is not None
     }
     ledger = Ledger(limiter, budgets)
-    await stack.enter_async_context(ledger.telling())
-    waiting = WaitingRoom(settings.queue_places, settings.queue_seconds)
+    await stack.enter_async_context(ledger.sending_unsent())
+    waiting = WaitingQueue(settings.queue_places, settings.queue_seconds)
     metrics.waiting.set_function(lambda: waiting.taken)
     return Limits(ledger, waiting)
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from examples.full_app.periodic import beating
+from examples.full_app.periodic import repeating
 
 
 @pytest.mark.parametrize("swallowed", [False, True], ids=["plain", "as redis-py may"])
@@ -24,7 +24,7 @@ async def test_it_ends_with_the_block_also_when_redis_swallows_the_cancellation(
             raise RedisConnectionError("cancelled") from None
 
     async with asyncio.timeout(5):
-        async with beating(0.001, tell):
+        async with repeating(0.001, tell):
             await told.wait()
 
     assert asyncio.all_tasks() == before
@@ -37,6 +37,6 @@ async def test_a_beat_that_fails_is_followed_by_another() -> None:
         beats.put_nowait(1)
         raise RedisConnectionError("away")
 
-    async with asyncio.timeout(5), beating(0.001, tell):
+    async with asyncio.timeout(5), repeating(0.001, tell):
         for _ in range(3):
             await beats.get()

@@ -20,7 +20,7 @@ from examples.full_app.limits.ledger import Limits
 from examples.full_app.limits.slots import RETRY_AFTER, NoSlotError
 from examples.full_app.money import nano_usd
 from examples.full_app.observability.tracing import continued, tracing
-from examples.full_app.periodic import beating
+from examples.full_app.periodic import repeating
 from examples.full_app.providers.base import CallContext
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
@@ -31,7 +31,7 @@ from examples.s5_error_handling import AIError, InternalError, RateLimitExceeded
 log = logging.getLogger(__name__)
 
 PARALLEL_ITEMS = 8
-LIMIT_PATIENCE = 600.0
+MAX_WAIT_SECONDS = 600.0
 
 
 class _Stale(Exception):
@@ -87,7 +87,7 @@ class JobRunner:
         record = await self.store.record(job_id) or {}
         try:
             with tracing(continued(record.get("traceparent"))):
-                async with beating(self.lease / 3, lambda: self.store.alive(job_id)):
+                async with repeating(self.lease / 3, lambda: self.store.alive(job_id)):
                     return await self._work(job_id, attempt)
         except _Stale:
             log.info("attempt ended early", extra=fields)
@@ -161,7 +161,7 @@ class JobRunner:
     ) -> ChatCompletion:
         """Ask, waiting as long as the owner's rate limit says, and for Redis."""
         limits = self.limits.of(owner)
-        give_up = time.monotonic() + LIMIT_PATIENCE
+        give_up = time.monotonic() + MAX_WAIT_SECONDS
         while True:
             try:
                 call = await self.service.open(body, context, limits)
@@ -179,7 +179,7 @@ class JobRunner:
             await call.close()
 
     def _context(self, request_id: str) -> CallContext:
-        ends = time.monotonic() + self.timeout + LIMIT_PATIENCE
+        ends = time.monotonic() + self.timeout + MAX_WAIT_SECONDS
         return CallContext(request_id, ends, detached=True)
 
 

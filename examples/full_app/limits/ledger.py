@@ -28,16 +28,16 @@ from redis.exceptions import RedisError
 
 from examples.full_app.errors import BudgetExceededError, NotReadyError
 from examples.full_app.limits.pipelining import regardless
-from examples.full_app.limits.rates import Lease, Limiter, caller_tag
+from examples.full_app.limits.rates import Lease, Limiter, caller_hash_tag
 from examples.full_app.limits.scripts import RESERVE, SETTLE, STANDING
 from examples.full_app.limits.slots import NoSlotError
-from examples.full_app.limits.waiting import WaitingRoom
+from examples.full_app.limits.waiting import WaitingQueue
 from examples.full_app.money import Account, as_usd
-from examples.full_app.periodic import beating
+from examples.full_app.periodic import repeating
 
 log = logging.getLogger(__name__)
 
-RETELL_SECONDS = 5.0  # while there is something that Redis did not hear
+RESEND_SECONDS = 5.0  # between two attempts to send what Redis has not confirmed
 
 
 class Hold(NamedTuple):
@@ -67,7 +67,7 @@ class Ledger:
     def __init__(self, limiter: Limiter, budgets: Mapping[str, int]) -> None:
         self.limiter, self.budgets = limiter, budgets
         self.scripts = limiter.scripts
-        self._untold: defaultdict[str, list[_Settlement]] = defaultdict(list)
+        self._unsent: defaultdict[str, list[_Settlement]] = defaultdict(list)
 
     async def reserve(
         self, subject: str, tokens: int, cost: int | None, *, seconds: float
@@ -97,15 +97,16 @@ class Ledger:
     def settle(self, hold: Hold, tokens: int, cost: int | None) -> asyncio.Future[None]:
         """Charge `cost`; give back what was not used, or take what was used beyond.
 
-        It happens all the same if nobody awaits it, and never raises: what Redis cannot
-        be told now, it is told before the caller's next call, or by `telling`.
+        It happens all the same if nobody awaits it, and never raises: what Redis
+        does not confirm is sent again before the caller's next call, or by
+        `sending_unsent`.
         """
         if hold.id is None:
             return self.limiter.settle(hold.lease, tokens)
         beyond, slot = tokens - hold.lease.tokens, hold.lease.slot
         self.limiter.forget(slot)
         end = _Settlement(hold.id, cost or 0, beyond, slot)
-        return regardless(self._tell(hold.lease.subject, end))
+        return regardless(self._send(hold.lease.subject, end))
 
     def release(self, hold: Hold) -> asyncio.Future[None]:
         """Give back everything: the call failed before anything was produced."""
@@ -123,20 +124,20 @@ class Ledger:
             raise _closed(error) from error
         return Account(budget, int(spent), int(reserved))
 
-    async def tell_all(self) -> None:
-        """Tell Redis what it did not hear of any caller; what fails is kept."""
-        late = map(self._catch_up, tuple(self._untold))
-        await asyncio.gather(*late, return_exceptions=True)
+    async def send_unsent(self) -> None:
+        """Send the settlements that Redis has not confirmed; what fails is kept."""
+        unsent = map(self._catch_up, tuple(self._unsent))
+        await asyncio.gather(*unsent, return_exceptions=True)
 
     @contextlib.asynccontextmanager
-    async def telling(self) -> AsyncIterator[None]:
-        """Tell beside the block what was not heard, and at its end whatever is left."""
+    async def sending_unsent(self) -> AsyncIterator[None]:
+        """Send unconfirmed settlements beside the block, and at its end the rest."""
         try:
-            async with beating(RETELL_SECONDS, self.tell_all):
+            async with repeating(RESEND_SECONDS, self.send_unsent):
                 yield
         finally:
             await self.scripts.idle()
-            await self.tell_all()
+            await self.send_unsent()
 
     async def _take(
         self,
@@ -153,37 +154,37 @@ class Ledger:
             reply: list[Any] = await self.scripts.call(RESERVE, keys, args)
         except (RedisError, TimeoutError) as error:
             if sent:  # and perhaps taken all the same
-                self._untold[subject].append(release)
+                self._unsent[subject].append(release)
             raise _closed(error) from error
         except asyncio.CancelledError:
             if sent:
                 with anyio.CancelScope(shield=True):
-                    await regardless(self._tell(subject, release))
+                    await regardless(self._send(subject, release))
             raise
         return reply
 
     async def _catch_up(self, subject: str) -> None:
-        """Tell Redis what it did not hear of this caller. Raises as a script does."""
+        """Send this caller's unconfirmed settlements. Raises as a script does."""
         for answer in [
-            self._tell(subject, end) for end in self._untold.pop(subject, ())
+            self._send(subject, end) for end in self._unsent.pop(subject, ())
         ]:
             await answer
 
-    def _tell(self, subject: str, end: _Settlement) -> asyncio.Future[Any]:
+    def _send(self, subject: str, end: _Settlement) -> asyncio.Future[Any]:
         keys, args = self.limiter.script_part(
             subject, (0, end.tokens), end.slot, force=True
         )
         args = [end.hold_id, end.cost, *args]
         answer = self.scripts.call(SETTLE, [*_keys(subject), *keys], args)
-        answer.add_done_callback(partial(self._heard, subject, end))
+        answer.add_done_callback(partial(self._keep_if_failed, subject, end))
         return answer
 
-    def _heard(
+    def _keep_if_failed(
         self, subject: str, end: _Settlement, answer: asyncio.Future[Any]
     ) -> None:
         error = None if answer.cancelled() else answer.exception()
         if answer.cancelled() or error is not None:
-            self._untold[subject].append(end)
+            self._unsent[subject].append(end)
             log.warning("money not settled yet", extra={"reason": repr(error)})
 
 
@@ -192,7 +193,7 @@ class Limits:
     """The limits of all callers of this process: budgets, rates, slots and a queue."""
 
     ledger: Ledger
-    waiting: WaitingRoom
+    waiting: WaitingQueue
 
     def of(self, subject: str) -> "CallerLimits":
         """The limits of the caller that `subject` names (`key:alpha`, `peer:::1`)."""
@@ -242,7 +243,7 @@ class CallerLimits:
     def _slot_freed(self, _: object) -> None:
         """Let the first in the queue try at once, if there is a queue."""
         if self.limits.waiting.taken:
-            self.limits.waiting.nudge()
+            self.limits.waiting.notify()
 
     async def account(self) -> Account | None:
         """Where the caller's budget stands; None without one. Raises NotReadyError."""
@@ -250,7 +251,7 @@ class CallerLimits:
 
 
 def _keys(subject: str) -> list[str]:
-    account = f"ledger:{caller_tag(subject)}"
+    account = f"ledger:{caller_hash_tag(subject)}"
     return [account, f"{account}:holds"]
 
 

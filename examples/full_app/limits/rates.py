@@ -29,7 +29,7 @@ from examples.s5_error_handling import RateLimitExceededError
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 0.25  # for Redis to decide; then requests pass
+TIMEOUT_SECONDS = 0.25  # for Redis to decide; then requests pass
 
 KNOWN_CALLERS = 10_000  # whose keys are not made anew for each call
 
@@ -38,8 +38,11 @@ management_limit = RateLimiter(requests=6_000, window_seconds=60, name="manageme
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """`limit` units every `window_seconds`; a burst may use them all at once."""
+class RateLimit:
+    """`limit` units every `window_seconds`; a burst may use them all at once.
+
+    The units are requests or tokens. Limits of money are called budgets (`ledger`).
+    """
 
     name: str
     limit: int
@@ -65,8 +68,8 @@ class Limiter:
     def __init__(
         self,
         redis: Redis,
-        requests: Budget,
-        tokens: Budget,
+        requests: RateLimit,
+        tokens: RateLimit,
         timeout: float | None = None,
         slots: Slots | None = None,
     ) -> None:
@@ -124,7 +127,7 @@ class Limiter:
         self, subject: str, costs: tuple[int, int], slot: str, *, force: bool = False
     ) -> tuple[list[str], list[str | int]]:
         """Keys and arguments of the script's `admit` and `leave`."""
-        tag, requests, tokens = caller_tag(subject), self.requests, self.tokens
+        tag, requests, tokens = caller_hash_tag(subject), self.requests, self.tokens
         keys = [f"limit:{tag}:{requests.name}", f"limit:{tag}:{tokens.name}"]
         args: list[str | int] = [int(force)]
         args += (requests.limit, requests.window_seconds * 1000, costs[0])
@@ -152,11 +155,11 @@ class Limiter:
             refusal.headers = {**refusal.headers, **headers}
             raise refusal
         if self.slots and verdict < -1:
-            full = self.slots.refusal(-1 - verdict, caller_tag(subject))
+            full = self.slots.refusal(-1 - verdict, caller_hash_tag(subject))
             full.headers = {**full.headers, **headers}
             raise full
         if self.slots and slot:
-            self.slots.hold(slot, caller_tag(subject))
+            self.slots.hold(slot, caller_hash_tag(subject))
         return Lease(subject, tokens, headers, slot)
 
     def headers(self, numbers: Sequence[int]) -> dict[str, str]:
@@ -171,8 +174,10 @@ def _warn_of_failure(left: asyncio.Future[None]) -> None:
 
 
 @functools.lru_cache(maxsize=KNOWN_CALLERS)
-def caller_tag(subject: str) -> str:
-    """A caller in the names of keys: unreadable, and in one slot of a cluster."""
+def caller_hash_tag(subject: str) -> str:
+    """A caller in the names of keys: unreadable, and in one slot of a cluster.
+
+    Source: Redis Cluster specification, hash tags."""
     digest = hashlib.blake2b(subject.encode(), digest_size=16).hexdigest()
     return f"{{{digest}}}"
 
@@ -190,23 +195,23 @@ class RequestTooExpensiveError(RequestError):
         )
 
 
-def fixed_headers(budgets: Sequence[Budget]) -> dict[str, str]:
-    """What both dialects say of the budgets themselves."""
-    policies = [f'"{one.name}";q={one.limit};w={one.window_seconds}' for one in budgets]
-    limits = {f"x-ratelimit-limit-{one.name}": str(one.limit) for one in budgets}
-    return {"RateLimit-Policy": ", ".join(policies), **limits}
+def fixed_headers(limits: Sequence[RateLimit]) -> dict[str, str]:
+    """The headers that are the same for every caller."""
+    policies = [f'"{one.name}";q={one.limit};w={one.window_seconds}' for one in limits]
+    amounts = {f"x-ratelimit-limit-{one.name}": str(one.limit) for one in limits}
+    return {"RateLimit-Policy": ", ".join(policies), **amounts}
 
 
 def standing_headers(
-    budgets: Sequence[Budget], numbers: Sequence[int]
+    limits: Sequence[RateLimit], numbers: Sequence[int]
 ) -> dict[str, str]:
-    """What they say of a caller; `numbers` are left, wait, reset of each budget."""
+    """A caller's headers; `numbers` are left, wait and reset of each limit."""
     headers, standings = {}, []
-    for number, budget in enumerate(budgets):
+    for number, limit in enumerate(limits):
         left, _, reset_ms = numbers[3 * number : 3 * number + 3]
-        standings.append(f'"{budget.name}";r={left};t={math.ceil(reset_ms / 1000)}')
-        headers[f"x-ratelimit-remaining-{budget.name}"] = str(left)
-        headers[f"x-ratelimit-reset-{budget.name}"] = _duration(reset_ms)
+        standings.append(f'"{limit.name}";r={left};t={math.ceil(reset_ms / 1000)}')
+        headers[f"x-ratelimit-remaining-{limit.name}"] = str(left)
+        headers[f"x-ratelimit-reset-{limit.name}"] = _duration(reset_ms)
     headers["RateLimit"] = ", ".join(standings)
     return headers
 

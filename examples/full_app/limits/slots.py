@@ -19,7 +19,7 @@ from itertools import islice
 
 from redis.asyncio import Redis
 
-from examples.full_app.periodic import beating
+from examples.full_app.periodic import repeating
 from examples.s5_error_handling import CodedError, ErrorCode
 
 log = logging.getLogger(__name__)
@@ -81,8 +81,8 @@ class OverloadedError(NoSlotError):
     """The service runs as many calls at once as it can."""
 
 
-class Patience:
-    """How long to wait for something that lasts now this long, now that long.
+class DurationEstimate:
+    """How long a call is likely to last at most, from those that have ended.
 
     As TCP does for an acknowledgement: the mean and four deviations, of late more than
     of old. Source: RFC 6298, section 2.
@@ -93,7 +93,7 @@ class Patience:
         self._mean: float | None = None
         self._deviation = 0.0
 
-    def saw(self, lasted: float) -> None:
+    def add(self, lasted: float) -> None:
         """One more has ended, after `lasted` seconds."""
         if self._mean is None:
             self._mean, self._deviation = lasted, lasted / 2
@@ -120,7 +120,7 @@ class Slots:
         self._lease = lease_seconds
         self._clock = clock
         self._held: dict[str, tuple[list[str], float]] = {}  # pools, since when
-        self._patience = Patience()
+        self._duration = DurationEstimate()
         self._renew = redis.register_script(RENEW)
 
     def new(self) -> str:
@@ -142,7 +142,7 @@ class Slots:
     def forget(self, slot: str) -> None:
         """Renew it no longer: its call is over."""
         if held := self._held.pop(slot, None):
-            self._patience.saw(self._clock() - held[1])
+            self._duration.add(self._clock() - held[1])
 
     def refusal(self, pool: int, tag: str) -> NoSlotError:
         """What to say when the pool with this number, from 1, is full."""
@@ -159,7 +159,7 @@ class Slots:
         """Seconds until the oldest call in a pool, of this process, is like to end."""
         now = self._clock()
         since = (since for pools, since in self._held.values() if pool in pools)
-        wait = self._patience.seconds - (now - next(since, now))
+        wait = self._duration.seconds - (now - next(since, now))
         return min(max(wait, RETRY_AFTER), MOST_RETRY_AFTER)
 
     async def renew(self) -> None:
@@ -174,5 +174,5 @@ class Slots:
     @contextlib.asynccontextmanager
     async def renewed(self) -> AsyncIterator[None]:
         """Renew beside the block, three times a lease."""
-        async with beating(self._lease / 3, self.renew):
+        async with repeating(self._lease / 3, self.renew):
             yield

@@ -19,20 +19,21 @@ T = TypeVar("T")
 LOOK_SECONDS = 0.25
 
 
-class WaitingRoom:
-    """At most `places` calls, each for at most `patience` seconds.
+class WaitingQueue:
+    """At most `places` calls, each for at most `max_wait_seconds`.
 
     Those of one caller are served in the order in which they came; who is behind others
-    when its patience ends tries once more, when it is its turn.
+    when its time is over tries once more, when it is its turn.
     """
 
-    def __init__(self, places: int, patience: float) -> None:
-        self.places, self.patience = places, patience
+    def __init__(self, places: int, max_wait_seconds: float) -> None:
+        self.places = places
+        self.max_wait_seconds = max_wait_seconds
         self.taken = 0
         self._lines: dict[str, _Line] = {}
         self._freed = asyncio.Event()
 
-    def nudge(self) -> None:
+    def notify(self) -> None:
         """A slot was freed here: whoever is first in line may look at once."""
         if self.taken:
             self._freed.set()
@@ -41,7 +42,7 @@ class WaitingRoom:
     async def admitted(self, subject: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """What `attempt` answers, tried again while it raises NoSlotError.
 
-        Raises it where there is no place to wait, or the patience is over.
+        Raises it where there is no place to wait, or the time is over.
         """
         if subject not in self._lines or self.taken >= self.places:
             try:
@@ -62,7 +63,7 @@ class WaitingRoom:
     async def _in_line(self, subject: str, attempt: Callable[[], Awaitable[T]]) -> T:
         line = self._lines.setdefault(subject, _Line())
         line.length += 1
-        gives_up = time.monotonic() + self.patience
+        gives_up = time.monotonic() + self.max_wait_seconds
         try:
             async with line.turn:
                 return await self._keep_trying(attempt, gives_up)

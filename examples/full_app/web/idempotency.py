@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from examples.full_app.errors import ConflictError, RequestError
-from examples.full_app.periodic import beating
+from examples.full_app.periodic import repeating
 from examples.full_app.web.json_body import JSONRequest, JSONRoute
 
 HEADER = "Idempotency-Key"
@@ -127,7 +127,7 @@ class IdempotencyStore:
         answer = ""
         try:
             lease = _ms(self.claim_seconds)
-            async with beating(
+            async with repeating(
                 self.claim_seconds / 3,
                 lambda: self._call(RENEW, name, owner, lease),
             ):

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from examples.full_app.errors import BudgetExceededError, NotReadyError
 from examples.full_app.limits.ledger import Hold, Ledger
-from examples.full_app.limits.rates import Budget, Limiter, RequestTooExpensiveError
+from examples.full_app.limits.rates import Limiter, RateLimit, RequestTooExpensiveError
 from examples.full_app.money import Account, as_usd, cost_of, nano_usd
 from examples.s2_models import PRICES_PER_1K, price_usd
 from examples.s4_dependency_injection import open_redis
@@ -52,7 +52,7 @@ def ledger(
     timeout: float | None = None,
 ) -> Ledger:
     """A ledger in which `ada` and `bob` have this budget and `eve` has none."""
-    limits = Budget("requests", requests), Budget("tokens", tokens)
+    limits = RateLimit("requests", requests), RateLimit("tokens", tokens)
     limiter = Limiter(redis, *limits, timeout)
     return Ledger(limiter, {"ada": budget, "bob": budget})
 
@@ -429,10 +429,10 @@ async def test_a_charge_of_which_nothing_was_heard_is_told_again(redis: Redis) -
 async def test_what_was_not_heard_is_told_again_without_another_call(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("examples.full_app.limits.ledger.RETELL_SECONDS", 0.01)
+    monkeypatch.setattr("examples.full_app.limits.ledger.RESEND_SECONDS", 0.01)
     async with over_a_wire(redis) as (client, wire):
         purse, elsewhere = ledger(client, 1_000), ledger(redis, 1_000)
-        async with purse.telling():
+        async with purse.sending_unsent():
             hold = await purse.reserve("ada", 60, 600, seconds=MINUTE)
             wire.on_send = unplugged
             await purse.settle(hold, 60, 250)
@@ -448,7 +448,7 @@ async def test_what_was_not_heard_is_told_before_the_process_ends(
 ) -> None:
     async with over_a_wire(redis) as (client, wire):
         purse = ledger(client, 1_000)
-        async with purse.telling():
+        async with purse.sending_unsent():
             holds = [
                 await purse.reserve("ada", 1, 300, seconds=MINUTE) for _ in range(2)
             ]
@@ -551,7 +551,7 @@ async def test_a_redis_that_does_not_answer_is_waited_for_no_longer_than_said(
             server.send_signal(signal.SIGCONT)
             assert not isinstance(await outcome(client.ping()), RedisError)
             await ping
-            await purse.tell_all()
+            await purse.send_unsent()
 
             assert await standing(ledger(client, 1_000)) == (700, 0, 300)
 
@@ -599,7 +599,7 @@ async def play(redis_url: str | None, script: list[tuple[Any, ...]]) -> None:
     apart = redis_url and f"{redis_url}/6"
     subject = f"caller {next(names)}"
     async with open_redis(settings(redis_url=apart)) as client:
-        limits = Budget("requests", MANY), Budget("tokens", MANY)
+        limits = RateLimit("requests", MANY), RateLimit("tokens", MANY)
         purse = Ledger(Limiter(client, *limits), {subject: budget})
         for verb, *numbers in script:
             if verb in {"reserve", "crash"}:

@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from redis.asyncio import Redis
 
 from examples.full_app.limits.rates import (
-    Budget,
     Limiter,
+    RateLimit,
     RequestTooExpensiveError,
     management_limit,
 )
@@ -40,7 +40,7 @@ async def redis(redis_url: str | None) -> AsyncIterator[Redis]:
 
 def limiter(redis: Redis, *, requests: int = MANY, tokens: int = MANY) -> Limiter:
     return Limiter(
-        redis, Budget("requests", requests, 60), Budget("tokens", tokens, 60)
+        redis, RateLimit("requests", requests, 60), RateLimit("tokens", tokens, 60)
     )
 
 
@@ -105,7 +105,7 @@ async def test_what_was_used_beyond_is_owed(redis: Redis) -> None:
 
 @pytest.mark.wire
 async def test_who_waits_as_long_as_told_gets_in(redis: Redis) -> None:
-    tight = Limiter(redis, Budget("requests", 2, 1), Budget("tokens", MANY, 1))
+    tight = Limiter(redis, RateLimit("requests", 2, 1), RateLimit("tokens", MANY, 1))
     for _ in range(2):
         await tight.reserve("someone", 1)
     with pytest.raises(RateLimitExceededError) as caught:

@@ -14,17 +14,17 @@ from redis.asyncio import Redis
 from websockets.sync.client import connect
 
 from examples.full_app.limits.ledger import Ledger
-from examples.full_app.limits.rates import Budget, Limiter
+from examples.full_app.limits.rates import Limiter, RateLimit
 from examples.full_app.limits.slots import (
     MOST_RETRY_AFTER,
     RETRY_AFTER,
     ConcurrencyLimitError,
+    DurationEstimate,
     NoSlotError,
     OverloadedError,
-    Patience,
     Slots,
 )
-from examples.full_app.limits.waiting import WaitingRoom
+from examples.full_app.limits.waiting import WaitingQueue
 from examples.full_app.main import create_app
 from examples.s4_dependency_injection import open_redis
 from tests.full_app.conftest import KEY, OTHER_KEY, settings
@@ -54,7 +54,9 @@ def process_of(
 ) -> Limiter:
     """The limiter of one process: what it holds, no other one renews."""
     slots = Slots(redis, each=each, overall=overall, lease_seconds=lease)
-    return Limiter(redis, Budget("requests", 100), Budget("tokens", 100), slots=slots)
+    return Limiter(
+        redis, RateLimit("requests", 100), RateLimit("tokens", 100), slots=slots
+    )
 
 
 async def test_each_caller_and_all_together_have_so_many_slots(redis: Redis) -> None:
@@ -169,7 +171,7 @@ async def test_who_is_refused_a_slot_is_told_when_one_is_like_to_be_free(
     now = 0.0
     slots = Slots(redis, each=1, overall=9, lease_seconds=60, clock=lambda: now)
     limiter = Limiter(
-        redis, Budget("requests", 100), Budget("tokens", 100), None, slots
+        redis, RateLimit("requests", 100), RateLimit("tokens", 100), None, slots
     )
     for _ in range(20):
         lease = await limiter.reserve("ada", 0)
@@ -192,15 +194,15 @@ async def test_who_is_refused_a_slot_is_told_when_one_is_like_to_be_free(
 
 
 @pytest.mark.wire
-def test_the_patience_covers_calls_that_last_now_this_long_now_that() -> None:
-    patience, too_short = Patience(), 0
+def test_the_estimate_covers_calls_that_last_now_this_long_now_that() -> None:
+    estimate, too_short = DurationEstimate(), 0
     for number in range(200):
         lasted = (1.0, 9.0, 4.0, 2.0)[number % 4]
-        too_short += number > 8 and patience.seconds < lasted
-        patience.saw(lasted)
+        too_short += number > 8 and estimate.seconds < lasted
+        estimate.add(lasted)
 
     assert too_short == 0
-    assert 9 < patience.seconds < 25
+    assert 9 < estimate.seconds < 25
 
 
 class Unhurried(Scripted):
@@ -237,7 +239,7 @@ def test_who_waits_for_a_slot_as_long_as_told_gets_one(whose: str) -> None:
 
 async def test_the_queue_is_in_order_bounded_and_short() -> None:
     free, tries, order = 0, 0, []
-    room = WaitingRoom(3, 60)
+    room = WaitingQueue(3, 60)
 
     async def admit(number: int) -> None:
         async def attempt() -> None:
@@ -255,16 +257,16 @@ async def test_the_queue_is_in_order_bounded_and_short() -> None:
     with pytest.raises(OverloadedError):
         await admit(3)
     before = tries
-    room.nudge()
+    room.notify()
     for _ in range(20):
         await asyncio.sleep(0)
     assert tries == before + 1  # only the first in line looks
     for _ in range(3):
         free += 1
-        room.nudge()
+        room.notify()
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         waiting = [task for task in waiting if not task.done()]
-    room.patience = 0.01
+    room.max_wait_seconds = 0.01
     with pytest.raises(OverloadedError):
         await admit(4)
 

@@ -21,8 +21,8 @@ from websockets.sync.client import connect
 from examples.full_app.chat.call import Call
 from examples.full_app.chat.service import ChatService
 from examples.full_app.limits.ledger import Ledger, Limits
-from examples.full_app.limits.rates import Budget, Limiter
-from examples.full_app.limits.waiting import WaitingRoom
+from examples.full_app.limits.rates import Limiter, RateLimit
+from examples.full_app.limits.waiting import WaitingQueue
 from examples.full_app.main import create_app
 from examples.full_app.money import Account, as_usd, cost_of
 from examples.full_app.observability.metrics import Metrics
@@ -501,10 +501,10 @@ async def test_an_answer_does_not_wait_for_its_settlement(
         open_redis(settings(redis_url=apart)) as client,
         over_a_wire(client) as (wired, wire),
     ):
-        limits = Budget("requests", 10**6), Budget("tokens", 10**6)
+        limits = RateLimit("requests", 10**6), RateLimit("tokens", 10**6)
         ledger = Ledger(Limiter(wired, *limits), {"ada": 10**9})
         elsewhere = Ledger(Limiter(client, *limits), {"ada": 10**9})
-        async with ledger.telling():
+        async with ledger.sending_unsent():
             provider = Scripted()
             service = ChatService(
                 provider,
@@ -513,7 +513,7 @@ async def test_an_answer_does_not_wait_for_its_settlement(
                 metrics=Metrics(),
             )
             body = ChatCompletionRequest.model_validate(ASK)
-            ada = Limits(ledger, WaitingRoom(0, 0)).of("ada")
+            ada = Limits(ledger, WaitingQueue(0, 0)).of("ada")
             call = await service.open(body, CallContext("req_1"), ada)
             wire.hold_back = True
             await call.collect()
@@ -535,7 +535,7 @@ async def test_of_who_is_cancelled_redis_is_told_before_the_process_ends(
     flush(apart)
     context, scope = CallContext("req_1"), anyio.CancelScope()
     async with open_redis(settings(redis_url=apart)) as client:
-        limits = Budget("requests", 10**6), Budget("tokens", 10**6)
+        limits = RateLimit("requests", 10**6), RateLimit("tokens", 10**6)
         here, elsewhere = (Ledger(Limiter(client, *limits), budgets) for _ in range(2))
         service = ChatService(
             provider,
@@ -544,7 +544,7 @@ async def test_of_who_is_cancelled_redis_is_told_before_the_process_ends(
             metrics=Metrics(),
         )
 
-        ada = Limits(here, WaitingRoom(0, 0)).of("ada")
+        ada = Limits(here, WaitingQueue(0, 0)).of("ada")
 
         async def ask() -> None:
             with scope:
