@@ -43,8 +43,8 @@ HEADERS = {"User-Agent": "full-app-webhooks/1", "Accept-Encoding": "identity"}
 async def system_resolver(host: str, port: int) -> list[str]:
     """Every address the system's resolver gives for `host`. Raises OSError."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(info[4][0]) for info in found]
+    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(info[4][0]) for info in infos]
 
 
 def guarded_client(

@@ -41,16 +41,16 @@ NOT_GROWING = "equal or smaller"
 class EventLog:
     """Streams of events, by key. `keep`: seconds a stream is kept after its last entry.
 
-    Of a stream with more than `most` bytes of data the oldest entries are dropped.
+    Of a stream with more than `max_bytes` bytes of data the oldest entries are dropped.
     """
 
     def __init__(
-        self, redis: Redis, watch: EventWatch, *, keep: int, most: int = MOST_BYTES
+        self, redis: Redis, watch: EventWatch, *, keep: int, max_bytes: int = MOST_BYTES
     ) -> None:
         self.redis = redis
         self.watch = watch
         self.keep = keep
-        self.most = most
+        self.max_bytes = max_bytes
 
     async def follow(
         self,
@@ -78,8 +78,8 @@ class EventLog:
 
     async def newest(self, key: str) -> Event | None:
         """The last event so far; None of a stream that does not exist."""
-        found: Any = await self.redis.xrevrange(key, count=1)
-        return event_of(found[0]) if found else None
+        entries: Any = await self.redis.xrevrange(key, count=1)
+        return event_of(entries[0]) if entries else None
 
     async def begin(
         self, key: str, last_event_id: str | None, *, last: Collection[str]
@@ -181,9 +181,9 @@ class EventWriter:
 
     def _trim(self, pipe: Pipeline) -> None:
         """Drop the oldest batches when there is too much, but never the newest."""
-        if self._bytes <= self.log.most:
+        if self._bytes <= self.log.max_bytes:
             return
-        while self._bytes > self.log.most and len(self._kept) > 1:
+        while self._bytes > self.log.max_bytes and len(self._kept) > 1:
             self._bytes -= self._kept.popleft()[1]
         pipe.xtrim(self.key, minid=self._kept[0][0], approximate=False)
 

@@ -117,8 +117,8 @@ class JobStore:
                 raise RequestError("There is no such job to go on from.", param="after")
             start = int(str(rank)) + 1
         while True:
-            found = await self.redis.zrevrange(owned_key(owner), start, start + limit)
-            ids = [text_of(job_id) for job_id in found]
+            members = await self.redis.zrevrange(owned_key(owner), start, start + limit)
+            ids = [text_of(job_id) for job_id in members]
             async with self.redis.pipeline(transaction=False) as pipe:
                 for job_id in ids:
                     pipe.hgetall(record_key(job_id))
@@ -199,8 +199,8 @@ class JobStore:
     async def silent(self, seconds: float, *, limit: int = 1_000) -> Sequence[str]:
         """Jobs not over and without a sign of life for `seconds`, oldest first."""
         until = time.time() - seconds
-        found = await self.redis.zrangebyscore(LIVE, 0, until, start=0, num=limit)
-        return [text_of(job_id) for job_id in found]
+        members = await self.redis.zrangebyscore(LIVE, 0, until, start=0, num=limit)
+        return [text_of(job_id) for job_id in members]
 
     async def over(self, job_id: str) -> None:
         """The job has ended, and whom it concerns was told."""

@@ -38,8 +38,8 @@ class JobService:
         `seed` (of an idempotency key) it is created once, also if the process that
         began it died before it could answer.
         """
-        if seed is not None and (found := await self._begun(owner, seed)) is not None:
-            return found
+        if seed is not None and (begun := await self._begun(owner, seed)) is not None:
+            return begun
         endpoint_id, secret = "", None
         if (hook := request.webhook) is not None:
             endpoint = await self.webhooks.endpoints.create_ephemeral(

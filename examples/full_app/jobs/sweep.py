@@ -34,8 +34,8 @@ class Sweeper:
 
     async def sweep(self) -> list[str]:
         """Queue the lost jobs again, announce ends nobody heard of; their ids."""
-        found = list(await self.store.silent(self.lease))
-        for job_id in found:
+        silent_ids = list(await self.store.silent(self.lease))
+        for job_id in silent_ids:
             record = await self.store.record(job_id)
             if record is None:
                 await self.store.over(job_id)
@@ -46,4 +46,4 @@ class Sweeper:
                 log.info("job queued again", extra={"job_id": job_id})
                 await self.queue.add_job(job_id, record["owner"])
                 await self.store.alive(job_id)
-        return found
+        return silent_ids

@@ -113,14 +113,14 @@ async def list_page(
     after: Annotated[str | None, Query(max_length=64)] = None,
 ) -> EndpointPage:
     """A page of your endpoints, newest first."""
-    found = list(await webhooks.endpoints.list(identity.subject))
-    ids = [endpoint.id for endpoint in found]
+    endpoints = list(await webhooks.endpoints.list(identity.subject))
+    ids = [endpoint.id for endpoint in endpoints]
     if after is not None and after not in ids:
         raise RequestError("There is no such endpoint to go on from.", param="after")
     start = 0 if after is None else ids.index(after) + 1
-    page = found[start : start + limit]
+    page = endpoints[start : start + limit]
     first, last = (page[0].id, page[-1].id) if page else (None, None)
-    more = start + limit < len(found)
+    more = start + limit < len(endpoints)
     return EndpointPage(data=page, first_id=first, last_id=last, has_more=more)
 
 

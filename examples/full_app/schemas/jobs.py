@@ -30,8 +30,8 @@ class JobWebhook(Wire):
 def _not_too_many(items: object) -> object:
     """`max_length` alone counts items once they are valid, and 19,000 fit a body."""
     if isinstance(items, list) and len(items) > MAX_ITEMS:
-        found = {"field_type": "List", "max_length": MAX_ITEMS}
-        raise PydanticKnownError("too_long", {**found, "actual_length": len(items)})
+        bound = {"field_type": "List", "max_length": MAX_ITEMS}
+        raise PydanticKnownError("too_long", {**bound, "actual_length": len(items)})
     return items
 
 

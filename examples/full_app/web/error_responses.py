@@ -65,11 +65,13 @@ def from_validation_error(
     An unknown field is named in `param`, with the nearest known name.
     """
     errors = error.errors()
-    found = [_describe(item) for item in errors[:MAX_VALIDATION_ERRORS]]
+    described = [_describe(item) for item in errors[:MAX_VALIDATION_ERRORS]]
     count = (errors[0].get("ctx") or {}).get("error_count") if errors else 0
-    while len(json.dumps(found)) > MAX_DETAILS - 50:
-        found.pop()
-    first = found[0] if found else {"param": "", "message": "Invalid.", "type": ""}
+    while len(json.dumps(described)) > MAX_DETAILS - 50:
+        described.pop()
+    first = (
+        described[0] if described else {"param": "", "message": "Invalid.", "type": ""}
+    )
     code = _CODES.get(first["type"], ErrorCode.VALIDATION_ERROR)
     message = (
         f"{first['param']}: {first['message']}" if first["param"] else first["message"]
@@ -82,7 +84,7 @@ def from_validation_error(
         message,
         param=first["param"] or None,
         code=code,
-        details={"errors": found, "error_count": count or len(errors)},
+        details={"errors": described, "error_count": count or len(errors)},
     )
 
 

@@ -104,11 +104,11 @@ def signed_webhook(
 
 def signing_headers(request: Request) -> dict[str, str]:
     """The three headers, each there exactly once: else a proxy and we might differ."""
-    found = {name: request.headers.getlist(name) for name in HEADERS}
-    for values in found.values():
+    values_of = {name: request.headers.getlist(name) for name in HEADERS}
+    for values in values_of.values():
         if len(values) != 1 or len(values[0]) > MAX_HEADER_LENGTH:
             raise InvalidWebhookHeadersError("The webhook headers are not complete.")
-    return {name: values[0] for name, values in found.items()}
+    return {name: values[0] for name, values in values_of.items()}
 
 
 async def read_capped(request: Request, max_bytes: int) -> bytes:

@@ -68,8 +68,8 @@ class WebhookStore:
     ) -> Sequence[DeliveryAttempt]:
         """The latest attempts, newest first. Raises EndpointNotFoundError."""
         await self.endpoints.load(endpoint_id, owner)
-        found = await self.redis.lrange(f"webhook:log:{endpoint_id}", 0, limit - 1)
-        return [DeliveryAttempt.model_validate_json(text) for text in found]
+        entries = await self.redis.lrange(f"webhook:log:{endpoint_id}", 0, limit - 1)
+        return [DeliveryAttempt.model_validate_json(text) for text in entries]
 
     async def bury(self, owner: str, letter: DeadLetter) -> None:
         """Put an undelivered event where its owner finds it."""
@@ -81,8 +81,8 @@ class WebhookStore:
     ) -> Sequence[DeadLetter]:
         """The owner's undelivered events, newest first; None: all that are kept."""
         last = (limit or KEPT_DEAD_LETTERS) - 1
-        found = await self.redis.lrange(f"webhook:dead:{owner}", 0, last)
-        return [DeadLetter.model_validate_json(text) for text in found]
+        entries = await self.redis.lrange(f"webhook:dead:{owner}", 0, last)
+        return [DeadLetter.model_validate_json(text) for text in entries]
 
     async def take_dead_letter(
         self, owner: str, endpoint_id: str, event_id: str

@@ -153,7 +153,7 @@ async def test_readers_are_told_that_redis_is_away_and_may_come_back(
 async def test_a_stream_is_bounded_in_bytes_and_who_comes_too_late_is_told(
     redis: Redis, log: EventLog
 ) -> None:
-    log.most = 10_000
+    log.max_bytes = 10_000
     await write(log, "s", ["x" * 900] * 50, end=True)
     size = await redis.xlen("s")
 

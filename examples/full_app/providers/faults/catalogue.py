@@ -63,10 +63,10 @@ class FaultModel:
 
     def match(self, model: str) -> int | None:
         """The number of the fault if `model` names this one, else None."""
-        found = re.fullmatch(self.pattern or re.escape(self.name), model, re.ASCII)
-        if found is None:
+        matched = re.fullmatch(self.pattern or re.escape(self.name), model, re.ASCII)
+        if matched is None:
             return None
-        return int(found[1]) if found.lastindex else self.number
+        return int(matched[1]) if matched.lastindex else self.number
 
 
 FAULT_MODELS: tuple[FaultModel, ...] = (

@@ -82,10 +82,10 @@ class FaultProvider:
         self, request: ChatCompletionRequest, call: CallContext
     ) -> AsyncGenerator[Delta | Usage, None]:
         """The failure, or the answer of `inner` with the fault in it."""
-        found = find_fault(request.model)
-        if found is None:
+        matched = find_fault(request.model)
+        if matched is None:
             raise model_not_found(request.model)
-        fault, number = found
+        fault, number = matched
         await self._fail(fault, number, request)
         sane = request.model_copy(update={"model": DEFAULT_MODEL})
         items = self.inner.stream(sane, replace(call, whole=False))  # to fail between
@@ -152,13 +152,13 @@ class FaultProvider:
 
 async def _filtered(items: Items, choices: int) -> Items:
     """Each choice ends early; what was said until then is left to be counted."""
-    said: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
     finished: set[int] = set()
     async for item in items:
         if isinstance(item, Usage) or item.index in finished:
             continue
-        said[item.index] += 1
-        if item.finish_reason is None and said[item.index] <= UNFILTERED:
+        counts[item.index] += 1
+        if item.finish_reason is None and counts[item.index] <= UNFILTERED:
             yield item
             continue
         finished.add(item.index)

@@ -66,9 +66,11 @@ def dice_of(
 
 def last_question(messages: Sequence[ChatMessage]) -> str:
     """The content of the last user message, else of the last message with any."""
-    asked = [m.content for m in messages if isinstance(m, UserMessage) and m.content]
-    said = [m.content for m in messages if m.content]
-    return (asked or said or [""])[-1]
+    questions = [
+        m.content for m in messages if isinstance(m, UserMessage) and m.content
+    ]
+    texts = [m.content for m in messages if m.content]
+    return (questions or texts or [""])[-1]
 
 
 def keywords(text: str) -> list[str]:
@@ -79,15 +81,15 @@ def keywords(text: str) -> list[str]:
 
 def names(text: str) -> list[str]:
     """Capitalised words that do not open a sentence, neighbours together."""
-    found: list[str] = []
+    phrases: list[str] = []
     before = "."
     for token in _TOKEN.findall(text[:4000]):
         if len(token) > 1 and token[0].isupper() and before not in ".?!":
-            if found and found[-1].split()[-1] == before:
-                token = f"{found.pop()} {token}"
-            found.append(token)
+            if phrases and phrases[-1].split()[-1] == before:
+                token = f"{phrases.pop()} {token}"
+            phrases.append(token)
         before = token.split()[-1]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(phrases))
 
 
 def compose(messages: Sequence[ChatMessage], dice: random.Random) -> str:

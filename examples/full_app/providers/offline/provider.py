@@ -105,16 +105,16 @@ class OfflineProvider:
         pauses = seeded(request, -1) if self.pace else None
         await self._pause(FIRST_TOKEN_SECONDS)
         for index in range(request.n):
-            said: list[str] = []
+            pieces: list[str] = []
             dice = dice_of(request, index, self._echoes)
             for delta in self._choice(request, index, dice, whole):
-                said += [delta.content or "", *map(text_of, delta.tool_calls)]
+                pieces += [delta.content or "", *map(text_of, delta.tool_calls)]
                 yield delta
                 if pauses is not None:
                     await self._pause(WORD_SECONDS * (0.5 + pauses.random()))
-                elif len(said) % TURN == 0:
+                elif len(pieces) % TURN == 0:
                     await self._sleep(0)
-            produced += self.tokenizer.count("".join(said))
+            produced += self.tokenizer.count("".join(pieces))
         yield Usage(
             prompt_tokens=count_messages(self.tokenizer, request.messages),
             completion_tokens=produced,
@@ -189,8 +189,8 @@ class OfflineProvider:
                 return json.dumps(value, ensure_ascii=False)
             case JSONObjectResponseFormat():
                 answer = compose(request.messages, dice)
-                told = {"question": question[:200], "answer": answer}
-                return json.dumps(told, ensure_ascii=False)
+                fields = {"question": question[:200], "answer": answer}
+                return json.dumps(fields, ensure_ascii=False)
         if request.model in self._echoes:
             return question
         return compose(request.messages, dice)

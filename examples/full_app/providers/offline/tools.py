@@ -78,6 +78,6 @@ def cut(pieces: Sequence[ToolCallDelta], length: int) -> Iterator[ToolCallDelta]
 def _is_meant(tool: Tool, question: str) -> bool:
     asked = {word.lower() for word in re.findall(r"\w+", question)}
     name = tool.function.name
-    telling = [*re.split(r"[_-]", name), *keywords(tool.function.description or "")]
-    words = {word.lower() for word in telling if len(word) > 3}
+    parts = [*re.split(r"[_-]", name), *keywords(tool.function.description or "")]
+    words = {word.lower() for word in parts if len(word) > 3}
     return name in question or not words.isdisjoint(asked)
