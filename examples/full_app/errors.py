@@ -122,9 +122,9 @@ class RequestTooLargeError(RequestError):
 class TooManyValuesError(RequestTooLargeError):
     """The body holds more than any request needs: `most` of `what` are read."""
 
-    def __init__(self, most: int, what: str) -> None:
-        message = f"The body holds more than {most} {what}."
-        RequestError.__init__(self, message, details={"max_values": most})
+    def __init__(self, limit: int, what: str) -> None:
+        message = f"The body holds more than {limit} {what}."
+        RequestError.__init__(self, message, details={"max_values": limit})
 
 
 class UnsupportedMediaTypeError(RequestError):

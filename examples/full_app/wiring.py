@@ -203,7 +203,7 @@ async def _upstreams(
 ) -> list[Upstream]:
     """The configured upstreams in the order in which they are asked."""
     session = await stack.enter_async_context(open_session())
-    found = []
+    upstreams = []
     for name, url, key, model in (
         ("upstream", settings.upstream_base_url, settings.upstream_api_key, None),
         (
@@ -216,8 +216,8 @@ async def _upstreams(
         if url is not None:
             secret = key.get_secret_value() if key else None
             provider = OpenAICompatibleProvider(session, url, secret)
-            found.append(Upstream(name, provider, model))
-    return found
+            upstreams.append(Upstream(name, provider, model))
+    return upstreams
 
 
 async def warn_of_eviction(redis: Redis) -> None:
