@@ -219,17 +219,22 @@ async def _streamed_items(
     if answer.content_type != EVENT_STREAM:
         raise UpstreamError("The upstream sent no stream of events.")
     parser = EventParser()
+    finished = False
     ended = False
     while not ended:
         piece = await answer.content.readany()
         ended = not piece
         for event in parser.end() if ended else parser.feed(piece):
-            if event.data == b"[DONE]":
+            data = event.data.strip()
+            if data == b"[DONE]":
                 await _read_to_end(answer)
                 return
-            for item in items_of_chunk(event.data):
+            for item in items_of_chunk(data) if data else ():
+                if isinstance(item, Delta) and item.finish_reason is not None:
+                    finished = True
                 yield item
-    raise UpstreamError("The upstream's answer broke off.")
+    if not finished:  # after a finish_reason the answer is whole, [DONE] or not
+        raise UpstreamError("The upstream's answer broke off.")
 
 
 async def _read_to_end(answer: aiohttp.ClientResponse) -> None:

@@ -133,7 +133,6 @@ def _code(answer: httpx2.Response) -> str:
 
 
 MISBEHAVIOUR = {
-    "ends without [DONE]": (SSE + HELLO + chunk(delta={}, finish_reason="stop"), 502),
     "ends without finish_reason": (SSE + HELLO + b"data: [DONE]\n\n", 502),
     "half JSON": (SSE + b'data: {"id": "c", "cho\n\n', 502),
     "JSON that is no chunk": (SSE + b"data: [1, 2]\n\n", 502),
@@ -164,6 +163,30 @@ def test_each_misbehaviour_of_an_upstream_is_an_error_of_ours(
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
     if status in (429, 503):
         assert answer.headers["retry-after"] == "7"
+
+
+FINISHED = HELLO + chunk(delta={}, finish_reason="stop")
+COMPLETE = {
+    "no [DONE]": FINISHED,
+    "a blank after [DONE]": FINISHED + b"data: [DONE] \n\n",
+    "empty data": b"data:\n\n" + HELLO + b"data: \n\n" + FRAMES.removeprefix(HELLO),
+    "data without a blank": FRAMES.replace(b"data: ", b"data:"),
+    "no last line end": FRAMES.removesuffix(b"\n\n"),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("events", COMPLETE.values(), ids=COMPLETE.keys())
+def test_an_answer_that_is_complete_arrives_however_its_end_is_written(
+    events: bytes, stream: bool
+) -> None:
+    with answering(SSE + events) as (url, _), in_front_of(url) as http:
+        answer = http.post(PATH, json={**ASK, "stream": stream})
+
+    assert answer.status_code == 200
+    assert "hello" in answer.text
+    assert "error" not in answer.text
+    assert answer.text.endswith("data: [DONE]\n\n") == stream
 
 
 def test_an_upstream_that_says_no_usage_is_counted_by_us() -> None:
