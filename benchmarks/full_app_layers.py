@@ -76,7 +76,9 @@ from examples.full_app.web.middleware.authentication import (
 from examples.full_app.web.middleware.draining import DrainingMiddleware
 from examples.full_app.web.middleware.head import HeadMiddleware
 from examples.full_app.web.middleware.telemetry import TelemetryMiddleware
-from examples.full_app.web.middleware.websocket_timeout import SlowPeersMiddleware
+from examples.full_app.web.middleware.websocket_timeout import (
+    WebSocketTimeoutMiddleware,
+)
 from examples.s2_models import Usage
 from examples.s4_dependency_injection import open_redis
 from examples.s5_error_handling import RequestIDMiddleware
@@ -228,7 +230,7 @@ def middlewares() -> Iterator[Row]:
         ("request id", RequestIDMiddleware(nothing)),
         ("draining", DrainingMiddleware(nothing)),
         ("HEAD as GET", HeadMiddleware(nothing)),
-        ("slow peers of WebSockets", SlowPeersMiddleware(nothing, 20)),
+        ("slow peers of WebSockets", WebSocketTimeoutMiddleware(nothing, 20)),
         ("authentication", AuthenticationMiddleware(nothing, authenticator)),
         ("trace, metrics, log line", TelemetryMiddleware(nothing, Metrics())),
     ):

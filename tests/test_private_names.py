@@ -46,7 +46,8 @@ DOCUMENTED = {
     "_repr_mimebundle_",  # IPython, for objects that display themselves
 }
 BY_NAME = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller"}
-# To be emptied.
+# ASGI has no message for "cut this connection", and uvicorn no public way to it. If an
+# upgrade hides the transport, `test_a_peer_that_never_reads_is_cut_off` fails.
 KNOWN = {
     ("examples/full_app/web/middleware/websocket_timeout.py", "__self__"),
 }

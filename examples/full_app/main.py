@@ -56,7 +56,9 @@ from examples.full_app.web.middleware.authentication import (
 from examples.full_app.web.middleware.draining import EXEMPT, DrainingMiddleware
 from examples.full_app.web.middleware.head import HeadMiddleware
 from examples.full_app.web.middleware.telemetry import TelemetryMiddleware
-from examples.full_app.web.middleware.websocket_timeout import SlowPeersMiddleware
+from examples.full_app.web.middleware.websocket_timeout import (
+    WebSocketTimeoutMiddleware,
+)
 from examples.full_app.web.shutdown import draining_on_signal
 from examples.full_app.wiring import open_services, work_jobs
 from examples.s5_error_handling import setup_error_handlers
@@ -145,7 +147,7 @@ def create_app(
 
     app.add_exception_handler(HTTPException, refuse_in_our_words)
     # The outermost: it looks for the server behind `send`.
-    app.add_middleware(SlowPeersMiddleware, seconds=settings.live_send_seconds)
+    app.add_middleware(WebSocketTimeoutMiddleware, seconds=settings.live_send_seconds)
     app.add_exception_handler(RequestValidationError, refuse_invalid)
     app.add_exception_handler(RedisError, refuse_for_now)
     return app

@@ -1,4 +1,4 @@
-"""Peers of a WebSocket that do not read: told so with a code, then cut off.
+"""Peers of a WebSocket that do not read get a close code, and then are cut off.
 
 A server's `send` waits until the peer has taken what was sent before, for ever if it
 never does: neither an error nor a close frame can pass what is in front of it. ASGI
@@ -32,7 +32,7 @@ class Transport(Protocol):
     def abort(self) -> None: ...
 
 
-class SlowPeersMiddleware:
+class WebSocketTimeoutMiddleware:
     """Pure ASGI: a WebSocket takes a message within `seconds`, or it was the last.
 
     To the application the peer has left then, whatever it waits for: a message to send
@@ -90,14 +90,14 @@ class _Peer:
         """What the application has sent goes out within the limit, or never."""
         if self._reading is not None:
             self._reading.cancel()
-        patience = self._seconds
+        timeout = self._seconds
         if self._given_up.done():
-            patience = min(self._seconds, GRACE_SECONDS)
-            with contextlib.suppress(OSError, RuntimeError):  # late, gone, or said
-                async with asyncio.timeout(patience):
+            timeout = min(self._seconds, GRACE_SECONDS)
+            with contextlib.suppress(OSError, RuntimeError):  # late, gone, or closed
+                async with asyncio.timeout(timeout):
                     await self._send(self._given_up.result())
         if self._transport is not None and self._transport.get_write_buffer_size():
-            asyncio.get_running_loop().call_later(patience, self._transport.abort)
+            asyncio.get_running_loop().call_later(timeout, self._transport.abort)
 
     def _give_up(self, farewell: Message) -> None:
         if not self._given_up.done():

@@ -13,7 +13,9 @@ from starlette.types import Message, Receive, Scope, Send
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from examples.full_app.web.middleware.websocket_timeout import SlowPeersMiddleware
+from examples.full_app.web.middleware.websocket_timeout import (
+    WebSocketTimeoutMiddleware,
+)
 from tests.full_app.conftest import KEY
 from tests.full_app.scripted import Scripted, scripted
 from tests.servers import wait_until
@@ -140,7 +142,7 @@ async def run(server: Server, *messages: Message) -> tuple[list[str], Message]:
                 errors.append(type(error).__name__)
         heard.append(await receive())
 
-    guarded = SlowPeersMiddleware(app, seconds=0.01)
+    guarded = WebSocketTimeoutMiddleware(app, seconds=0.01)
     await guarded({"type": "websocket"}, server.receive, server.send)
     return errors, heard[0]
 
@@ -159,7 +161,7 @@ async def test_what_an_application_says_last_is_what_the_peer_is_told_last() -> 
             await send(close)
         server.fits = 1
 
-    await SlowPeersMiddleware(app, seconds=0.01)(
+    await WebSocketTimeoutMiddleware(app, seconds=0.01)(
         {"type": "websocket"}, server.receive, server.send
     )
 
