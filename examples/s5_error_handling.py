@@ -415,6 +415,7 @@ class RequestIDMiddleware:
         request_id_var.set(request_id)
 
         async def send_with_id(message: Message) -> None:
+            """Add the header to the message that carries headers."""
             if message["type"] in MESSAGES_WITH_HEADERS:
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)

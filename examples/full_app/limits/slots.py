@@ -1,13 +1,13 @@
-"""How many calls run at once: a lease a call, in its caller's pool and in that of all.
+"""How many calls run at once: a lease for each, in its caller's pool and in that of all.
 
 A pool is a sorted set of calls by the time at which each lease ends, on Redis' clock.
 Each process renews the leases of its running calls, so a process that was killed gives
 its slots back when their leases end, and none is lost. Taking a slot and leaving it are
 parts of the limiter's scripts: they cost no round trip of their own.
 
-Who is refused is told when the oldest call will have ended, if it is like those before
-it. That is no promise: a call may last longer, and others come back too. (Then the
-queue of `waiting` helps, if there is one.)
+A refusal says when the oldest call will have ended, if it is like those before it. That
+is no promise: a call may last longer, and other callers come back too. (Then the queue
+of `waiting` helps, if there is one.)
 """
 
 import contextlib

@@ -209,9 +209,9 @@ def collect_facts() -> dict[str, Any]:
 
 def note_call(facts: dict[str, Any]) -> None:
     """One call of a model: part of its request's line, else a line of its own."""
-    found = _facts.get()
-    if found is not None:
-        found.update(facts)
+    line = _facts.get()
+    if line is not None:
+        line.update(facts)
     elif access_log.isEnabledFor(logging.INFO):
         access_log.info("call", extra=facts)
 
@@ -220,15 +220,15 @@ def _without_words(error: BaseException) -> str:
     """The traceback, with each exception's message redacted."""
     parts: list[str] = []
     seen: set[int] = set()
-    found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        words = str(found)
-        said = f": {redacted(words)}" if words else ""
-        frames = "".join(traceback.format_tb(found.__traceback__))
-        parts.append(f"{frames}{type(found).__name__}{said}")
-        for inner in getattr(found, "exceptions", ()):
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        message = str(current)
+        suffix = f": {redacted(message)}" if message else ""
+        frames = "".join(traceback.format_tb(current.__traceback__))
+        parts.append(f"{frames}{type(current).__name__}{suffix}")
+        for inner in getattr(current, "exceptions", ()):
             parts.append(_without_words(inner))
-        hidden = found.__suppress_context__
-        found = found.__cause__ or (None if hidden else found.__context__)
+        context = None if current.__suppress_context__ else current.__context__
+        current = current.__cause__ or context
     return "\nafter:\n".join(parts)
