@@ -1,4 +1,4 @@
-"""How many calls run at once: a lease for each, in its caller's pool and in that of all.
+"""How many calls run at once: a lease for each, in the pools of its caller and of all.
 
 A pool is a sorted set of calls by the time at which each lease ends, on Redis' clock.
 Each process renews the leases of its running calls, so a process that was killed gives
