@@ -65,8 +65,8 @@ PROOFS = {
 
 
 # --- A model to call -----------------------------------------------------------------
-# To a backend, a model behind an API is mostly a wait. This stand-in waits as long as
-# it is told to and answers in capitals, so every figure has one cause: who waited when.
+# To a backend, a model behind an API is mostly a wait. This stand-in waits for as long
+# as the request says, then answers in capitals. Every measured time comes from a wait.
 
 
 class SlowModel:
@@ -176,7 +176,7 @@ StopwatchDep = Annotated[Stopwatch, Depends(get_stopwatch)]
 
 # --- Claim 1: native async -----------------------------------------------------------
 # One request often needs many model calls. `await` lets other work go on while a call
-# waits; whether the calls of one request wait together is for the route to say.
+# waits. The route decides whether the calls of one request wait at the same time.
 
 
 class FanOut(BaseModel):
@@ -209,7 +209,7 @@ async def concurrent(
     """Make all calls at once, on one thread: it takes as long as the slowest call.
 
     A task group waits for all its tasks. When one fails, it cancels the others;
-    `asyncio.gather` would let them run on, and each of them is paid for.
+    `asyncio.gather` would let them run on, and we would pay for each of them.
     """
 
     async def call_model() -> None:
@@ -225,7 +225,7 @@ async def concurrent(
 # --- The classic mistake -------------------------------------------------------------
 # An `async def` route runs on the event loop, the one thread that serves everybody.
 # A call that blocks this thread stops the whole server. FastAPI runs a plain `def`
-# route on one of 40 other threads. The two routes differ in one word.
+# route on one of 40 other threads. The two routes differ only in the word `async`.
 
 
 @app.get("/fan-out/blocking", tags=["native async"])
@@ -241,7 +241,7 @@ async def blocking(
 
 @app.get("/fan-out/thread-pool", tags=["native async"])
 def thread_pool(plan: FanOutQuery, model: ModelDep, stopwatch: StopwatchDep) -> Times:
-    """Make blocking calls on a thread of their own: meanwhile others are served."""
+    """Make blocking calls on another thread: meanwhile others are served."""
     for _ in range(plan.calls):
         with stopwatch.call():
             model.ask_blocking("hello", plan.delay_ms)
@@ -364,8 +364,8 @@ PERFORMANCE_TABLE = {
 
 
 # --- What production adds ------------------------------------------------------------
-# Clients send too much, send nonsense, send nothing, or leave. Each rule here stands
-# for one of these, and none of them changes what a correct client sees.
+# Clients send too much, send nonsense, send nothing, or leave. Each rule here answers
+# one of these cases, and no rule changes what a correct client sees.
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_ERRORS = 20
@@ -386,7 +386,7 @@ async def answer_invalid_request(_: Request, error: RequestValidationError) -> R
         {"loc": item["loc"], "msg": item["msg"], "type": item["type"]}
         for item in error.errors()[:MAX_ERRORS]
     ]
-    content = json.dumps({"detail": details})  # ASCII only: any field name can be sent
+    content = json.dumps({"detail": details})
     return Response(content, status_code=422, media_type="application/json")
 
 
@@ -435,8 +435,8 @@ async def run_until_next_message(
     """Run `work` until it is complete, or the client sends a message or leaves.
 
     Returns `complete` or `stopped`. Raises WebSocketDisconnect if the client left, and
-    whatever `work` raised. A server that only sends cannot be asked to stop, and learns
-    that its client has left when the next token has been made, and must be paid for.
+    whatever `work` raised. A server that only sends cannot be asked to stop. It learns
+    that its client has left only when it sends the next token, which must be paid for.
     """
     working = asyncio.create_task(work)
     listening = asyncio.create_task(receive_message(socket))

@@ -200,7 +200,7 @@ def kind_of_input(value: object) -> Literal["text", "texts"]:
     return "texts" if isinstance(value, list) else "text"
 
 
-# A tag gives a type the name that `kind_of_input` answers with.
+# A tag gives a type the name that `kind_of_input` returns for it.
 OneText = Annotated[VisibleText, Tag("text")]
 ManyTexts = Annotated[Texts, Tag("texts")]
 
@@ -223,7 +223,7 @@ class EmbeddingRequest(BaseModel):
 
 
 class ResponseModel(BaseModel):
-    """What all models of an answer share: they are checked again when they are sent."""
+    """The base of all models of an answer: each is checked again when it is sent."""
 
     model_config = ConfigDict(frozen=True, revalidate_instances="always")
 
@@ -250,7 +250,7 @@ class Usage(ResponseModel):
     def check_total(self) -> Self:
         """Refuse a `total_tokens` that is not the sum.
 
-        Providers send the total along, and so does our own JSON when it is read back.
+        Providers send a total, and our own JSON has one when it is read back.
         """
         extra = self.model_extra or {}
         if "total_tokens" not in extra:
@@ -364,7 +364,7 @@ class ErrorResponse(ResponseModel):
 
 # --- The routes ----------------------------------------------------------------------
 # A route names its models as parameter and as return type. FastAPI does the rest: it
-# reads the JSON, validates it, and describes it all at /docs.
+# reads the JSON, validates it, and documents the models at /docs.
 
 MAX_BODY_BYTES = 16 * 1024 * 1024  # room for the longest valid request in any spelling
 
@@ -411,9 +411,9 @@ async def complete(request: ChatCompletionRequest) -> ChatCompletionResponse:
 
 
 # --- What production adds ------------------------------------------------------------
-# Text from strangers can be blank although it has characters, and can break a line that
-# it is printed in. An error message must not repeat what was sent. The section can be
-# taught without this part.
+# Text from strangers can look blank although it has characters, and can break the line
+# that it is printed in. An error message must not repeat what was sent. The section can
+# be taught without this part.
 
 MAX_ERRORS = 20  # mistakes named in one answer
 MAX_PATH = 200  # characters of a field's path in one answer

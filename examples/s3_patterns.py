@@ -107,7 +107,7 @@ async def complete(prompt: Prompt) -> str:
 #     client  <- 200, the whole answer --  service
 #
 # One request, one whole answer. This is right for simple requests that take less than
-# five seconds. A caller who would wait longer is told so, and the model stops.
+# five seconds. After that the caller gets 504, and the model stops.
 
 SYNC_SECONDS = 5
 
@@ -484,8 +484,8 @@ async def read_inbox() -> list[dict[str, bool | str]]:
 
 # --- What production adds ---
 # The four patterns are complete. What follows keeps a process healthy that strangers
-# may call: memory stays bounded, secrets are checked, a strange body cannot break the
-# answer about it, and a shutdown leaves no work behind.
+# may call: memory stays bounded, secrets are checked, a malformed body gets a correct
+# 422, and a shutdown leaves no work behind.
 
 MAX_JOBS = 100
 
@@ -530,11 +530,10 @@ def check_message_id(message_id: str) -> None:
 
 @app.exception_handler(RequestValidationError)
 async def answer_invalid_request(_: Request, error: RequestValidationError) -> Response:
-    """Answer 422 with where, what and of which type: at most 20 errors.
+    """Answer 422 with the place, the message and the type of at most 20 errors.
 
     What was sent is not repeated: it may be long, it may be a secret, and a number like
-    NaN in it cannot be written as JSON. `json.dumps` escapes all that is not ASCII, so
-    that even the name of a field that is no valid Unicode cannot break this answer.
+    NaN in it cannot be written as JSON.
     """
     details = [
         {"loc": found["loc"], "msg": found["msg"], "type": found["type"]}

@@ -77,8 +77,8 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 # --- A service behind a protocol ---
 # Routes talk to one `LLMService`, and the service talks to a provider. A provider is
-# any object with a `complete` method. So a test, or a machine without a key, can use a
-# simple one.
+# any object with a `complete` method. So a test, or a developer without a key, can use
+# a simple provider.
 
 
 class LLMProvider(Protocol):
@@ -234,9 +234,9 @@ SubjectDep = Annotated[str, Depends(get_subject)]
 # A bucket holds `limit` tokens and refills evenly over `window` milliseconds. A request
 # takes a token; without a token it is refused and told how long to wait.
 #
-# Per millisecond limit/window tokens come back: a fraction. A sum of fractions is not
-# exact, and a caller could be refused in the very millisecond in which it was told to
-# come back. So the script counts in parts of a token: one token is `window` parts, and
+# In each millisecond limit/window tokens come back, a fraction. A sum of fractions is
+# not exact, and a caller could be refused in the very millisecond in which it was told
+# to come back. So the script counts in parts of a token: one token is `window` parts, and
 # `limit` parts come back in each millisecond. All its numbers are whole.
 #
 # Redis lets no other command in between while a script runs. So of many requests at the
@@ -396,7 +396,7 @@ RequestContextDep = Annotated[RequestContext, Depends(get_request_context)]
 
 # --- The routes ---
 # Each route names what it needs, as a parameter. A dependency whose result a route does
-# not use, as a limiter's, stands in the decorator.
+# not use, such as a limiter, stands in the decorator.
 
 app = FastAPI(title="Section 4", lifespan=lifespan)
 
@@ -427,7 +427,7 @@ async def ask(
 
 @app.get("/redis", tags=["redis"])
 async def redis(client: RedisDep, settings: SettingsDep) -> dict[str, bool]:
-    """Does Redis answer, and is it the one inside this process?"""
+    """Say whether Redis answers, and whether it is the one inside this process."""
     pong = await client.ping()
     return {"ping": pong, "embedded": settings.redis_url is None}
 
@@ -466,8 +466,8 @@ async def whoami(context: RequestContextDep, subject: SubjectDep) -> dict[str, A
 
 
 # --- What production adds ---
-# The code above calls these functions. They answer for what goes wrong in use: a Redis
-# that is slow or away, keys that must stay secret, and headers that anybody can write.
+# The code above calls these functions. They handle what goes wrong in use: a Redis that
+# is slow or down, keys that must stay secret, and headers that anybody can write.
 
 logger = logging.getLogger(__name__)
 
@@ -503,7 +503,7 @@ async def take_or_let_pass(
 ) -> Decision:
     """Take one token, or let the request pass if Redis cannot decide within 250 ms.
 
-    A limiter protects the service; when the limiter itself is out, a service without a
+    A limiter protects the service. When the limiter itself fails, a service without a
     limit is better than no service. The warning tells the operator.
     """
     try:
@@ -540,7 +540,7 @@ def request_id_of(connection: HTTPConnection) -> str:
     """The id of this request: a middleware's, else the caller's, else a new one.
 
     A caller's id counts only if it is well formed, because it is written into logs and
-    answers. The id is kept in the state: whoever asks later finds the same.
+    answers. The id is kept in the state, so that every later call returns the same one.
     """
     if not hasattr(connection.state, "request_id"):
         request_id = connection.headers.get("x-request-id", "")

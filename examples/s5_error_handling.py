@@ -58,7 +58,8 @@ class ErrorCode(StrEnum):
 
 # --- One body ---
 # Every failure has the same four fields, so that a client reads them all with the same
-# code: a message for a person, a code for the program, an id for the operator.
+# code: a message for a person, a code for the program, an id for the operator, and
+# details.
 
 
 class ErrorResponse(BaseModel):
@@ -343,7 +344,7 @@ def render_error(error: AIError, request_id: str) -> Response:
 def setup_error_handlers(app: FastAPI, *, render: Render = render_error) -> None:
     """Answer and log every failure of `app`, and give every request an id.
 
-    `render` makes the answer of an error and a request id.
+    `render` makes an answer from an error and a request id.
     """
 
     async def handle_error(request: Request, exc: Exception) -> Response:
@@ -354,7 +355,7 @@ def setup_error_handlers(app: FastAPI, *, render: Render = render_error) -> None
         return respond(error, request_id, render)
 
     async def handle_unexpected(request: Request, exc: Exception) -> Response:
-        """Answer what nobody expected; the server itself logs the traceback."""
+        """Answer an unexpected exception; the server itself logs its traceback."""
         error = from_exception(exc)
         request_id = get_request_id(request)
         log_error(error, request_id, cause=None)
@@ -370,7 +371,7 @@ def setup_error_handlers(app: FastAPI, *, render: Render = render_error) -> None
 
 
 def log_error(error: AIError, request_id: str, cause: Exception | None) -> None:
-    """Write one line with id, code and details; our own failures with a traceback.
+    """Log one line with id, code and details, and a traceback if the failure is ours.
 
     A status below 500 is the caller's mistake: level INFO. What the caller sent is not
     logged, because it may be private.
@@ -445,7 +446,7 @@ def get_request_id(request: Request) -> str:
 
 
 # --- An app that fails on demand ---
-# Every error can be raised by its name, and /echo is there to be sent bad JSON.
+# A request can raise every error by its code, and you can send bad JSON to /echo.
 
 app = FastAPI(
     title="Section 5: error handling",
@@ -528,8 +529,8 @@ async def echo(body: Echo) -> Response:
 
 
 # --- What production adds ---
-# The code above is complete. What follows keeps an answer small, correct and silent
-# about what was sent, whatever a caller sends.
+# The code above calls these functions. Whatever a caller sends, they keep the answer to
+# an error small and correct, and leave out what was sent.
 
 # Bounds of an answer. A body of 10 MB can hold 50,000 errors, each with a long path;
 # the answer to it stays below 8 KiB.
