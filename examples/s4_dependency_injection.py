@@ -236,8 +236,8 @@ SubjectDep = Annotated[str, Depends(get_subject)]
 #
 # In each millisecond limit/window tokens come back, a fraction. A sum of fractions is
 # not exact, and a caller could be refused in the very millisecond in which it was told
-# to come back. So the script counts in parts of a token: one token is `window` parts, and
-# `limit` parts come back in each millisecond. All its numbers are whole.
+# to come back. So the script counts in parts of a token: one token is `window` parts,
+# and `limit` parts come back in each millisecond. All its numbers are whole.
 #
 # Redis lets no other command in between while a script runs. So of many requests at the
 # same moment, no two can take the same token.
