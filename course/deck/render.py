@@ -71,7 +71,8 @@ class _Html(RendererHTML):
 # Too pale on our panel for WCAG's 4.5 to 1.
 _DARKER = """.light .code .ow, .light .code .nd { color: #7a12bd }
 .light .code .ne { color: #a32a24 }
-.light .code .c1 { color: #336a6a }"""
+.light .code .c1 { color: #336a6a }
+.light .code .si { color: #8a3a5c }"""
 MARKDOWN = MarkdownIt("commonmark", {"html": True}, renderer_cls=_Html).enable("table")
 
 

@@ -122,12 +122,12 @@ def test_what_a_cell_printed_comes_after_the_question(
 
 def test_a_step_marks_its_lines(browser: "Browser", built: Path) -> None:
     address = (built / "s1_why_fastapi" / "index.html").as_uri()
-    with opened(browser, f"{address}#/2", size=(1280, 720)) as page:
+    with opened(browser, f"{address}#/3", size=(1280, 720)) as page:
         page.wait_for_function("window.Reveal && Reveal.isReady()")
         assert page.locator(".present .row.focused").count() == 0
         page.keyboard.press("ArrowRight")
 
-        assert page.locator(".present .row.focused").count() == 2
+        assert page.locator(".present .row.focused").count() == 3
 
 
 @pytest.mark.parametrize("stem", STEMS)
@@ -150,7 +150,7 @@ def test_the_speaker_window_shows_the_notes(browser: "Browser", built: Path) -> 
         with page.expect_popup() as window:
             page.keyboard.press("s")
         notes = window.value.locator(".speaker-controls-notes .value")
-        notes.filter(has_text="complete service").wait_for()
+        notes.filter(has_text="Start step s2.1").wait_for()
 
         assert "1 min" in notes.inner_text()
 
