@@ -176,5 +176,5 @@ async def test_managing_jobs_and_webhooks_has_a_limit_of_its_own(
 
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[2].json()["code"] == "rate_limit_exceeded"
-    assert int(answers[2].headers["retry-after"]) == 30
+    assert 0 < int(answers[2].headers["retry-after"]) <= 30
     assert chat.status_code == 200
