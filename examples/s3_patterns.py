@@ -139,16 +139,18 @@ async def create_answer(prompt: Prompt) -> Answer:
 # One request, and each word as soon as it is made: right for people in a chat. The
 # words travel as server-sent events (SSE), text that stays readable on the wire. The
 # status 200 has been sent before the first word, so a failure cannot change it any
-# more. Only the last event says whether the answer is whole: `done` or `error`.
+# more. Only the last event says whether the answer is whole: `done` or `error`. A
+# stream that ends without either is not whole.
 
 
 async def model_words(prompt: Prompt) -> AsyncIterator[AsyncIterator[str]]:
     """Open the model's words for one answer, and close them when the answer is over.
 
-    It is a dependency (section 4 teaches them): FastAPI resumes it after the `yield`
-    when the last event has been sent, and also when the reader has left. Then
-    `aclosing` stops the model at once. Without it, the model would run until Python's
-    garbage collector found it.
+    It is a dependency (section 4 teaches them): FastAPI calls it with the prompt of the
+    request, and passes what it yields to `stream_answer` as `words`. When the last
+    event has been sent, or the reader has left, FastAPI runs the rest of it, and
+    `aclosing` stops the model. Without that, the model would run until Python's garbage
+    collector found it.
     """
     async with aclosing(speak(prompt)) as words:
         yield words
@@ -199,8 +201,9 @@ class JobStatus(StrEnum):
 class Job(BaseModel):
     """A job as the caller sees it, and the means to run and to cancel it.
 
-    The two private attributes are not part of the answer. The cancel scope is a block
-    of code that another task can stop; the event lets other tasks wait for the end.
+    The two private attributes are not part of the answer. `_work` guards the block in
+    `run`: when another task calls `_work.cancel()`, that block is stopped, and
+    `cancelled_caught` is true. `_ended` lets other tasks wait for the end.
     """
 
     id: str
@@ -309,6 +312,8 @@ async def cancel_job(job_id: str) -> Job:
 #                                          ... the model works ...
 #     receiver  <---- signed event ------  service
 #     receiver  ------- 204 ------------>  service
+#     client    --- GET /jobs/{id} ----->  service     the event has no answer in it
+#     client    <------- 200 ------------  service
 #
 # The caller is a system that can be called itself, so it need not ask again and again:
 # when the job has ended, we send an event to an address of the caller, the receiver.
@@ -358,9 +363,9 @@ async def call_back(job: Job) -> None:
 async def post_webhook(event_id: str, body: bytes) -> bool:
     """Sign and send one attempt; True if the receiver accepted it.
 
-    It calls the receiver inside this very app, without a network. A service that
-    called any address a caller names could be sent to addresses of its own network
-    (server-side request forgery, SSRF).
+    In this section the app plays both sides, so it calls its own receiver, without a
+    network. If callers could name the address, they could make us call private servers
+    of our own network (server-side request forgery, SSRF).
     """
     timestamp = int(time.time())
     headers = {
@@ -441,7 +446,7 @@ def verify_webhook(
 def any_equal(expected: Sequence[str], received: Sequence[str]) -> bool:
     """Whether one of the received signatures is one of the expected ones.
 
-    `==` returns sooner the earlier two texts differ, and from that time a forger could
+    `==` stops at the first difference. A forger who measures how long it takes could
     guess a signature letter by letter. `compare_digest` always takes the same time.
     Raises TypeError for a signature that is not ASCII.
     """
@@ -553,6 +558,8 @@ async def stop_at_shutdown(_: FastAPI) -> AsyncIterator[None]:
     jobs.clear()
 
 
+# A router may have a lifespan too: what stands before its `yield` runs when the
+# application starts, the rest when it ends.
 app.include_router(APIRouter(lifespan=stop_at_shutdown))
 
 
