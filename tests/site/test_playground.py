@@ -144,7 +144,11 @@ def test_every_example_of_every_section_gets_an_answer(tab: "Page") -> None:
     chosen = {section for section, _ in statuses}
     assert chosen >= {"s1", "s1.1", "s2", "s2.1", "s3", "s3.1", "s4.2", "s5"}
     assert len(statuses) > 15
-    assert set(statuses.values()) <= {200, 202, 204, 400, 401, 404, 422, 429, 500, 504}
+    assert set(statuses.values()) <= {
+        *(200, 202, 204),
+        *(400, 401, 404, 422, 429),
+        *(500, 503, 504),
+    }
 
 
 @pytest.mark.deep
