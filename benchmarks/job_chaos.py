@@ -187,11 +187,14 @@ class Load:
             key = {"Idempotency-Key": secrets.token_hex(16)}
             body = {"requests": requests}
             job = await self._ask("POST", "/v1/jobs", turn, json=body, headers=key)
-            self.accepted[job["id"]] = texts
-            while job["status"] not in ENDED:
+            job_id = job["id"]
+            self.accepted[job_id] = texts
+            # A submission that was repeated may find its job at the end already, and
+            # only a GET answers with results.
+            while job["status"] not in ENDED or job.get("results") is None:
                 await asyncio.sleep(0.3)
-                job = await self._ask("GET", f"/v1/jobs/{job['id']}", turn)
-            self.ended[job["id"]] = job
+                job = await self._ask("GET", f"/v1/jobs/{job_id}", turn)
+            self.ended[job_id] = job
 
     async def _ask(self, method: str, path: str, turn: int, **more: Any) -> Any:
         """An answer, asked for at each API in turn until one gives it."""
@@ -229,7 +232,7 @@ async def check(load: Load) -> dict[str, list[str]]:
                 for item in job.get("results", ())
                 if item["error"]
             ]
-            reason = job.get("error") or failed
+            reason = job.get("error") or failed or f"{answers} in place of {texts}"
             wrong["not succeeded"].append(f"{job_id}: {job.get('status')} {reason}")
         url = f"http://127.0.0.1:{load.ports[0]}/v1/jobs/{job_id}/events"
         lines = (await load.client.get(url)).text.splitlines()
