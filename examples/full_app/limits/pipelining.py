@@ -109,10 +109,12 @@ class Pipelining:
         for call in calls:
             size = len(call.keys)
             script = call.script
+            # Redis takes bytes; redis-py finds out the type of everything else anew.
+            words = [str(word).encode() for word in (*call.keys, *call.args)]
             if script.digest in self._known:
-                pipeline.evalsha(script.digest, size, *call.keys, *call.args)
+                pipeline.evalsha(script.digest, size, *words)
             else:
-                pipeline.eval(script.text, size, *call.keys, *call.args)
+                pipeline.eval(script.text, size, *words)
                 self._known.add(script.digest)
         try:
             answers = await pipeline.execute(raise_on_error=False)
