@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -28,12 +28,14 @@ from course.ports import listen
 POLL_SECONDS = 0.1
 SETTLE_SECONDS = 0.05
 STOP_SECONDS = 3.0
+PACKAGES = ("uvicorn", "fastapi", "pydantic")
 SPAWN = multiprocessing.get_context("spawn")  # the one way that every system has
 Snapshot = dict[Path, tuple[int, int]]
 
 
 def run(app: Section | Rung, host: str, port: int) -> int:
     """Serve until Ctrl-C; the exit status. Raises CourseError if it cannot start."""
+    require(PACKAGES)
     os.environ["FULL_APP_HOST"] = host  # full_app refuses strangers without keys
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = ROOT.joinpath(*app.module.split(".")[:-1])
@@ -44,6 +46,17 @@ def run(app: Section | Rung, host: str, port: int) -> int:
         except KeyboardInterrupt:
             say("\nStopped.")
     return 0
+
+
+def require(packages: Sequence[str]) -> None:
+    """Raises ModuleNotFoundError for the first that is missing, without importing any.
+
+    The workers import them. One that cannot would look like a server that has ended,
+    for which this process waits until a file is saved.
+    """
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
 
 class Worker:

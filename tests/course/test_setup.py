@@ -57,13 +57,13 @@ def test_words_after_test_are_pytests_and_so_is_the_exit_status(
 def test_the_tests_group_holds_what_run_needs(checkout: Checkout) -> None:
     assert checkout.course(*VERSION).passed()
 
-    checkout.course("run", "s1", "--no-reload")
+    checkout.course("run", "s1")
 
     assert checkout.uv_calls() == ["venv", "test.txt"]
 
 
 def test_an_environment_made_for_run_is_extended_for_test(checkout: Checkout) -> None:
-    done = checkout.course("run", "s1", "--no-reload")
+    done = checkout.course("run", "s1")
 
     assert done.refused("The package 'uvicorn' is missing", "Delete the folder"), done
     assert checkout.course(*VERSION).passed()
