@@ -109,7 +109,7 @@ async def send(events: int, url: str, environment: dict[str, str]) -> tuple[Any,
         for number in range(events):
             news = event("job.succeeded", {"id": f"job_{number:032x}"})
             await store.save_event(news)
-            await queue.add_delivery(endpoint.id, news.id)
+            await queue.add_delivery(OWNER, endpoint.id, news.id)
             ids.append(news.id)
     return endpoint.signing_secret, ids
 

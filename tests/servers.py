@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def wait_until(
-    happened: Callable[[], bool], *, seconds: float = 20.0, what: str = "it"
+    happened: Callable[[], bool], *, seconds: float = 45.0, what: str = "it"
 ) -> None:
     """Poll `happened()` until it is true; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds

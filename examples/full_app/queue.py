@@ -3,6 +3,10 @@
 docket gives a job to one worker and, when that worker dies, to another after the
 lease. It pickles what it carries, so it carries ids only. Embedded, it
 lives in this process (`memory://`); with `REDIS_URL`, any number of workers share it.
+
+Jobs and deliveries are two dockets, and each has slots of its own: a receiver that
+hangs for 15 seconds holds up no job, and a long job holds up no delivery. Within each
+docket one caller has a share of the slots, so that nobody waits for another caller.
 """
 
 import asyncio
@@ -16,7 +20,7 @@ from docket import ConcurrencyLimit, Docket, ExponentialRetry, Perpetual, Worker
 
 POLL = timedelta(milliseconds=50)
 KEEP = timedelta(hours=1)
-CONCURRENCY = 20
+CONCURRENCY = 20  # of jobs, and of deliveries, in one process
 MAX_CONNECTIONS = 100  # docket's pool raises when it is empty, so it must not be
 
 RETRY = ExponentialRetry(
@@ -29,27 +33,18 @@ Sweep = Callable[[], Awaitable[object]]
 
 
 class Queue:
-    """Puts ids on the docket, and takes jobs off it again."""
+    """Puts ids on the dockets, and takes jobs off again."""
 
-    def __init__(self, docket: Docket) -> None:
-        self.docket = docket
+    def __init__(self, jobs: Docket, deliveries: Docket) -> None:
+        self.jobs = jobs
+        self.deliveries = deliveries
 
-    def handle(
-        self,
-        run_job: RunJob,
-        deliver: Deliver,
-        sweep: Sweep,
-        *,
-        jobs_per_caller: int,
-        sweep_seconds: float,
-    ) -> None:
-        """Say what runs a job, delivers an event and says when to retry, and sweeps.
+    def handle_jobs(self, run_job: RunJob, *, per_caller: int) -> None:
+        """Say what runs a job.
 
-        Of one owner's jobs `jobs_per_caller` run at a time, on all workers together.
+        Of one owner's jobs `per_caller` run at a time, on all workers together.
         """
-
-        share = ConcurrencyLimit("owner", jobs_per_caller)
-        every = Perpetual(timedelta(seconds=sweep_seconds), automatic=True)
+        share = ConcurrencyLimit("owner", per_caller)
 
         async def run_owned_job(
             job_id: str,
@@ -60,41 +55,75 @@ class Queue:
             if not await run_job(job_id):
                 retry.after(timedelta(0))
 
-        async def sweep_jobs(perpetual: Perpetual = every) -> None:
-            await sweep()
+        async def hand_over_job(job_id: str, owner: str) -> None:
+            """A job that was queued before jobs had a docket of their own."""
+            await self.add_job(job_id, owner)
 
-        async def deliver_webhook(
+        self.jobs.register(run_owned_job, names=["run_job"])
+        self.deliveries.register(hand_over_job, names=["run_job"])
+
+    def handle_deliveries(
+        self, deliver: Deliver, sweep: Sweep, *, per_caller: int, sweep_seconds: float
+    ) -> None:
+        """Say what delivers an event, and when to try again; and what sweeps.
+
+        Of one owner's deliveries `per_caller` run at a time, on all workers together.
+        """
+        share = ConcurrencyLimit("owner", per_caller)
+        every = Perpetual(timedelta(seconds=sweep_seconds), automatic=True)
+
+        async def deliver_owned(
+            owner: str,
             endpoint_id: str,
             event_id: str,
             attempt: int,
+            limit: ConcurrencyLimit = share,
             retry: ExponentialRetry = RETRY,  # of ours, when Redis fails meanwhile
         ) -> None:
             delay = await deliver(endpoint_id, event_id, attempt)
             if delay is not None:
                 await self.add_delivery(
-                    endpoint_id, event_id, attempt=attempt + 1, delay=delay
+                    owner, endpoint_id, event_id, attempt=attempt + 1, delay=delay
                 )
 
-        self.docket.register(run_owned_job, names=["run_job"])
-        self.docket.register(sweep_jobs)
-        self.docket.register(deliver_webhook)
+        async def deliver_webhook(
+            endpoint_id: str,
+            event_id: str,
+            attempt: int,
+            retry: ExponentialRetry = RETRY,
+        ) -> None:
+            """A delivery that was queued before deliveries had an owner."""
+            await deliver_owned("", endpoint_id, event_id, attempt)
+
+        async def sweep_jobs(perpetual: Perpetual = every) -> None:
+            await sweep()
+
+        self.deliveries.register(deliver_owned, names=["deliver"])
+        self.deliveries.register(deliver_webhook)
+        self.deliveries.register(sweep_jobs)
 
     async def add_job(self, job_id: str, owner: str) -> None:
         """Have the job run; adding it again while it is there changes nothing."""
-        await self.docket.add("run_job", key=job_id)(job_id, owner)
+        await self.jobs.add("run_job", key=job_id)(job_id, owner)
 
     async def cancel_job(self, job_id: str) -> None:
         """Take the job off, or stop it where it runs."""
-        await self.docket.cancel(job_id)
+        await self.jobs.cancel(job_id)
 
     async def add_delivery(
-        self, endpoint_id: str, event_id: str, *, attempt: int = 1, delay: float = 0
+        self,
+        owner: str,
+        endpoint_id: str,
+        event_id: str,
+        *,
+        attempt: int = 1,
+        delay: float = 0,
     ) -> None:
-        """Have the event delivered in `delay` seconds."""
+        """Have the event delivered in `delay` seconds, in its owner's share."""
         when = datetime.now(UTC) + timedelta(seconds=delay)
         key = f"{event_id}:{endpoint_id}:{attempt}"
-        add = self.docket.add("deliver_webhook", when=when, key=key)
-        await add(endpoint_id, event_id, attempt)
+        add = self.deliveries.add("deliver", when=when, key=key)
+        await add(owner, endpoint_id, event_id, attempt)
 
 
 def with_connections(redis_url: str) -> str:
@@ -110,31 +139,45 @@ async def open_queue(redis_url: str | None) -> AsyncIterator[Queue]:
     url = f"memory://{secrets.token_hex(8)}"
     if redis_url is not None:
         url = with_connections(redis_url)
-    async with Docket(name="full_app", url=url, execution_ttl=KEEP) as docket:
-        yield Queue(docket)
+    async with (
+        Docket(name="full_app_jobs", url=url, execution_ttl=KEEP) as jobs,
+        Docket(name="full_app", url=url, execution_ttl=KEEP) as deliveries,
+    ):
+        yield Queue(jobs, deliveries)
 
 
 @contextlib.asynccontextmanager
 async def work(
     queue: Queue, *, drain_seconds: float, lease: float
 ) -> AsyncIterator[None]:
-    """Run a worker beside the block; it gets `drain_seconds` to finish afterwards.
+    """Run workers beside the block; they get `drain_seconds` to finish afterwards.
 
-    What it does not finish is done again, by another worker, after `lease` seconds.
+    What they do not finish is done again, by other workers, after `lease` seconds.
     """
-    async with Worker(
-        queue.docket,
+    async with (
+        _worker(queue.jobs, lease) as jobs,
+        _worker(queue.deliveries, lease) as deliveries,
+    ):
+        running = {
+            asyncio.create_task(jobs.run_forever()),
+            asyncio.create_task(deliveries.run_forever()),
+        }
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
+            _, unfinished = await asyncio.wait(running, timeout=drain_seconds)
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+
+def _worker(docket: Docket, lease: float) -> Worker:
+    return Worker(
+        docket,
         concurrency=CONCURRENCY,
         redelivery_timeout=timedelta(seconds=lease),
         minimum_check_interval=POLL,
         scheduling_resolution=POLL,
-    ) as worker:
-        running = asyncio.create_task(worker.run_forever())
-        try:
-            yield
-        finally:
-            running.cancel()
-            await asyncio.wait({running}, timeout=drain_seconds)
-            if not running.done():
-                running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+    )

@@ -293,6 +293,12 @@ class Settings(s4.Settings):
     jobs_per_caller: int = Field(
         default=4, ge=1, description="How many jobs may run at once for each caller."
     )
+    deliveries_per_caller: int = Field(
+        default=5,
+        ge=1,
+        description="How many webhooks may be on their way at once for each caller. A "
+        "receiver that hangs holds up those of its own caller only.",
+    )
     webhook_schedule: tuple[float, ...] | None = Field(
         default=None,
         min_length=1,

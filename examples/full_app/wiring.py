@@ -87,11 +87,11 @@ async def open_services(
         sweeper = Sweeper(
             store, queue, ended=jobs.ended, lease=settings.job_lease_seconds
         )
-        queue.handle(
-            runner.run,
+        queue.handle_jobs(runner.run, per_caller=settings.jobs_per_caller)
+        queue.handle_deliveries(
             sender.attempt_delivery,
             sweeper.sweep,
-            jobs_per_caller=settings.jobs_per_caller,
+            per_caller=settings.deliveries_per_caller,
             sweep_seconds=settings.job_lease_seconds / 2,
         )
         yield AppState(

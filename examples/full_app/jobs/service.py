@@ -90,8 +90,9 @@ class JobService:
             return
         news = ended_event(job_id, record)
         own = [record["endpoint_id"]] if record.get("endpoint_id") else []
-        for endpoint_id in await self.webhooks.publish(record["owner"], news, also=own):
-            await self.queue.add_delivery(endpoint_id, news.id)
+        owner = record["owner"]
+        for endpoint_id in await self.webhooks.publish(owner, news, also=own):
+            await self.queue.add_delivery(owner, endpoint_id, news.id)
         await self.store.over(job_id)
 
 

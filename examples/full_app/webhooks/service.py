@@ -54,7 +54,7 @@ class WebhookService:
         await self.endpoints.get(owner, endpoint_id)
         news = event(event_type, {"id": endpoint_id})
         await self.store.save_event(news)
-        await self.queue.add_delivery(endpoint_id, news.id)
+        await self.queue.add_delivery(owner, endpoint_id, news.id)
         return news
 
     async def send_now(
@@ -100,7 +100,7 @@ class WebhookService:
         if not await self.store.take_dead_letter(owner, *place):
             return False
         try:
-            await self.queue.add_delivery(*place)
+            await self.queue.add_delivery(owner, *place)
         except BaseException:
             await self.store.bury(owner, letter)
             raise

@@ -77,7 +77,7 @@ def test_jobs_and_deliveries_of_the_earlier_version_are_finished(
             for name in ("begun", "queued"):
                 path = f"/v1/jobs/{jobs[name]['id']}"
                 wait_until(lambda: http.get(path).json()["status"] == "succeeded")  # noqa: B023
-            events = [json.loads(hooks.got.get(timeout=20)[1]) for _ in range(3)]
+            events = [json.loads(hooks.got.get(timeout=45)[1]) for _ in range(3)]
     begun = http.get(f"/v1/jobs/{jobs['begun']['id']}").json()
 
     assert changed.status_code == 200
