@@ -1,10 +1,10 @@
-"""Decks and handouts as plain files: they open from a disk, without any network.
+"""Decks and handouts, each as one file: it opens from a disk, without any network.
 
-reveal.js is taken from the `sphinx-revealjs` package, which carries it.
+Style sheets and scripts are written into every page, so that a page can be copied
+alone. reveal.js is taken from the `sphinx-revealjs` package, which carries it.
 """
 
 import html
-import shutil
 import string
 from dataclasses import dataclass
 from importlib import util
@@ -16,7 +16,8 @@ from course.notebook.files import paths
 from course.places import CourseError
 
 ASSETS = Path(__file__).parent / "assets"
-REVEAL = ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js")
+REVEAL_STYLE = "dist/reveal.css"
+REVEAL_SCRIPTS = ("dist/reveal.js", "plugin/notes/notes.js")
 THEME = "course-theme.css"
 
 
@@ -41,15 +42,11 @@ def build(target: Path, folder: Path = SLIDES) -> list[Built]:
     if wrong := [line for deck in found for line in code.check(deck.path)]:
         mend = "\n`python3 -m course sync` writes the code into the slides anew."
         raise CourseError("\n".join(wrong) + mend)
-    _assets(target / "assets", folder)
     return [_deck(deck, target) for deck in found]
 
 
 def notebooks(target: Path) -> list[str]:
-    """Write `<stem>/notebook.html`, slides too, for every notebook; their addresses.
-
-    They use what `build` puts beside them.
-    """
+    """Write `<stem>/notebook.html`, slides too, for every notebook; their addresses."""
     written = []
     for path in paths():
         made = cells.pages(path)
@@ -69,22 +66,42 @@ def reveal() -> Path:
     return Path(spec.origin).parent / "_static" / "revealjs"
 
 
-def _assets(target: Path, folder: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    for name in REVEAL:
-        shutil.copy(reveal() / name, target)
-    for own in ("deck.js", "deck.css"):
-        shutil.copy(ASSETS / own, target)
-    theme = (folder / THEME).read_text(encoding="utf-8")
-    # A Marp theme speaks of `section` and `:root`: nested, it means our slides.
-    (target / THEME).write_text(f".reveal .slides {{\n{theme}\n}}\n", encoding="utf-8")
-    (target / "code.css").write_text(render.styles(), encoding="utf-8")
+def _styles(*, slides: bool) -> str:
+    """The style sheets of a deck, or of a handout, as one text."""
+    parts = [(ASSETS / "deck.css").read_text(encoding="utf-8"), render.styles()]
+    if slides:
+        theme = (SLIDES / THEME).read_text(encoding="utf-8")
+        reveal_style = (reveal() / REVEAL_STYLE).read_text(encoding="utf-8")
+        # A Marp theme speaks of `section` and `:root`: nested, it means our slides.
+        nested = f".reveal .slides {{\n{theme}\n}}\n"
+        parts = [reveal_style, parts[0], nested, parts[1]]
+    return "\n".join(parts)
+
+
+def _scripts(*, slides: bool) -> str:
+    """The scripts of a deck, or of a handout, each in an element of its own."""
+    files = [reveal() / name for name in REVEAL_SCRIPTS] if slides else []
+    files.append(ASSETS / "deck.js")
+    return "\n".join(
+        f"<script>{in_html(path.read_text(encoding='utf-8'))}</script>"
+        for path in files
+    )
+
+
+def in_html(script: str) -> str:
+    """A script whose texts cannot end, or hide the end of, its `<script>` element.
+
+    In the texts of a script `\\!` is `!` and `\\/` is `/`, so nothing else changes
+    (https://html.spec.whatwg.org/multipage/scripting.html,
+    "Restrictions for contents of script elements").
+    """
+    return script.replace("<!--", "<\\!--").replace("</script", "<\\/script")
 
 
 def _deck(deck: Deck, target: Path) -> Built:
     folder = target / deck.stem
     folder.mkdir(parents=True, exist_ok=True)
-    slides = [render.section(it, deck, n) for n, it in enumerate(deck.slides, 1)]
+    slides = render.sections(deck)
     _write(folder / "index.html", "deck.html", deck.title, "\n".join(slides))
     pages = [_page(deck, number) for number in range(len(deck.slides))]
     _write(folder / "handout.html", "handout.html", deck.title, "\n".join(pages))
@@ -111,6 +128,12 @@ def _page(deck: Deck, index: int) -> str:
 
 
 def _write(path: Path, template: str, title: str, body: str) -> None:
+    slides = template == "deck.html"
     text = string.Template((ASSETS / template).read_text(encoding="utf-8"))
-    page = text.substitute(title=html.escape(title), body=body)
+    page = text.substitute(
+        title=html.escape(title),
+        body=body,
+        styles=_styles(slides=slides),
+        scripts=_scripts(slides=slides),
+    )
     path.write_text(page, encoding="utf-8")

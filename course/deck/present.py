@@ -11,7 +11,7 @@ from course.deck.source import SLIDES, decks
 from course.places import CourseError, say
 from course.ports import listen
 
-NAMES = {"opening": "s0_opening", "takeaways": "s6_takeaways"}
+NAMES = {"opening": "s0_opening", "takeaways": "s7_takeaways"}
 
 
 def find(wanted: str) -> str:

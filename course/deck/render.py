@@ -86,15 +86,26 @@ def notes_html(slide: Slide) -> str:
     return str(MARKDOWN.render(slide.notes, {}))
 
 
-def section(slide: Slide, deck: Deck, number: int) -> str:
-    """A slide as reveal.js wants it: number from 1, minutes for the presenter."""
-    classes = html.escape(" ".join(slide.classes))
-    minutes = f"<p>{slide.minutes:g} min</p>"
-    return (
-        f'<section id="slide-{number}" class="{classes}"><div class="slide">\n'
-        f"{slide_html(slide, deck.path.parent)}</div>\n"
-        f'<aside class="notes">{minutes}{notes_html(slide)}</aside></section>'
-    )
+def sections(deck: Deck) -> list[str]:
+    """The slides as reveal.js wants them.
+
+    `data-timing` is the slide's time in seconds: the speaker's window compares the sum
+    with the clock. The notes begin with the plan: "2 min: from 3 to 5 of 20".
+    """
+    made = []
+    begins = 0.0
+    for number, slide in enumerate(deck.slides, 1):
+        ends = begins + slide.minutes
+        plan = f"{slide.minutes:g} min: from {begins:g} to {ends:g} of {deck.minutes:g}"
+        classes = html.escape(" ".join(slide.classes))
+        seconds = round(slide.minutes * 60)
+        made.append(
+            f'<section id="slide-{number}" class="{classes}" data-timing="{seconds}">'
+            f'<div class="slide">\n{slide_html(slide, deck.path.parent)}</div>\n'
+            f'<aside class="notes"><p>{plan}</p>{notes_html(slide)}</aside></section>'
+        )
+        begins = ends
+    return made
 
 
 def styles() -> str:

@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 from pathlib import Path
 
-from course import manifest
 from course.manifest import Section
 from course.places import ROOT
 
@@ -25,7 +24,11 @@ def links(section: Section) -> list[str]:
     """Addresses of a section's decks, as seen from its page."""
     if not available():
         return []
-    return [f"../../slides/{it}/index.html" for it in names() if it == section.stem]
+    return [
+        f"../../slides/{name}/index.html"
+        for name in names()
+        if name == section.stem or name.partition("_")[2] == section.stem
+    ]
 
 
 def table(_: str = "") -> str:
@@ -41,9 +44,6 @@ def table(_: str = "") -> str:
         book = f"[notebook]({at}/notebook.html)" if stem in books else ""
         shown = f"[{deck.title}]({at}/index.html)"
         rows.append(f"| {shown} | [handout]({at}/handout.html) | {book} |")
-    for stem in sorted(books - {deck.path.stem for deck in found}):
-        title = manifest.sections()[-1].title
-        rows.append(f"| {title} | | [notebook](../slides/{stem}/notebook.html) |")
     return "\n".join(rows)
 
 

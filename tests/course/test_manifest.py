@@ -80,13 +80,15 @@ def test_each_objective_has_its_slide_its_place_on_the_page_and_its_step(
     assert {objective.rung for objective in section.objectives} <= {*steps}
 
 
-def test_each_objective_of_the_complete_service_has_its_place_on_the_page() -> None:
+def test_each_objective_of_the_complete_service_has_its_slide_and_its_place() -> None:
+    slides = headings(ROOT / "slides" / "s6_full_app.md")
     text = (ROOT / "docs" / "full-app" / "index.md").read_text(encoding="utf-8")
     places = {
         slug(heading) for heading in re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
     }
 
     assert {objective.anchor for objective in find("full_app").objectives} <= places
+    assert {objective.slide for objective in find("full_app").objectives} <= {*slides}
 
 
 @pytest.mark.parametrize("word", ["s2", "S2", "s2_models", "2"])

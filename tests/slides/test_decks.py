@@ -31,7 +31,7 @@ CUT = """() => {
   const foot = parseFloat(getComputedStyle(box).paddingBottom) * Reveal.getScale();
   const wrong = [];
   const low = (it) => it.getBoundingClientRect().bottom - (edge.bottom - foot);
-  for (const it of box.children)
+  for (const it of box.querySelectorAll(":scope > *, .body > *"))
     if (low(it) > 1) wrong.push(`${low(it)} too low: ${it.outerHTML.slice(0, 80)}`);
   for (const it of box.querySelectorAll("*")) {
     const at = it.getBoundingClientRect();
@@ -42,6 +42,27 @@ CUT = """() => {
     if (it.scrollWidth > it.clientWidth + 1) wrong.push(`code: ${it.innerText}`);
   return wrong;
 }"""
+
+
+SMALL = """() => {
+  const slide = Reveal.getCurrentSlide().querySelector(".slide");
+  const walk = document.createTreeWalker(slide, NodeFilter.SHOW_TEXT);
+  const wrong = [];
+  while (walk.nextNode()) {
+    const text = walk.currentNode;
+    const element = text.parentElement;
+    if (!text.data.trim() || element.closest("title, desc, style, defs")) continue;
+    const drawn = element.closest("svg") ? element.getScreenCTM().a : Reveal.getScale();
+    const pixels = parseFloat(getComputedStyle(element).fontSize) * drawn;
+    if (pixels < 19.9) wrong.push(`${pixels} pixels: ${text.data}`);
+  }
+  return wrong;
+}"""
+LOWEST = """() => {
+  const parts = Reveal.getCurrentSlide().querySelectorAll(".body > *, .lead .slide > *");
+  return Math.max(...[...parts].map((it) => it.getBoundingClientRect().bottom));
+}"""
+LOWER_THIRD = 480  # pixels from the top, of 720
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +108,7 @@ def test_a_deck_is_stepped_to_its_end_and_nothing_is_cut(
         for number in steps(page):
             if number not in seen:
                 assert page.evaluate(CUT) == [], f"slide {number + 1}"
+                assert page.evaluate(SMALL) == [], f"slide {number + 1}"
             seen.add(number)
 
         assert seen == set(range(SLIDES[stem]))
@@ -101,8 +123,72 @@ def test_a_notebook_is_presented_to_its_end_and_nothing_is_cut(
         assert page.evaluate("document.querySelectorAll('.slide').length") > 15
         for number in steps(page):
             assert page.evaluate(CUT) == [], f"slide {number + 1}"
+            assert page.evaluate(SMALL) == [], f"slide {number + 1}"
 
         assert page.evaluate("Reveal.getProgress()") == 1
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_the_lower_third_of_a_slide_is_not_left_empty(
+    browser: "Browser", built: Path, stem: str
+) -> None:
+    address = (built / stem / "index.html").as_uri()
+    with opened(browser, address, size=(1280, 720)) as page:
+        page.wait_for_function("window.Reveal && Reveal.isReady()")
+        for number in range(SLIDES[stem]):
+            page.evaluate(f"Reveal.slide({number})")
+            if page.locator(".present.lead").count() == 0:
+                assert page.evaluate(LOWEST) > LOWER_THIRD, f"slide {number + 1}"
+
+
+def test_a_drawing_comes_step_by_step_and_is_whole_in_the_handout(
+    browser: "Browser", built: Path
+) -> None:
+    folder = built / "s6_full_app"
+    with opened(browser, (folder / "index.html").as_uri()) as page:
+        page.wait_for_function("window.Reveal && Reveal.isReady()")
+        page.evaluate("Reveal.slide(1)")
+        rows = page.locator(".present svg g.fragment")
+
+        assert [rows.nth(it).is_visible() for it in range(5)] == [False] * 5
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        assert [rows.nth(it).is_visible() for it in range(3)] == [True, True, False]
+    with opened(browser, (folder / "handout.html").as_uri()) as page:
+        rows = page.locator("#slide-2 svg g.fragment")
+        assert all(rows.nth(it).is_visible() for it in range(5))
+
+
+@pytest.mark.parametrize("name", ["index", "handout", "notebook"])
+def test_a_page_of_a_deck_can_be_copied_alone(
+    browser: "Browser", built: Path, tmp_path: Path, name: str
+) -> None:
+    alone = tmp_path / f"{name}.html"
+    alone.write_bytes((built / "s2_models" / f"{name}.html").read_bytes())
+
+    with opened(browser, alone.as_uri()) as page:
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.reload()
+        if name != "handout":
+            page.wait_for_function("window.Reveal && Reveal.isReady()")
+        colour = "getComputedStyle(document.querySelector('h1')).color"
+
+        assert page.evaluate(colour) == "rgb(28, 39, 51)"
+        assert [it for it in requests if not it.startswith("data:")] == [alone.as_uri()]
+
+
+def test_a_handout_is_printed_with_its_notes_and_closed_again(
+    browser: "Browser", built: Path
+) -> None:
+    with opened(browser, (built / "s2_models" / "handout.html").as_uri()) as page:
+        opened_in_print = "addEventListener('beforeprint', () => { window.seen = %s })"
+        count = "document.querySelectorAll('details[open]').length"
+        page.evaluate(opened_in_print % count)
+        page.pdf()
+
+        assert page.evaluate("window.seen") == SLIDES["s2_models"]
+        page.wait_for_function(f"{count} === 0")
 
 
 def test_what_a_cell_printed_comes_after_the_question(
@@ -143,28 +229,59 @@ def test_a_printed_deck_has_a_page_for_each_slide(
     assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") == SLIDES[stem]
 
 
-def test_the_speaker_window_shows_the_notes(browser: "Browser", built: Path) -> None:
-    address = (built / "s2_models" / "index.html").as_uri()
-    with opened(browser, address) as page:
-        page.wait_for_function("window.Reveal && Reveal.isReady()")
-        with page.expect_popup() as window:
-            page.keyboard.press("s")
-        notes = window.value.locator(".speaker-controls-notes .value")
-        notes.filter(has_text="Start step s2.1").wait_for()
-
-        assert "1 min" in notes.inner_text()
-
-
-def test_the_overview_and_the_dark_look_are_a_key_away(
+def test_the_speaker_window_shows_the_notes_the_clock_and_the_plan(
     browser: "Browser", built: Path
 ) -> None:
     address = (built / "s2_models" / "index.html").as_uri()
     with opened(browser, address) as page:
         page.wait_for_function("window.Reveal && Reveal.isReady()")
+        page.evaluate("Reveal.slide(1)")
+        with page.expect_popup() as window:
+            page.keyboard.press("s")
+        speaker = window.value
+        notes = speaker.locator(".speaker-controls-notes .value")
+        notes.filter(has_text="Follow one request downwards").wait_for()
+
+        assert "2 min: from 1 to 3 of 20" in notes.inner_text()
+        assert re.search(r"\d:\d\d", speaker.locator(".clock-value").inner_text())
+        assert speaker.locator(".timer").is_visible()
+        assert speaker.locator(".pacing").is_visible()
+
+
+def test_the_overview_shows_every_slide_and_leads_to_it(
+    browser: "Browser", built: Path
+) -> None:
+    address = (built / "s4_dependency_injection" / "index.html").as_uri()
+    with opened(browser, address, size=(1280, 720)) as page:
+        page.wait_for_function("window.Reveal && Reveal.isReady()")
+        page.keyboard.press("o")
+        pictures = page.locator(".grid .small")
+
+        assert pictures.count() == SLIDES["s4_dependency_injection"]
+        inside = """() => [...document.querySelectorAll(".grid .small")].every((it) => {
+          const box = it.getBoundingClientRect();
+          return box.top >= 0 && box.bottom <= innerHeight && box.right <= innerWidth;
+        })"""
+        assert page.evaluate(inside)
+        assert axe_violations(page) == []
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        assert page.evaluate("Reveal.getIndices().h") == 1
+        assert pictures.count() == 0
+        page.keyboard.press("Escape")
+        pictures.nth(9).click()
+        assert page.evaluate("Reveal.getIndices().h") == 9
+        page.keyboard.press("o")
+        page.keyboard.press("Escape")
+        assert pictures.count() == 0
+
+
+def test_the_dark_look_is_a_key_away(browser: "Browser", built: Path) -> None:
+    address = (built / "s2_models" / "index.html").as_uri()
+    with opened(browser, address) as page:
+        page.wait_for_function("window.Reveal && Reveal.isReady()")
         page.keyboard.press("t")
         assert page.evaluate("document.documentElement.classList.contains('dark')")
-        page.keyboard.press("o")
-        assert page.evaluate("Reveal.isOverview()")
 
 
 @pytest.mark.parametrize("stem", ["s3_patterns", "s2_models"])
@@ -220,6 +337,7 @@ def test_a_built_deck_names_no_other_machine(built: Path) -> None:
     assert len(pages) > 2 * len(STEMS)
     for path in pages:
         text = path.read_text(encoding="utf-8")
+        text = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
         found = re.search(r"""(src=|href=|url\()["']?(https?:)?//""", text)
         assert found is None, path.name
 
