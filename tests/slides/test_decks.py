@@ -59,7 +59,7 @@ SMALL = """() => {
   return wrong;
 }"""
 LOWEST = """() => {
-  const parts = Reveal.getCurrentSlide().querySelectorAll(".body > *, .lead .slide > *");
+  const parts = Reveal.getCurrentSlide().querySelectorAll(".body > *");
   return Math.max(...[...parts].map((it) => it.getBoundingClientRect().bottom));
 }"""
 LOWER_THIRD = 480  # pixels from the top, of 720
