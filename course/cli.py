@@ -74,8 +74,12 @@ def dispatch(arguments: list[str]) -> int:
         case "setup":
             for group in options.group:
                 environment.ensure(group, arguments)
+        case "check" | "hint" | "reset" | "solution" | "progress":
+            return _exercise(options, arguments)
         case "list":
-            return manifest.show()
+            from course.exercises import room
+
+            return manifest.show() or room.show()
         case "doctor":
             from course import doctor
 
@@ -106,6 +110,22 @@ def _run(options: argparse.Namespace, arguments: list[str]) -> int:
     from course import serve
 
     return serve.run(chosen, options.host, options.port)
+
+
+def _exercise(options: argparse.Namespace, arguments: list[str]) -> int:
+    from course.exercises import room
+
+    match options.command:
+        case "check":
+            environment.ensure(APP, arguments)
+            return room.check(options.exercise, watch=options.watch)
+        case "hint":
+            return room.hint(options.exercise)
+        case "reset":
+            return room.reset(options.exercise)
+        case "solution":
+            return room.solution(options.exercise, reveal=options.reveal)
+    return room.progress()
 
 
 def _notebook(options: argparse.Namespace, arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from course import environment, installers
+from course.exercises import room
 from course.places import ROOT, VENV, command, say, venv_python
 from course.ports import bind
 
@@ -63,6 +64,7 @@ def examine() -> int:
         say(f"{mark}  {it.name:13} {it.detail}")
         if not it.good and it.repair:
             say(f"      {'':13} repair: {it.repair}")
+    say(f"\n{room.next_words()}")
     return int(any(it.required and not it.good for it in findings))
 
 

@@ -73,7 +73,48 @@ COMMANDS = (
             ),
         ),
     ),
-    Command("list", "show the sections, with minutes, objectives and steps"),
+    Command("list", "show the sections with their steps, and the exercises"),
+    Command(
+        "check",
+        "check an exercise that you wrote in work/",
+        (
+            Argument(
+                "exercise",
+                "an exercise (s2a or s2a_message); without it, the first unsolved one",
+                {"nargs": "?"},
+            ),
+            Argument(
+                "--watch",
+                "check again whenever the file is saved, until it is solved",
+                {"action": "store_true"},
+            ),
+        ),
+    ),
+    Command(
+        "hint",
+        "show one more of an exercise's three hints",
+        (
+            Argument(
+                "exercise", "an exercise; without it, the current one", {"nargs": "?"}
+            ),
+        ),
+    ),
+    Command(
+        "reset",
+        "begin an exercise anew; your file is kept beside it",
+        (Argument("exercise", "an exercise"),),
+    ),
+    Command(
+        "solution",
+        "show our solution of an exercise that you have solved",
+        (
+            Argument("exercise", "an exercise"),
+            Argument(
+                "--reveal", "show it though it is unsolved", {"action": "store_true"}
+            ),
+        ),
+    ),
+    Command("progress", "show what you have solved, and what you can do now"),
     Command("test", "run the tests; all further words go to pytest"),
     Command("doctor", "show what this machine lacks, and how to mend it"),
     Command(
@@ -172,7 +213,8 @@ COMMANDS = (
 FIRST = (  # for somebody who types no command
     ("run", "the complete service"),
     ("run s1.1", "the first step of the first section"),
-    ("list", "all sections and their steps"),
+    ("list", "all sections, their steps and the exercises"),
+    ("check", "the next exercise: write, check, understand"),
     ("doctor", "what this machine lacks"),
     ("--help", "all commands"),
 )

@@ -19,6 +19,7 @@ from course.site import (
     catalogue,
     decks,
     diagrams,
+    exercises,
     notebooks,
     playground,
     proofs,
@@ -71,6 +72,7 @@ def models(argument: str) -> str:
 DIRECTIVES: dict[str, Callable[[str], str]] = {
     "code": code,
     "errors": catalogue.table,
+    "exercises": exercises.listed,
     "faults": catalogue.faults,
     "architecture": architecture.figure,
     "trace": architecture.trace,

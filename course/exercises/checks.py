@@ -1,0 +1,40 @@
+"""What the checks of exercises are written with.
+
+A check is a function `check_...(answer)`; `answer` is the student's module. It passes
+by returning and fails by raising `NotYet` with a sentence for the student.
+"""
+
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+from pydantic import BaseModel, ValidationError
+
+
+class NotYet(AssertionError):
+    """The answer is not right; the message is a sentence that says what was seen."""
+
+
+def expect(condition: object, words: str) -> None:
+    """Raise `NotYet` with `words` unless the condition holds."""
+    if not condition:
+        raise NotYet(words)
+
+
+def client(app: FastAPI) -> httpx2.AsyncClient:
+    """An HTTP client that speaks to the application inside this process.
+
+    A bug of the application becomes the status 500, as on a server. The lifespan does
+    not run; `fastapi.testclient.TestClient` runs it.
+    """
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://exercise.test")
+
+
+def accepts(model: type[BaseModel], values: Any) -> bool:
+    """Whether the model accepts the values."""
+    try:
+        model.model_validate(values)
+    except ValidationError:
+        return False
+    return True

@@ -1,0 +1,108 @@
+"""The process that runs a student's code: `python -m course.exercises.child`.
+
+It gets the id of an exercise, the file of the answer and the file of the report, and
+adds one line of JSON to the report for each thing that happened. The parent reads it,
+whatever becomes of this process.
+"""
+
+import asyncio
+import importlib.util
+import inspect
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from course import mistakes
+from course.exercises import source
+
+MEMORY_BYTES = 2 * 1024**3  # of address space; a FastAPI application needs a quarter
+
+
+def main(exercise_id: str, answer: Path, report: Path) -> None:
+    """Load the answer, run the checks in order, and stop at the first that fails."""
+    with report.open("a", encoding="utf-8") as lines:
+
+        def tell(event: str, **facts: str) -> None:
+            lines.write(json.dumps({"event": event, **facts}) + "\n")
+            lines.flush()
+
+        exercise = source.find(exercise_id)
+        limit_memory()
+        checks: dict[str, Any] = {}
+        exec(compile(exercise.checks, f"<{exercise.id}>", "exec"), checks)  # noqa: S102 - the course's own file
+        tell("loading")
+        module = ModuleType("answer")
+        try:
+            module = prepare(answer)
+            execute(module)
+        except BaseException as error:
+            tell("failed", check="", words=in_words(error, answer, module))
+            return
+        for name in exercise.names:
+            tell("checking", check=name)
+            try:
+                outcome: Coroutine[Any, Any, None] | None = checks[name](module)
+                if inspect.iscoroutine(outcome):
+                    asyncio.run(outcome)
+            except BaseException as error:
+                tell("failed", check=name, words=in_words(error, answer, module))
+                return
+            tell("passed", check=name)
+        tell("solved")
+
+
+def prepare(path: Path) -> ModuleType:
+    """The module of a file, not yet run. It is called `answer`, never `__main__`."""
+    spec = importlib.util.spec_from_file_location("answer", path)
+    if spec is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["answer"] = module  # pydantic looks up annotations there
+    return module
+
+
+def execute(module: ModuleType) -> None:
+    """Run the module's file. Raises what the file raises."""
+    if module.__spec__ is None or module.__spec__.loader is None:
+        raise ImportError("it is not a Python file")
+    module.__spec__.loader.exec_module(module)
+
+
+def limit_memory() -> None:
+    """Bound this process's memory where the system can: not on Windows."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
+    except (OSError, ValueError):  # macOS may refuse; the time limit holds
+        return
+
+
+def in_words(error: BaseException, answer: Path, module: ModuleType) -> str:
+    """What an exception means for the student; never a traceback."""
+    if type(error).__name__ == "NotYet":
+        return str(error)
+    if isinstance(error, BaseExceptionGroup):
+        return in_words(error.exceptions[0], answer, module)
+    if isinstance(error, SystemExit):
+        return "Your code ends the process (exit or sys.exit). Take that line out."
+    if isinstance(error, MemoryError):
+        return (
+            "Your code asked for more than 2 GiB of memory. Is there an endless list?"
+        )
+    if isinstance(error, RecursionError):
+        return "A function of yours calls itself without end."
+    if isinstance(error, AttributeError) and error.obj is module:
+        return f"There is no `{error.name}` in your file."
+    placed = mistakes.explain(error, answer.parent)
+    return placed or f"The check met {mistakes.sentence(error)}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]).resolve(), Path(sys.argv[3]))
