@@ -11,6 +11,7 @@ import inspect
 import json
 import sys
 from collections.abc import Coroutine
+from importlib.abc import Loader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,10 +35,9 @@ def main(exercise_id: str, answer: Path, report: Path) -> None:
         checks: dict[str, Any] = {}
         exec(compile(exercise.checks, f"<{exercise.id}>", "exec"), checks)  # noqa: S102 - the course's own file
         tell("loading")
-        module = ModuleType("answer")
+        module, loader = prepare(answer)
         try:
-            module = prepare(answer)
-            execute(module)
+            loader.exec_module(module)
         except BaseException as error:
             tell("failed", check="", words=in_words(error, answer, module))
             return
@@ -54,21 +54,14 @@ def main(exercise_id: str, answer: Path, report: Path) -> None:
         tell("solved")
 
 
-def prepare(path: Path) -> ModuleType:
+def prepare(path: Path) -> tuple[ModuleType, Loader]:
     """The module of a file, not yet run. It is called `answer`, never `__main__`."""
     spec = importlib.util.spec_from_file_location("answer", path)
-    if spec is None:
+    if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules["answer"] = module  # pydantic looks up annotations there
-    return module
-
-
-def execute(module: ModuleType) -> None:
-    """Run the module's file. Raises what the file raises."""
-    if module.__spec__ is None or module.__spec__.loader is None:
-        raise ImportError("it is not a Python file")
-    module.__spec__.loader.exec_module(module)
+    return module, spec.loader
 
 
 def limit_memory() -> None:

@@ -115,7 +115,7 @@ def test_a_reset_keeps_what_was_written(student: Student) -> None:
 
 @pytest.mark.parametrize(
     ("word", "near"),
-    [("s2x", "s2a"), ("mesage", "s2a_message"), ("bucket_", "s4b_bucket")],
+    [("s2x", "s2a"), ("messages", "s2a_message"), ("bucket_", "s4b_bucket")],
 )
 def test_a_name_that_is_not_there_is_answered_with_near_ones(
     word: str, near: str, student: Student
