@@ -125,6 +125,10 @@ def _exercise(options: argparse.Namespace, arguments: list[str]) -> int:
             return room.reset(options.exercise)
         case "solution":
             return room.solution(options.exercise, reveal=options.reveal)
+    if options.html:
+        from course.exercises import report
+
+        return report.write(options.html.resolve(), options.name)
     return room.progress()
 
 

@@ -114,7 +114,14 @@ COMMANDS = (
             ),
         ),
     ),
-    Command("progress", "show what you have solved, and what you can do now"),
+    Command(
+        "progress",
+        "show what you have solved, and what you can do now",
+        (
+            Argument("--html", "write it as a page to hand in", {"type": Path}),
+            Argument("--name", "your name, for the page", {"default": ""}),
+        ),
+    ),
     Command("test", "run the tests; all further words go to pytest"),
     Command("doctor", "show what this machine lacks, and how to mend it"),
     Command(
