@@ -67,6 +67,10 @@ def dispatch(arguments: list[str]) -> int:
             return _notebook(options, arguments)
         case "present" | "slides" | "sync":
             return _slides(options, arguments)
+        case "checkpoint":
+            from course import checkpoint
+
+            return checkpoint.restore(options.step)
         case "bench":
             return _bench(options, arguments)
         case "docs":
@@ -152,14 +156,24 @@ def _notebook(options: argparse.Namespace, arguments: list[str]) -> int:
 
 def _slides(options: argparse.Namespace, arguments: list[str]) -> int:
     environment.ensure("docs", arguments)
+    if options.command == "slides" and options.pdf:
+        environment.ensure("browser", arguments)
     from course.deck import present
 
     match options.command:
         case "sync":
             return present.sync()
         case "slides":
-            return present.write(options.out)
-    return present.present(options.deck, options.port)
+            return present.write(options.out, pdf=options.pdf)
+    if options.check:
+        from course.deck import rehearsal
+
+        return rehearsal.check()
+    if options.record:
+        from course.deck import recorded
+
+        return recorded.record([manifest.find(options.deck)] if options.deck else None)
+    return present.present(options.deck, options.port, recorded=options.recorded)
 
 
 def _bench(options: argparse.Namespace, arguments: list[str]) -> int:

@@ -75,6 +75,10 @@ class Section:
         return [rung for rung in rungs() if rung.id.startswith(prefix)]
 
 
+LIVE = Rung(id="live", title="The file for live coding", module="work.live")
+LIVE_FILE = ROOT / "work" / "live.py"
+
+
 def sections() -> list[Section]:
     """All sections, in teaching order."""
     text = (ROOT / "course.toml").read_text(encoding="utf-8")
@@ -129,9 +133,15 @@ def find(word: str) -> Section:
 def find_app(word: str) -> Section | Rung:
     """The section or the rung called `word`. Raises CourseError with near names.
 
-    A rung is called by its id ("s2.1", "2.1") or by its file ("s2_1_message").
+    A rung is called by its id ("s2.1", "2.1") or by its file ("s2_1_message"). `live`
+    is the file for live coding, which `course checkpoint` puts there.
     """
     wanted = word.lower().removesuffix(".py")
+    if wanted == LIVE.id:
+        if not LIVE_FILE.is_file():
+            first = command("course checkpoint s2.1")
+            raise CourseError(f"There is no {LIVE_FILE.name} yet. First: {first}")
+        return LIVE
     listed = rungs()
     for rung in listed:
         if wanted in {rung.id, rung.id.removeprefix("s"), rung.stem}:

@@ -59,8 +59,8 @@ COMMANDS = (
         (
             Argument(
                 "section",
-                "a section (s2, s2_models or 2) or a step (s2.1 or s2_1_message); "
-                "without it, the complete service",
+                "a section (s2, s2_models or 2), a step (s2.1 or s2_1_message) or "
+                "live, the file for live coding; without it, the complete service",
                 {"nargs": "?", "default": "full_app"},
             ),
             Argument("--host", "address to listen on", {"default": DEFAULT_HOST}),
@@ -165,7 +165,30 @@ COMMANDS = (
                 "deck", "a section (s2), or opening, or takeaways", {"nargs": "?"}
             ),
             port(DECK_PORT),
+            Argument(
+                "--check",
+                "look for what may fail on stage: ports, browser, decks, recordings",
+                {"action": "store_true"},
+                choice="work",
+            ),
+            Argument(
+                "--recorded",
+                "answer the requests of the demonstration with recorded answers, too",
+                {"action": "store_true"},
+                choice="work",
+            ),
+            Argument(
+                "--record",
+                "send the requests of the demonstrations and save the answers",
+                {"action": "store_true"},
+                choice="work",
+            ),
         ),
+    ),
+    Command(
+        "checkpoint",
+        "put the file for live coding into the state of a step, after a backup",
+        (Argument("step", "a step (s2.3)"),),
     ),
     Command(
         "slides",
@@ -175,6 +198,11 @@ COMMANDS = (
                 "--out",
                 "the folder to write them to",
                 {"type": Path, "required": True},
+            ),
+            Argument(
+                "--pdf",
+                "write each deck and its handout as PDF, too (needs Chromium)",
+                {"action": "store_true"},
             ),
         ),
     ),

@@ -42,6 +42,8 @@ def build(target: Path, folder: Path = SLIDES) -> list[Built]:
     if wrong := [line for deck in found for line in code.check(deck.path)]:
         mend = "\n`python3 -m course sync` writes the code into the slides anew."
         raise CourseError("\n".join(wrong) + mend)
+    target.mkdir(parents=True, exist_ok=True)
+    _write(target / "check.html", "check.html", "Is the screen large enough?", "")
     return [_deck(deck, target) for deck in found]
 
 

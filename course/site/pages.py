@@ -84,7 +84,7 @@ DIRECTIVES: dict[str, Callable[[str], str]] = {
     "claims": proofs.claims,
     "settings": reference.settings,
     "cli": reference.command_line,
-    "timetable": reference.timetable,
+    "timetables": reference.timetables,
     "sections": reference.sections,
     "benchmarks": results.benchmarks,
     "survival": survival.table,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import fastapi_offline
 
-from course import manifest
+from course import manifest, timetable
 from course.parser import COMMANDS
 from examples.full_app.main import app
 from examples.full_app.settings import Settings
@@ -44,28 +44,25 @@ def _sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
-def timetable(_: str = "") -> str:
-    """The day by the minutes of course.toml, with a pause after every 75 or so."""
-    rows = [
-        "| starts | section | talk | exercise | review | minutes |",
-        "|---:|---|---:|---:|---:|---:|",
-    ]
-    at = 0
-    since_pause = 0
-    for section in manifest.sections():
-        if since_pause and since_pause + section.minutes > 75:
-            rows.append(f"| {_clock(at)} | *pause* | | | | 15 |")
-            at += 15
-            since_pause = 0
-        parts = f"{section.talk} | {section.exercise} | {section.review}"
-        rows.append(f"| {_clock(at)} | {section.title} | {parts} | {section.minutes} |")
-        at += section.minutes
-        since_pause += section.minutes
-    return "\n".join([*rows, f"| {_clock(at)} | end | | | | |"])
-
-
-def _clock(minutes: int) -> str:
-    return f"{9 + minutes // 60}:{minutes % 60:02}"
+def timetables(_: str = "") -> str:
+    """Every timetable of course.toml: when each part begins, and what is done in it."""
+    parts = []
+    for table in timetable.timetables():
+        ends = table.rows[-1].starts + table.rows[-1].minutes
+        rows = [
+            f"### {table.name}",
+            "",
+            "| starts | part | talk | exercise | review | minutes |",
+            "|---:|---|---:|---:|---:|---:|",
+        ]
+        for row in table.rows:
+            title = f"*{row.title}*" if row.rest else row.title
+            done = (row.talk, row.exercise, row.review)
+            cells = " | ".join(str(minutes or "") for minutes in done)
+            rows.append(f"| {row.clock} | {title} | {cells} | {row.minutes} |")
+        rows.append(f"| {ends // 60}:{ends % 60:02} | end | | | | {table.taken} |")
+        parts.append("\n".join(rows))
+    return "\n\n".join(parts)
 
 
 def sections(_: str = "") -> str:
