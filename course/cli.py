@@ -78,6 +78,10 @@ def dispatch(arguments: list[str]) -> int:
         case "setup":
             for group in options.group:
                 environment.ensure(group, arguments)
+        case "quiz":
+            from course.exercises import quiz
+
+            return quiz.ask(options.section)
         case "check" | "hint" | "reset" | "solution" | "progress":
             return _exercise(options, arguments)
         case "list":

@@ -115,6 +115,11 @@ COMMANDS = (
         ),
     ),
     Command(
+        "quiz",
+        "ask two or three questions about a section",
+        (Argument("section", "a section (s2)"),),
+    ),
+    Command(
         "progress",
         "show what you have solved, and what you can do now",
         (

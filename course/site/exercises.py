@@ -3,7 +3,7 @@
 import textwrap
 
 from course import manifest
-from course.exercises import source
+from course.exercises import quiz, source
 from course.exercises.source import Exercise
 
 
@@ -16,6 +16,8 @@ def listed(_: str = "") -> str:
         minutes = sum(one.minutes for one in mine)
         parts.append(f"## {section.title}\n\n{len(mine)} exercises, {minutes} minutes.")
         parts += [_shown(one) for one in mine]
+        if (quiz.QUIZZES / f"{section.id}.toml").exists():
+            parts.append(_quiz(section.id))
     return "\n\n".join(parts)
 
 
@@ -32,6 +34,15 @@ def _shown(exercise: Exercise) -> str:
     for number, hint in enumerate(exercise.hints, 1):
         blocks.append(_folded(f"Hint {number}", hint))
     blocks.append(_folded("Show solution", f"```python\n{exercise.solution}```"))
+    return "\n\n".join(blocks)
+
+
+def _quiz(section_id: str) -> str:
+    """The questions of a section; each answer unfolds its reply."""
+    blocks = [f"### Questions {{ #quiz-{section_id} }}"]
+    for question in quiz.read(section_id):
+        blocks.append(f"**{question.text}**")
+        blocks += [_folded(answer.text, answer.words) for answer in question.answers]
     return "\n\n".join(blocks)
 
 
