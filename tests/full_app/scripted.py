@@ -25,6 +25,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self.pieces = ["a", "b", "c"]
+        self.late: list[str] = []  # what it says when it is silent no more
         self.endless = False
         self.more = "more " * 200
         self.silent = False
@@ -50,6 +51,9 @@ class Scripted:
                 self.produced += 1
                 yield Delta(content=piece)
             await self._silence()
+            for piece in self.late:
+                self.produced += 1
+                yield Delta(content=piece)
             while self.endless:
                 self.produced += 1
                 yield Delta(content=self.more)

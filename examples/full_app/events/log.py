@@ -142,9 +142,14 @@ class EventWriter:
         self._some = asyncio.Event()
         self._flushing = asyncio.Lock()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the next event has to wait until this batch is appended."""
+        return len(self.waiting) >= BATCH
+
     async def add(self, kind: str, data: str) -> str:
         """Put an event into the next batch; its id. A full batch goes out first."""
-        if len(self.waiting) >= BATCH:
+        if self.is_full:
             await self.flush()
         self.count += 1
         event = Event(f"{self.attempt}-{self.count}", kind, data)

@@ -69,7 +69,10 @@ class Generations:
             await call.close()
             raise
         answer = AnswerWriter(
-            call, EventWriter(self.log, f"{key}:events"), lambda: self._beat(key)
+            call,
+            EventWriter(self.log, f"{key}:events"),
+            lambda: self._beat(key),
+            grace=self.grace,
         )
         task = asyncio.create_task(answer.run())
         self._running[call.id] = task

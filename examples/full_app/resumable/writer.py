@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 LAST = frozenset({"done", "error"})
 BEAT_SECONDS = 0.25
+LAST_WORDS_SECONDS = 2.0  # for an answer that was cancelled, also by a shutdown
 CANCEL = "cancel"
 
 
@@ -51,16 +53,23 @@ class InterruptedAnswerError(CodedError):
 
 
 class AnswerWriter:
-    """Runs a call to its end. `beat` says: someone reads, cancel, or None: all left."""
+    """Runs a call to its end. `beat` says: someone reads, cancel, or None: all left.
+
+    The answer is paid for, so it is not given up because Redis is away for a moment:
+    what waits to be written is tried again for `grace` seconds.
+    """
 
     def __init__(
         self,
         call: Call,
         writer: EventWriter,
         beat: Callable[[], Awaitable[str | None]],
+        *,
+        grace: float,
     ) -> None:
         self.call = call
         self.writer = writer
+        self.grace = grace
         self.chunks = ChunkSerializer(
             call.id, call.request.model, include_usage=call.request.wants_usage
         )
@@ -80,6 +89,7 @@ class AnswerWriter:
             async for event in events:
                 await self._add(event)
         except asyncio.CancelledError:
+            self.grace = min(self.grace, LAST_WORDS_SECONDS)
             await self._add(self.call.failed(self.reason))
         except (FencedError, RedisError):
             log.exception("answer not written", extra={"answer": self.call.id})
@@ -94,14 +104,34 @@ class AnswerWriter:
 
     async def _end(self) -> None:
         try:
-            await self.writer.flush()
+            await self._flush()
         except (FencedError, RedisError):
             log.exception("end of answer not written", extra={"answer": self.call.id})
         finally:
             await self.call.close()
 
+    async def _flush(self) -> None:
+        """Append what waits; while Redis is away, again and again for `grace` seconds.
+
+        Each time the first thing is a sign of life: a reader that finds none takes the
+        process for gone and ends the answer in its place.
+        """
+        gives_up = time.monotonic() + self.grace
+        while True:
+            try:
+                await self.beat()
+                await self.writer.flush()
+                return
+            except RedisError as error:
+                if time.monotonic() > gives_up:
+                    raise
+                log.warning("events wait for Redis", extra={"reason": repr(error)})
+                await asyncio.sleep(BEAT_SECONDS)
+
     async def _add(self, event: CallEvent) -> None:
         """Append one event: its type, and the data that a reader is sent for it."""
+        if self.writer.is_full:
+            await self._flush()
         match event:
             case Delta() | Usage():
                 for chunk in self.chunks.chunks(event):
