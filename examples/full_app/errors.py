@@ -85,6 +85,29 @@ class PermissionDeniedError(RequestError):
     recovery = "Use a key with the scope that the message names."
 
 
+class OriginNotAllowedError(PermissionDeniedError):
+    """A web page of another origin asks a service that has no API keys."""
+
+    code = "origin_not_allowed"
+    recovery = "Add the page's origin to FULL_APP_CORS_ORIGINS, if you trust the page."
+
+    def __init__(self) -> None:
+        super().__init__("Web pages of this origin may not use the service.")
+
+
+class HostNotAllowedError(PermissionDeniedError):
+    """The header `Host` names another host than this machine.
+
+    A page whose name was made to lead here (DNS rebinding) sends its own name.
+    """
+
+    code = "host_not_allowed"
+    recovery = "Use localhost, or add the name to FULL_APP_ALLOWED_HOSTS."
+
+    def __init__(self) -> None:
+        super().__init__("Without configured API keys the host must be localhost.")
+
+
 class NotFoundError(RequestError):
     """The thing a path names does not exist, or is not the caller's."""
 
@@ -116,6 +139,18 @@ class RequestTooLargeError(RequestError):
         super().__init__(
             f"The body is larger than {max_bytes} bytes.",
             details={"max_bytes": max_bytes},
+        )
+
+
+class SlowUploadError(CodedError):
+    """The body did not arrive within the time of a request (RFC 9110, 15.5.9)."""
+
+    code, status_code, retryable = "request_timeout", 408, True
+    recovery = "Send the whole body at once; the connection was closed."
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The body did not arrive in time.", headers={"Connection": "close"}
         )
 
 

@@ -9,18 +9,18 @@ Settings are described in `settings.py`.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
-from fastapi_offline import FastAPIOffline
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from examples.full_app.errors import NotReadyError
 from examples.full_app.lifecycle import Draining
@@ -42,6 +42,7 @@ from examples.full_app.routes import (
     webhooks,
 )
 from examples.full_app.settings import Settings
+from examples.full_app.web.application import Application
 from examples.full_app.web.dependencies import AppState
 from examples.full_app.web.error_responses import (
     from_validation_error,
@@ -53,12 +54,10 @@ from examples.full_app.web.middleware.authentication import (
     Authenticator,
     route_path,
 )
+from examples.full_app.web.middleware.cors import BrowserMiddleware
 from examples.full_app.web.middleware.draining import EXEMPT, DrainingMiddleware
 from examples.full_app.web.middleware.head import HeadMiddleware
 from examples.full_app.web.middleware.telemetry import TelemetryMiddleware
-from examples.full_app.web.middleware.websocket_timeout import (
-    WebSocketTimeoutMiddleware,
-)
 from examples.full_app.web.shutdown import draining_on_signal
 from examples.full_app.wiring import open_services, work_jobs
 from examples.s5_error_handling import setup_error_handlers
@@ -113,7 +112,8 @@ def create_app(
                 await stack.enter_async_context(beside)
             yield services
 
-    app = FastAPIOffline(
+    app = Application(
+        websocket_seconds=settings.live_send_seconds,
         title="full_app",
         summary="An OpenAI-compatible service, built from the course's five sections.",
         version="0.1.0",
@@ -131,9 +131,16 @@ def create_app(
     app.add_middleware(HeadMiddleware)
     app.add_middleware(
         AuthenticationMiddleware,
-        authenticator=Authenticator(settings.api_keys, settings.key_grants),
+        authenticator=Authenticator(
+            settings.api_keys,
+            settings.key_grants,
+            origins=settings.cors_origins,
+            hosts=settings.allowed_hosts,
+        ),
     )
     app.add_middleware(DrainingMiddleware)
+    if settings.cors_origins:
+        app.add_middleware(BrowserMiddleware, origins=settings.cors_origins)
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     document_keys(app)
     setup_error_handlers(app, render=render)
@@ -146,11 +153,47 @@ def create_app(
         return answer
 
     app.add_exception_handler(HTTPException, refuse_in_our_words)
-    # The outermost: it looks for the server behind `send`.
-    app.add_middleware(WebSocketTimeoutMiddleware, seconds=settings.live_send_seconds)
+    if settings.cors_origins:
+        show_bugs_to_pages(app, settings.cors_origins)
+    serve_trailing_slashes(app)
     app.add_exception_handler(RequestValidationError, refuse_invalid)
     app.add_exception_handler(RedisError, refuse_for_now)
     return app
+
+
+def show_bugs_to_pages(app: FastAPI, origins: Collection[str]) -> None:
+    """Give the answer to an unexpected exception the headers that browsers look for.
+
+    Starlette makes that answer outside of every middleware.
+    """
+    explain: Any = app.exception_handlers[Exception]
+
+    async def explain_to_pages(request: Request, error: Exception) -> BrowserMiddleware:
+        return BrowserMiddleware(await explain(request, error), origins)
+
+    handler: Any = explain_to_pages  # like every response, an ASGI application
+    app.add_exception_handler(Exception, handler)
+
+
+def serve_trailing_slashes(app: FastAPI) -> None:
+    """Serve `/v1/models/` as `/v1/models`.
+
+    Starlette would send the client to an absolute address, made from what it sees of
+    the request. Behind a proxy that ends TLS that address begins with `http:`.
+    """
+    router = app.router
+    router.redirect_slashes = False
+    not_found = router.default
+
+    async def serve_without_slash(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path.endswith("/") and path != "/":
+            scope["path"] = path[:-1]
+            await router(scope, receive, send)
+        else:
+            await not_found(scope, receive, send)
+
+    router.default = serve_without_slash
 
 
 def document_keys(app: FastAPI) -> None:

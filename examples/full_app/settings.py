@@ -21,6 +21,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -129,6 +130,44 @@ def parse_key_list(value: object) -> list[KeyEntry] | None:
     return entries
 
 
+# --- Lists that are written with commas ---
+
+ORIGIN_FORM = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,]+")
+HOST_FORM = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
+
+
+def split_list(value: object) -> object:
+    """`a, b` as a list of two texts. A JSON list, or a list, is taken as it is."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [entry.strip() for entry in value.split(",") if entry.strip()]
+
+
+def check_origin(origin: str) -> str:
+    """An origin in the form in which browsers send it. Raises ValueError.
+
+    Source: RFC 6454, section 6.2 (scheme, host and port, without a path).
+    """
+    origin = origin.lower().removesuffix("/")
+    if origin != "*" and not ORIGIN_FORM.fullmatch(origin):
+        raise ValueError("write an origin as https://app.example.com, without a path")
+    return origin
+
+
+def check_host(host: str) -> str:
+    """A host name, without a port, in lower case. Raises ValueError."""
+    host = host.lower()
+    if not HOST_FORM.fullmatch(host):
+        raise ValueError("write a host name without scheme, port and path")
+    return host
+
+
+Origin = Annotated[str, AfterValidator(check_origin)]
+Host = Annotated[str, AfterValidator(check_host)]
+
+
 # --- Settings ---
 
 
@@ -171,6 +210,21 @@ class Settings(s4.Settings):
         default="127.0.0.1",
         description="The address to listen on. "
         "An address that other machines can reach needs `api_keys`.",
+    )
+    cors_origins: Annotated[
+        tuple[Origin, ...], NoDecode, BeforeValidator(split_list)
+    ] = Field(
+        default=(),
+        description="Origins whose web pages may use the service, WebSocket included: "
+        "`https://app.example.com,http://localhost:3000`. `*` means every page, and "
+        "needs `api_keys`. By default only the service's own pages may use it.",
+    )
+    allowed_hosts: Annotated[
+        tuple[Host, ...], NoDecode, BeforeValidator(split_list)
+    ] = Field(
+        default=(),
+        description="Without `api_keys`: names in the header `Host` that are "
+        "accepted besides `localhost`, `127.0.0.1` and `[::1]`.",
     )
 
     upstream_base_url: str | None = Field(
@@ -373,6 +427,13 @@ class Settings(s4.Settings):
         """Without keys anyone who reaches the service may use it: loopback only."""
         if not self.api_keys and self.host not in LOOPBACK:
             raise ValueError("set FULL_APP_API_KEYS to serve other machines")
+        return self
+
+    @model_validator(mode="after")
+    def keys_before_every_page(self) -> Self:
+        """`*` without keys would let every web page spend the operator's money."""
+        if "*" in self.cors_origins and not self.api_keys:
+            raise ValueError("set FULL_APP_API_KEYS to allow the pages of every origin")
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ was made on the way.
 """
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -59,6 +60,11 @@ class Stage:
         app = create_app(settings(**given))
         client = TestClient(app, headers=HEADERS, raise_server_exceptions=False)
         return self.ends.enter_context(client)
+
+    def from_this_machine(self) -> TestClient:
+        """A client of a service without keys, with the address of this machine."""
+        app = create_app(settings(api_keys=""))
+        return self.ends.enter_context(TestClient(app, client=("127.0.0.1", 5)))
 
     def serving(self, **given: object) -> tuple[httpx2.Client, Scripted]:
         """A service with these settings on a socket, and the model that it asks."""
@@ -162,6 +168,19 @@ SIMPLE: dict[tuple[str, str], Scenario] = {
         {**ASK, "model": "gpt-4o"},
         headers={"Authorization": f"Bearer {POOR['key']}"},
     ),
+    ("OriginNotAllowedError", "a page of another origin, without keys"): lambda on: (
+        seen(
+            on.inside(api_keys="").get(
+                "/v1/models", headers={"Origin": "http://else.where"}
+            )
+        )
+    ),
+    ("HostNotAllowedError", "a host that was rebound to this machine"): lambda on: seen(
+        on.from_this_machine().get("/v1/models", headers={"Host": "rebound.example"})
+    ),
+    ("WrongBaseURLError", "a base URL that lacks /v1"): lambda on: on.post(
+        "/chat/completions", ASK
+    ),
     ("ModelNotFoundError", "a model that is not there"): lambda on: on.get(
         "/v1/models/none"
     ),
@@ -196,6 +215,35 @@ SCENARIOS.update({name: scenario for (name, _), scenario in SIMPLE.items()})
 def what_section_5_makes_of_a_request_that_is_not_valid(on: Stage) -> Seen:
     client = TestClient(s5_error_handling.app)
     return seen(client.get("/errors/validation_error"))
+
+
+@shows("SlowUploadError")
+def a_body_that_does_not_come(on: Stage) -> Seen:
+    http, _ = on.serving(request_timeout_seconds=0.2)
+    return status_and_code(http, SLOW_UPLOAD)
+
+
+@shows("InvalidHTTPError")
+def bytes_that_are_no_http(on: Stage) -> Seen:
+    http, _ = on.serving()
+    return status_and_code(http, "G@T / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+
+SLOW_UPLOAD = (
+    f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    f"Authorization: {HEADERS['Authorization']}\r\nContent-Length: 9\r\n\r\n"
+)
+
+
+def status_and_code(http: httpx2.Client, request: str) -> Seen:
+    """What is answered to these bytes, which no client would send."""
+    place = http.base_url
+    with socket.create_connection((place.host, place.port or 80), timeout=20) as raw:
+        raw.sendall(request.encode())
+        head, _, body = b"".join(iter(lambda: raw.recv(4096), b"")).partition(
+            b"\r\n\r\n"
+        )
+    return int(head.split()[1]), json.loads(body)["code"]
 
 
 @shows("TooManyEndpointsError")

@@ -183,10 +183,11 @@ class LiveSession:
         body = text.encode("utf-8", "surrogatepass")
         if len(body) > self.settings.max_body_bytes:
             raise RequestTooLargeError(self.settings.max_body_bytes)
+        message = parse_json(body)
         try:
-            return ClientEvent.validate_python(parse_json(body))
+            return ClientEvent.validate_python(message)
         except ValidationError as error:
-            raise from_validation_error(error) from None
+            raise from_validation_error(error, message) from None
 
     async def _answer(self, call: Call) -> None:
         request = call.request

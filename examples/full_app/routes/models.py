@@ -10,6 +10,7 @@ from examples.full_app.web.dependencies import ChatServiceDep
 router = APIRouter(prefix="/v1", tags=["models"])
 
 
+@router.get("/models/", include_in_schema=False)  # else a model without a name
 @router.get("/models", summary="List the models", responses=errors())
 async def list_models(service: ChatServiceDep) -> ModelList:
     """Every model this service answers for, each with a line on what it does."""

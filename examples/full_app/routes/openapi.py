@@ -9,6 +9,7 @@ _ERRORS = {
     401: "No API key, or an unknown one.",
     403: "The caller may not do this.",
     404: "There is no such thing.",
+    408: "The body did not arrive in time.",
     409: "The thing is in a state in which this cannot be done.",
     410: "It existed, and is not kept any more.",
     413: "The body is larger than the service reads.",
@@ -21,7 +22,7 @@ _ERRORS = {
     504: "The model did not answer in time.",
 }
 COMMON = (401, 403, 429, 500)
-BODY = (400, 413, 415)
+BODY = (400, 408, 413, 415)
 ONCE = (409, 422)
 MODEL = (404, 502, 503, 504)
 

@@ -1,13 +1,18 @@
-"""OpenAI routes this service lacks: a 404 that says what to use in their place."""
+"""Routes that clients ask for and this service lacks: a 404 that says what to use.
+
+They are routes of OpenAI's API, and those of other APIs for which many tools are set up
+at first: Anthropic's, Ollama's, Azure's and Gemini's.
+"""
 
 from fastapi import APIRouter
 
 from examples.full_app.errors import NotFoundError
 
-router = APIRouter(prefix="/v1", include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 CHAT = "Use POST /v1/chat/completions"
 INSTEAD = {
+    "messages": (f"This is Anthropic's API. {CHAT}, with a client for OpenAI's API."),
     "responses": (
         f"{CHAT}: `client.chat.completions.create(...)`, in the AI SDK "
         "`openai.chat(model)`, in pydantic-ai `OpenAIChatModel`, in openai-agents "
@@ -26,21 +31,45 @@ INSTEAD = {
 }
 
 
+OLLAMA = "This is Ollama's API. Set the tool to an OpenAI-compatible server"
+AZURE = (
+    "This is Azure's API. Use the client for OpenAI's own API (`OpenAI`, not "
+    "`AzureOpenAI`), with the address of this service and /v1 as its base URL. The "
+    "deployment's name becomes `model`."
+)
+OF_OTHER_APIS = {
+    "/api/tags": f"{OLLAMA}: GET /v1/models lists the models.",
+    "/api/version": f"{OLLAMA}, whose base URL ends with /v1.",
+    "/api/show": f"{OLLAMA}: GET /v1/models lists the models.",
+    "/api/ps": f"{OLLAMA}: GET /v1/models lists the models.",
+    "/api/chat": f"{OLLAMA}: POST /v1/chat/completions answers.",
+    "/api/generate": f"{OLLAMA}: POST /v1/chat/completions answers.",
+    "/api/embed": f"{OLLAMA}: POST /v1/embeddings answers.",
+    "/api/embeddings": f"{OLLAMA}: POST /v1/embeddings answers.",
+    "/openai/deployments/{rest:path}": AZURE,
+    "/openai/models/{rest:path}": AZURE,
+    "/v1/openai/deployments/{rest:path}": AZURE,
+    "/v1beta/{rest:path}": f"This is Gemini's API. {CHAT}.",
+}
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
 class RouteNotServedError(NotFoundError):
-    """A route of OpenAI's API that this service does not have."""
+    """A route of OpenAI's or another API that this service does not have."""
 
     code = "route_not_served"
     recovery = "Use the route that the message names."
 
 
-def _refuse(name: str, instead: str) -> None:
+def _refuse(path: str, message: str) -> None:
     async def refuse() -> None:
-        raise RouteNotServedError(f"/v1/{name} is not served here. {instead}")
+        raise RouteNotServedError(message)
 
-    methods = ["GET", "POST", "DELETE"]
-    for path in (f"/{name}", f"/{name}/{{rest:path}}"):
-        router.add_api_route(path, refuse, methods=methods)
+    router.add_api_route(path, refuse, methods=METHODS)
 
 
 for _name, _instead in INSTEAD.items():
-    _refuse(_name, _instead)
+    for _path in (f"/v1/{_name}", f"/v1/{_name}/{{rest:path}}"):
+        _refuse(_path, f"/v1/{_name} is not served here. {_instead}")
+for _path, _message in OF_OTHER_APIS.items():
+    _refuse(_path, _message)

@@ -6,9 +6,11 @@ half a million values, which costs its reader far more than its sender; a key th
 appears twice in one object; and a number that overflows, such as 1e999.
 """
 
+import asyncio
+import contextlib
 import itertools
 import math
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
 from fastapi.routing import APIRoute
@@ -21,9 +23,11 @@ from starlette.types import Message, Receive
 from examples.full_app.errors import (
     InvalidJSONError,
     RequestTooLargeError,
+    SlowUploadError,
     TooManyValuesError,
     UnsupportedMediaTypeError,
 )
+from examples.full_app.lifecycle import Draining
 
 MAX_DEPTH = 64
 MAX_INTEGER = 10**64
@@ -191,6 +195,27 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     return bytes(body)
 
 
+@contextlib.asynccontextmanager
+async def upload_time(request: Request) -> AsyncIterator[None]:
+    """A block that reads a body, within the time of a request.
+
+    While the process shuts down the time is over when draining is. Raises
+    SlowUploadError.
+    """
+    loop = asyncio.get_running_loop()
+    draining: Draining = request.state.draining
+    seconds: float = request.state.settings.request_timeout_seconds
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            ended = draining.watch(lambda: limit.reschedule(loop.time()))
+            try:
+                yield
+            finally:
+                ended()
+    except TimeoutError:
+        raise SlowUploadError from None
+
+
 class JSONRequest(Request):
     """A request whose body was read, and parsed strictly, before FastAPI sees it."""
 
@@ -227,7 +252,8 @@ class JSONRoute(APIRoute):
         limits = LIMITS_BY_PATH.get(self.path, DEFAULT_LIMITS)
 
         async def handler(request: Request) -> Response:
-            body = await read_body(request, request.state.settings.max_body_bytes)
+            async with upload_time(request):
+                body = await read_body(request, request.state.settings.max_body_bytes)
             parsed = parse_json(body, limits)
             return await self.respond(JSONRequest(request, body, parsed), inner)
 

@@ -2,20 +2,25 @@
 
 Keys are kept as SHA-256 digests; a presented key is looked up by a part of its digest
 and compared in constant time, so the time of a refusal says nothing about any key.
-Without configured keys only this machine is served. `X-User-ID` labels a call, it never
-authenticates. Source: RFC 6750 (bearer tokens).
+Without configured keys only this machine is served, and of its web pages only the
+service's own: any page that a browser shows can send requests to this machine, and
+open WebSockets to it. So the headers `Origin` and `Host`, which no page can forge, are
+checked. `X-User-ID` labels a call, it never authenticates.
+Sources: RFC 6750 (bearer tokens); RFC 6454 and RFC 6455, section 10.2 (origins).
 """
 
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from examples.full_app.errors import (
+    HostNotAllowedError,
     InvalidAPIKeyError,
+    OriginNotAllowedError,
     PermissionDeniedError,
 )
 from examples.full_app.identity import Identity, key_subject
@@ -39,7 +44,9 @@ SCOPES: Mapping[str, KeyScope] = {  # of a path and what is below it
 }
 MAX_KEY_LENGTH = 512
 INDEX = 16  # hex digits of a digest that lead to its key
-_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+OTHER_KEY_HEADERS = ("api-key", "x-api-key", "x-goog-api-key")
 
 
 _NOBODY: tuple[str, Identity | None] = ("", None)
@@ -49,9 +56,20 @@ class Authenticator:
     """Tells who a request comes from, or refuses it."""
 
     def __init__(
-        self, keys: Mapping[str, str], grants: Mapping[str, Grant] | None = None
+        self,
+        keys: Mapping[str, str],
+        grants: Mapping[str, Grant] | None = None,
+        *,
+        origins: Collection[str] = (),
+        hosts: Collection[str] = (),
     ) -> None:
-        """`keys`: name to SHA-256 of the key, in hex; `grants` by the same names."""
+        """`keys`: name to SHA-256 of the key, in hex; `grants` by the same names.
+
+        Without keys, pages of `origins` may use the service, and `Host` may be one of
+        `hosts` as well as a name of this machine.
+        """
+        self._origins = frozenset(origins)
+        self._hosts = LOCAL_NAMES | frozenset(hosts)
         scopes = {name: grant.scopes for name, grant in (grants or {}).items()}
         self._known: Mapping[str, tuple[str, Identity | None]] = {
             digest[:INDEX]: (
@@ -68,6 +86,12 @@ class Authenticator:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         token = token.strip(" \t")  # what else looks like a space here is a byte of it
         if scheme.lower() != "bearer" or not 0 < len(token) <= MAX_KEY_LENGTH:
+            for name in OTHER_KEY_HEADERS:
+                if name in headers:
+                    raise InvalidAPIKeyError(
+                        f"Send the API key as `Authorization: Bearer <key>`, "
+                        f"not as `{name}`."
+                    )
             raise InvalidAPIKeyError("Send an API key: `Authorization: Bearer <key>`.")
         digest = hashlib.sha256(token.encode("latin-1")).hexdigest()
         # By a part, so that a thousand keys cost what one does; then as a whole.
@@ -77,19 +101,43 @@ class Authenticator:
         return identity
 
     def _local(self, headers: Mapping[str, str], peer: str | None) -> Identity:
-        """Without keys: only this machine, and no web page that was rebound to it."""
-        if _is_address(peer):
-            if not ipaddress.ip_address(peer or "").is_loopback:
-                raise PermissionDeniedError(
-                    "Without configured API keys only this machine is served."
-                )
-            host = headers.get("host", "")
-            name = host if host.endswith("]") else host.rpartition(":")[0] or host
-            if name.lower() not in _LOCAL_NAMES:
-                raise PermissionDeniedError(
-                    "Without configured API keys the host must be localhost."
-                )
+        """Without keys: only this machine, and no web page from elsewhere."""
+        if _is_address(peer) and not ipaddress.ip_address(peer or "").is_loopback:
+            raise PermissionDeniedError(
+                "Without configured API keys only this machine is served."
+            )
+        host = headers.get("host", "")
+        # A test client has a name in place of an address. A Unix socket has neither,
+        # and what is in front of it may serve a network.
+        if (peer is None or _is_address(peer)) and host_name(host) not in self._hosts:
+            raise HostNotAllowedError
+        origin = headers.get("origin")
+        if origin is not None and not self._may_use(origin.lower(), host.lower()):
+            raise OriginNotAllowedError
         return Identity(f"peer:{peer or 'unix'}")
+
+    def _may_use(self, origin: str, host: str) -> bool:
+        """Whether pages of `origin` may use this service, which was asked as `host`."""
+        return origin in self._origins or is_same_origin(origin, host)
+
+
+def host_name(host: str) -> str:
+    """The name in a header `Host`, in lower case and without a port."""
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    return name.lower()
+
+
+def is_same_origin(origin: str, host: str) -> bool:
+    """Whether a page of `origin` came from `host`. Both are in lower case.
+
+    The scheme is not compared: a proxy that ends TLS hides it from us. `null`, which
+    pages without an origin send, is nobody's.
+    """
+    scheme, _, authority = origin.partition("://")
+    port = DEFAULT_PORTS.get(scheme)
+    if port is None:
+        return False
+    return authority.removesuffix(port) == host.removesuffix(port)
 
 
 class AuthenticationMiddleware:

@@ -1,0 +1,44 @@
+"""The application as the server calls it: FastAPI, and what must stand outside of it.
+
+Both things look for the server behind `receive` and `send`. Inside of FastAPI they
+would not find it: FastAPI's telemetry wraps both.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.types import Receive, Scope, Send
+
+from examples.full_app.web.http_protocol import use_our_protocol
+from examples.full_app.web.middleware.websocket_timeout import (
+    WebSocketTimeoutMiddleware,
+)
+
+
+class Application(FastAPI):
+    """FastAPI, next to its server.
+
+    A WebSocket must take a message within `websocket_seconds`. Requests that offer
+    another protocol keep their body. The pages `/docs` and `/redoc` come from
+    fastapi-offline: they need no internet.
+    """
+
+    def __init__(self, *, websocket_seconds: float, title: str, **options: Any) -> None:
+        super().__init__(title=title, docs_url=None, redoc_url=None, **options)
+        pages = FastAPIOffline(title=title).routes
+        self.router.routes += [
+            page for page in pages if getattr(page, "path", "") != self.openapi_url
+        ]
+        self.within_timeout = WebSocketTimeoutMiddleware(
+            super().__call__, seconds=websocket_seconds
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle the lifespan, one request or one WebSocket."""
+        if scope["type"] == "websocket":
+            await self.within_timeout(scope, receive, send)
+            return
+        if scope["type"] == "lifespan":
+            use_our_protocol(receive)
+        await super().__call__(scope, receive, send)
