@@ -49,6 +49,7 @@ BY_NAME = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcall
 # ASGI has no message for "cut this connection", and uvicorn no public way to it. If an
 # upgrade hides the transport, `test_a_peer_that_never_reads_is_cut_off` fails.
 KNOWN = {
+    ("examples/full_app/web/http_protocol.py", "__self__"),
     ("examples/full_app/web/middleware/websocket_timeout.py", "__self__"),
 }
 

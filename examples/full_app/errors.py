@@ -180,6 +180,32 @@ class BudgetExceededError(RequestError):
     recovery = "Ask for fewer tokens or a cheaper model, or for a larger budget."
 
 
+class ModelNotPricedError(RequestError):
+    """A key with a budget asks for a model whose price is not known.
+
+    Nobody could say what such a call takes from the budget.
+    """
+
+    code, status_code, type = "model_not_priced", 403, "insufficient_quota"
+    recovery = "Use a model with a price, or have one set in FULL_APP_PRICES."
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This model has no price here, and your key has a budget.", param="model"
+        )
+
+
+class ModelNotAllowedError(PermissionDeniedError):
+    """The caller's key has a list of models, and this one is not in it."""
+
+    code = "model_not_allowed"
+    recovery = "Use a model that GET /v1/models lists for your key."
+
+    def __init__(self) -> None:
+        super().__init__("Your key may not use this model.")
+        self.param = "model"
+
+
 class NotReadyError(CodedError):
     """This process should not be sent work now: shutting down, or without Redis."""
 

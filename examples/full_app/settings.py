@@ -34,6 +34,7 @@ from pydantic import (
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from examples import s4_dependency_injection as s4
+from examples.full_app.money import BudgetPeriod, ModelPrice
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -78,12 +79,29 @@ BudgetUSD = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=9)]
 
 
 class Grant(BaseModel):
-    """What a key may do, and spend in all; None: everything, without a limit."""
+    """What a key may do, and spend; None: everything, without a limit of its own.
+
+    A budget counts for each day or month of UTC, or without `budget_period` in all.
+    `models` are names, in which `*` stands for any characters. The last three replace
+    the settings of the same names.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scopes: Annotated[frozenset[KeyScope], Field(min_length=1)] | None = None
     budget_usd: BudgetUSD | None = None
+    budget_period: BudgetPeriod | None = None
+    models: Annotated[frozenset[str], Field(min_length=1)] | None = None
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
+    concurrent_calls_per_key: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def period_of_a_budget(self) -> Self:
+        """A period alone would limit nothing."""
+        if self.budget_period is not None and self.budget_usd is None:
+            raise ValueError("give `budget_usd` to use `budget_period`")
+        return self
 
 
 class KeyEntry(Grant):
@@ -203,7 +221,7 @@ class Settings(s4.Settings):
     )
     key_grants: dict[str, Grant] = Field(
         default_factory=dict,
-        description="Scopes and budget for each key name. "
+        description="Scopes, budget, models and limits for each key name. "
         "The list form of `api_keys` sets them itself.",
     )
     host: str = Field(
@@ -250,6 +268,19 @@ class Settings(s4.Settings):
         default=1.0,
         ge=0,
         description="A factor for the pauses of the offline model. 0 means none.",
+    )
+
+    prices: dict[str, ModelPrice] = Field(
+        default_factory=dict,
+        description="USD for a million tokens of a model, as a JSON object: "
+        '`{"gpt-5*": {"input": "1.25", "cached_input": "0.125", "output": "10"}}`. '
+        "`*` stands for any characters. A family's price is that of its dated "
+        "snapshots. The chapter's models and `text-embedding-3-*` have prices already.",
+    )
+    unpriced_models: Literal["refuse", "free"] = Field(
+        default="refuse",
+        description="What happens if a key with a budget asks for an upstream's model "
+        "that has no price: `refuse` answers with 403, `free` charges nothing.",
     )
 
     requests_per_minute: int = Field(
@@ -389,14 +420,17 @@ class Settings(s4.Settings):
         """Digests into `api_keys`, which section 4 knows; the rest into `key_grants`.
 
         The list: `[{"name": "ops", "key": "sk-...", "scopes": ["chat"],
-        "budget_usd": "1.50"}]`, with `sha256` in place of `key` if you like.
+        "budget_usd": "1.50", "budget_period": "day", "models": ["gpt-4o*"]}]`, with
+        `sha256` in place of `key` if you like.
         """
         entries = parse_key_list(values.get("api_keys"))
         if entries is None:
             return values
         digests = {entry.name: entry.digest for entry in entries}
         grants = {
-            entry.name: Grant(scopes=entry.scopes, budget_usd=entry.budget_usd)
+            entry.name: Grant(
+                **entry.model_dump(include=set(Grant.model_fields), exclude_unset=True)
+            )
             for entry in entries
         }
         return {**values, "api_keys": digests, "key_grants": grants}

@@ -17,10 +17,10 @@ from examples.full_app.jobs.service import JobService
 from examples.full_app.jobs.sweep import Sweeper
 from examples.full_app.lifecycle import Draining
 from examples.full_app.limits.ledger import Ledger, Limits
-from examples.full_app.limits.rates import Limiter, RateLimit
+from examples.full_app.limits.rates import CallerRates, Limiter, RateLimit
 from examples.full_app.limits.slots import Slots
 from examples.full_app.limits.waiting import WaitingQueue
-from examples.full_app.money import nano_usd
+from examples.full_app.money import DEFAULT_PRICES, Prices, nano_usd
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.providers.base import Provider
 from examples.full_app.providers.faults.catalogue import PREFIX as FAULT_PREFIX
@@ -34,7 +34,7 @@ from examples.full_app.providers.upstream.fallback import ResilientProvider
 from examples.full_app.providers.upstream.upstreams import Upstream
 from examples.full_app.queue import Queue, open_queue, work
 from examples.full_app.resumable.generations import open_generations
-from examples.full_app.settings import Settings
+from examples.full_app.settings import Grant, Settings
 from examples.full_app.tokens import EstimateTokenizer
 from examples.full_app.web.dependencies import AppState
 from examples.full_app.webhooks.endpoints import DAY
@@ -42,7 +42,6 @@ from examples.full_app.webhooks.schedule import SCHEDULE
 from examples.full_app.webhooks.sender import WebhookSender
 from examples.full_app.webhooks.service import WebhookService
 from examples.full_app.webhooks.store import WebhookStore
-from examples.s2_models import PRICES_PER_1K
 from examples.s4_dependency_injection import open_redis
 
 log = logging.getLogger(__name__)
@@ -127,6 +126,7 @@ async def _limits(
 ) -> Limits:
     # Inside the process Redis cannot be away, only busy.
     timeout = None if settings.embedded else settings.redis_timeout_seconds
+    grants = {key_subject(name): grant for name, grant in settings.key_grants.items()}
     slots = Slots(
         redis,
         each=settings.concurrent_calls_per_key,
@@ -140,17 +140,41 @@ async def _limits(
         RateLimit("tokens", settings.tokens_per_minute),
         timeout,
         slots,
+        own={name: _rates(settings, grant) for name, grant in grants.items()},
     )
     budgets = {
-        key_subject(name): nano_usd(grant.budget_usd)
-        for name, grant in settings.key_grants.items()
+        name: nano_usd(grant.budget_usd)
+        for name, grant in grants.items()
         if grant.budget_usd is not None
     }
-    ledger = Ledger(limiter, budgets)
+    periods = {
+        name: grant.budget_period
+        for name, grant in grants.items()
+        if grant.budget_period is not None
+    }
+    ledger = Ledger(limiter, budgets, periods)
     await stack.enter_async_context(ledger.sending_unsent())
     waiting = WaitingQueue(settings.queue_places, settings.queue_seconds)
     metrics.waiting.set_function(lambda: waiting.taken)
-    return Limits(ledger, waiting)
+    return Limits(
+        ledger,
+        waiting,
+        prices=Prices(settings.prices),
+        grants=grants,
+        free_providers=frozenset({OfflineProvider.name, FaultProvider.name}),
+        unpriced_models_are_free=settings.unpriced_models == "free",
+    )
+
+
+def _rates(settings: Settings, grant: Grant) -> CallerRates:
+    """The limits of one key: its own, and for the rest the general ones."""
+    requests = grant.requests_per_minute or settings.requests_per_minute
+    tokens = grant.tokens_per_minute or settings.tokens_per_minute
+    return CallerRates(
+        RateLimit("requests", requests),
+        RateLimit("tokens", tokens),
+        grant.concurrent_calls_per_key,
+    )
 
 
 async def _chat_service(
@@ -168,7 +192,8 @@ async def _chat_service(
         upstreams = await _upstreams(settings, stack)
         primary = ResilientProvider(upstreams, abandoned=metrics.count_abandoned)
 
-    metrics.know(PRICES_PER_1K)
+    metrics.know(DEFAULT_PRICES)
+    metrics.know(name for name in settings.prices if "*" not in name)
     for local in (offline, faults):
         metrics.know([model.id for model in await local.models()])
     return ChatService(

@@ -7,8 +7,8 @@ before the work and settles it once, whatever happened: done, failed, or client 
 import time
 from collections.abc import Iterable, Mapping
 
-from examples.full_app.limits.ledger import CallerLimits, Hold
-from examples.full_app.money import as_usd, cost_of
+from examples.full_app.limits.ledger import CallerLimits, Hold, ModelUsage
+from examples.full_app.money import Price, as_usd, cached_tokens
 from examples.full_app.observability.logs import note_call, redacted
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.providers.base import CallContext, Provider
@@ -36,7 +36,10 @@ class CallAccount:
         hold: Hold,
         prompt: Iterable[str],
         metrics: Metrics,
+        price: Price | None = None,
     ) -> None:
+        """`price` is what the model costs; None where nothing is charged."""
+        self.price = price
         self.operation = operation
         self.model = model
         self.context = context
@@ -66,15 +69,19 @@ class CallAccount:
         """Reserve the most that the call may use: a request, tokens, a slot and money.
 
         `prompt` is the text that was sent; only its length and a hash are ever logged.
-        Raises what `CallerLimits.reserve` raises.
+        Nothing is expected from the upstream's cache. Raises what
+        `CallerLimits.price_of` and `CallerLimits.reserve` raise.
         """
+        price = limits.price_of(model, provider.name)
         hold = await limits.reserve(
             prompt_tokens + output_tokens,
-            cost_of(model, prompt_tokens, output_tokens),
+            None if price is None else price.cost(prompt_tokens, output_tokens),
             seconds=_seconds_left(context),
             queue=not context.detached,  # a job waits where it is
         )
-        return cls(operation, model, context, provider, limits, hold, prompt, metrics)
+        return cls(
+            operation, model, context, provider, limits, hold, prompt, metrics, price
+        )
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -91,9 +98,26 @@ class CallAccount:
 
         The answer does not wait for it; the next call of this process does.
         """
-        cost = cost_of(self.model, usage.prompt_tokens, usage.completion_tokens)
+        cost = self.cost(usage)
         self.limits.settle(self.hold, usage.total_tokens, cost)
+        if usage.total_tokens:
+            used = ModelUsage(
+                1,
+                usage.prompt_tokens,
+                cached_tokens(usage),
+                usage.completion_tokens,
+                cost or 0,
+            )
+            self.limits.count(self.hold, self.model, used)
         self.report(usage, cost)
+
+    def cost(self, usage: Usage) -> int | None:
+        """What the call costs in nano-USD; None for a model without a price."""
+        if self.price is None:
+            return None
+        return self.price.cost(
+            usage.prompt_tokens, usage.completion_tokens, cached_tokens(usage)
+        )
 
     def report(self, usage: Usage, cost: int | None) -> None:
         """Count the call in metrics, and add its facts to the line of its request."""

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, Self, TypeVar
 
 import anyio
@@ -20,6 +21,7 @@ import anyio
 from examples.full_app.chat.accounting import CallAccount
 from examples.full_app.chat.answers import collect
 from examples.full_app.lifecycle import ServerShuttingDownError
+from examples.full_app.money import as_usd
 from examples.full_app.providers.base import CallContext, Delta, Provider
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest
@@ -120,7 +122,11 @@ class Call:
     async def collect(self) -> ChatCompletion:
         """The whole answer. Raises an AIError."""
         self.context = replace(self.context, whole=True)
-        return await collect(self, self.request.model, self.request.n, self.id)
+        answer = await collect(self, self.request.model, self.request.n, self.id)
+        cost = self.account.cost(answer.usage)
+        if cost is None:
+            return answer
+        return answer.model_copy(update={"charged_usd": Decimal(as_usd(cost))})
 
     async def events(self) -> AsyncGenerator[CallEvent, None]:
         """The deltas, the usage, and exactly one terminal event: `Done` or `Failed`.

@@ -49,6 +49,20 @@ class RateLimit:
     window_seconds: int = 60
 
 
+@dataclass(frozen=True)
+class CallerRates:
+    """The limits of one caller. `concurrent_calls`: None means as many as all have."""
+
+    requests: RateLimit
+    tokens: RateLimit
+    concurrent_calls: int | None = None
+
+    @functools.cached_property
+    def fixed_headers(self) -> Mapping[str, str]:
+        """The headers that are the same in every answer."""
+        return fixed_headers((self.requests, self.tokens))
+
+
 class Lease(NamedTuple):
     """What a call has reserved. `headers` tell the caller where it stands."""
 
@@ -72,10 +86,17 @@ class Limiter:
         tokens: RateLimit,
         timeout: float | None = None,
         slots: Slots | None = None,
+        own: Mapping[str, "CallerRates"] | None = None,
     ) -> None:
+        """`own` are the limits of callers that have limits of their own."""
         self.requests, self.tokens, self.slots = requests, tokens, slots
         self.scripts = Pipelining(redis, timeout)
-        self._fixed_headers = fixed_headers((requests, tokens))
+        self._general = CallerRates(requests, tokens)
+        self._own = own or {}
+
+    def rates_of(self, subject: str) -> "CallerRates":
+        """The limits that count for one caller."""
+        return self._own.get(subject, self._general)
 
     async def reserve(self, subject: str, tokens: int) -> Lease:
         """Take a request, `tokens` tokens and a slot; or RateLimitExceededError.
@@ -127,14 +148,15 @@ class Limiter:
         self, subject: str, costs: tuple[int, int], slot: str, *, force: bool = False
     ) -> tuple[list[str], list[str | int]]:
         """Keys and arguments of the script's `admit` and `leave`."""
-        tag, requests, tokens = caller_hash_tag(subject), self.requests, self.tokens
+        rates = self.rates_of(subject)
+        tag, requests, tokens = caller_hash_tag(subject), rates.requests, rates.tokens
         keys = [f"limit:{tag}:{requests.name}", f"limit:{tag}:{tokens.name}"]
         args: list[str | int] = [int(force)]
         args += (requests.limit, requests.window_seconds * 1000, costs[0])
         args += (tokens.limit, tokens.window_seconds * 1000, costs[1])
         if self.slots and slot:
             keys += self.slots.keys(tag)
-            args += self.slots.args(slot)
+            args += self.slots.args(slot, rates.concurrent_calls)
         return keys, args
 
     def lease(
@@ -146,26 +168,30 @@ class Limiter:
         slot: str,
     ) -> Lease:
         """What the script's answer means. Raises as `reserve` does."""
-        headers = self.headers(numbers)
+        rates = self.rates_of(subject)
+        headers = self.headers(subject, numbers)
         if verdict == -1:
-            raise RequestTooExpensiveError(tokens, self.tokens.limit, headers)
+            raise RequestTooExpensiveError(tokens, rates.tokens.limit, headers)
         if verdict == 0:
             wait_ms = max(numbers[1], numbers[4], 1)
             refusal = RateLimitExceededError(retry_after=wait_ms / 1000)
             refusal.headers = {**refusal.headers, **headers}
             raise refusal
         if self.slots and verdict < -1:
-            full = self.slots.refusal(-1 - verdict, caller_hash_tag(subject))
+            full = self.slots.refusal(
+                -1 - verdict, caller_hash_tag(subject), rates.concurrent_calls
+            )
             full.headers = {**full.headers, **headers}
             raise full
         if self.slots and slot:
             self.slots.hold(slot, caller_hash_tag(subject))
         return Lease(subject, tokens, headers, slot)
 
-    def headers(self, numbers: Sequence[int]) -> dict[str, str]:
-        """The headers for the numbers that the script answered."""
-        standing = standing_headers((self.requests, self.tokens), numbers)
-        return {**self._fixed_headers, **standing}
+    def headers(self, subject: str, numbers: Sequence[int]) -> dict[str, str]:
+        """A caller's headers for the numbers that the script answered."""
+        rates = self.rates_of(subject)
+        standing = standing_headers((rates.requests, rates.tokens), numbers)
+        return {**rates.fixed_headers, **standing}
 
 
 def _warn_of_failure(left: asyncio.Future[None]) -> None:
@@ -196,7 +222,7 @@ class RequestTooExpensiveError(RequestError):
 
 
 def fixed_headers(limits: Sequence[RateLimit]) -> dict[str, str]:
-    """The headers that are the same for every caller."""
+    """The headers that say how large these limits are."""
     policies = [f'"{one.name}";q={one.limit};w={one.window_seconds}' for one in limits]
     amounts = {f"x-ratelimit-limit-{one.name}": str(one.limit) for one in limits}
     return {"RateLimit-Policy": ", ".join(policies), **amounts}

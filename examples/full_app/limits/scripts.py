@@ -111,18 +111,22 @@ local function standing()
 end
 """
 
-# ARGV: id, amount, budget, ms until it lapses, then the limiter's. Answers: enough
-# money (1 or 0), spent and reserved as they were, then what the limiter's answers.
+# ARGV: id, amount, budget, ms until it lapses, seconds for which the account is kept
+# (0: for ever), then the limiter's. Answers: enough money (1 or 0), spent and reserved
+# as they were, then what the limiter's answers.
 RESERVE = Script(f"""{ADMIT}{ACCOUNT}
 local spent, reserved = standing()
 local again = redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1
 local enough = again or tonumber(ARGV[2]) <= ARGV[3] - spent - reserved
-local verdict, finish = admit({{unpack(KEYS, 3)}}, {{unpack(ARGV, 5)}})
+local verdict, finish = admit({{unpack(KEYS, 3)}}, {{unpack(ARGV, 6)}})
 if again then verdict = 1 end
 local take = enough and verdict == 1 and not again
 if take then
   keep(ARGV[1], ARGV[2], ARGV[4])
   add('reserved', ARGV[2])
+  if tonumber(ARGV[5]) > 0 then
+    for _, key in ipairs({{KEYS[1], KEYS[2]}}) do redis.call('EXPIRE', key, ARGV[5]) end
+  end
 end
 return {{enough and 1 or 0, spent, reserved, verdict, unpack(finish(take))}}
 """)
@@ -139,3 +143,26 @@ leave({{unpack(KEYS, 3)}}, {{unpack(ARGV, 3)}})
 return 1
 """)
 STANDING = Script(f"{ACCOUNT} return {{standing()}}")
+
+# --- What was used, for each model ---
+
+# KEYS[1], a hash: counts under `<name of the count>|<model>`. ARGV: how many models may
+# have counts, seconds for which they are kept (0: for ever), then for each model its
+# name and five counts. A further model is counted under "other".
+COUNT = Script("""
+local names = {'requests', 'prompt_tokens', 'cached_tokens', 'completion_tokens',
+  'spent'}
+for i = 3, #ARGV, #names + 1 do
+  local model = ARGV[i]
+  local full = redis.call('HLEN', KEYS[1]) >= ARGV[1] * #names
+  if full and redis.call('HEXISTS', KEYS[1], 'requests|' .. model) == 0 then
+    model = 'other'
+  end
+  for j, name in ipairs(names) do
+    redis.call('HINCRBY', KEYS[1], name .. '|' .. model, ARGV[i + j])
+  end
+end
+if tonumber(ARGV[2]) > 0 then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
+return 1
+""")
+COUNTS = Script("return redis.call('HGETALL', KEYS[1])")

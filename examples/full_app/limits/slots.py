@@ -131,9 +131,9 @@ class Slots:
         """The pools in which the caller with this tag takes its slots."""
         return [f"slots:{tag}", "slots:overall"]
 
-    def args(self, slot: str) -> list[str | int]:
-        """The arguments of the script's `slots`."""
-        return [slot, int(self._lease * 1000), self.each, self.overall]
+    def args(self, slot: str, each: int | None = None) -> list[str | int]:
+        """The arguments of the script's `slots`; `each` replaces the general size."""
+        return [slot, int(self._lease * 1000), each or self.each, self.overall]
 
     def hold(self, slot: str, tag: str) -> None:
         """Renew this slot from now on."""
@@ -144,12 +144,16 @@ class Slots:
         if held := self._held.pop(slot, None):
             self._duration.add(self._clock() - held[1])
 
-    def refusal(self, pool: int, tag: str) -> NoSlotError:
-        """What to say when the pool with this number, from 1, is full."""
+    def refusal(self, pool: int, tag: str, each: int | None = None) -> NoSlotError:
+        """What to say when the pool with this number, from 1, is full.
+
+        `each` is the size of the caller's own pool, where it is not the general one.
+        """
         wait = self._until_one_ends(self.keys(tag)[pool - 1])
         if pool == 1:
+            size = each or self.each
             return ConcurrencyLimitError(
-                f"You run {self.each} calls at once already, as many as you may.", wait
+                f"You run {size} calls at once already, as many as you may.", wait
             )
         return OverloadedError(
             "The service is busy with as many calls as it can take.", wait

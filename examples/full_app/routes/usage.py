@@ -1,18 +1,39 @@
-"""`GET /v1/usage`: what the caller's key has spent, and what is left."""
+"""`GET /v1/usage`: what the caller's key has spent, may spend, and is limited to."""
 
 from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import Field
 
-from examples.full_app.money import as_usd
+from examples.full_app.money import BudgetPeriod, as_usd
 from examples.full_app.routes.openapi import errors
 from examples.full_app.schemas.base import Answer
 from examples.full_app.web.dependencies import (
+    AppSettingsDep,
     CallerLimitsDep,
+    IdentityDep,
 )
 
 router = APIRouter(prefix="/v1", tags=["usage"])
+
+
+class ModelSpending(Answer):
+    """What one model's calls have used. `cached_tokens` are among `prompt_tokens`."""
+
+    model: str
+    requests: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    spent_usd: str = Field(examples=["0.0375"])
+
+
+class KeyLimits(Answer):
+    """The limits that count for the caller."""
+
+    requests_per_minute: int
+    tokens_per_minute: int
+    concurrent_calls: int
 
 
 class Spending(Answer):
@@ -20,24 +41,61 @@ class Spending(Answer):
 
     `spent_usd + reserved_usd + left_usd` is `budget_usd`. Running calls have reserved
     what they may cost at most. What is left is negative after a call that cost more.
+
+    Times are in seconds since 1970, null for a budget without a period: it counts all
+    that was ever spent. `allowed_models` is null where the key may use every model.
+    `models` says what each model's calls have used in the same time.
     """
 
     object: Literal["usage"] = "usage"
+    key: str | None = Field(default=None, examples=["ops"])
     budget_usd: str | None = Field(default=None, examples=["1.5"])
     spent_usd: str | None = Field(default=None, examples=["0.0375"])
     reserved_usd: str | None = Field(default=None, examples=["0"])
     left_usd: str | None = Field(default=None, examples=["1.4625"])
+    budget_period: BudgetPeriod | None = None
+    period_started_at: int | None = None
+    period_ends_at: int | None = None
+    allowed_models: list[str] | None = None
+    limits: KeyLimits
+    models: list[ModelSpending] = Field(default_factory=list)
 
 
 @router.get("/usage", summary="Read your budget", responses=errors(503))
-async def read_usage(limits: CallerLimitsDep) -> Spending:
-    """What your key has spent and may still spend."""
+async def read_usage(
+    limits: CallerLimitsDep, identity: IdentityDep, settings: AppSettingsDep
+) -> Spending:
+    """What your key has spent and may still spend, for each model."""
+    ledger = limits.limits.ledger
+    rates = ledger.limiter.rates_of(limits.subject)
     account = await limits.account()
-    if account is None:
-        return Spending()
+    running = ledger.period_of(limits.subject)
+    allowed = limits.grant.models
     return Spending(
-        budget_usd=as_usd(account.budget),
-        spent_usd=as_usd(account.spent),
-        reserved_usd=as_usd(account.reserved),
-        left_usd=as_usd(account.left),
+        key=identity.key_name,
+        budget_usd=as_usd(account.budget) if account else None,
+        spent_usd=as_usd(account.spent) if account else None,
+        reserved_usd=as_usd(account.reserved) if account else None,
+        left_usd=as_usd(account.left) if account else None,
+        budget_period=running[0] if running else None,
+        period_started_at=int(running[1].timestamp()) if running else None,
+        period_ends_at=int(running[2].timestamp()) if running else None,
+        allowed_models=sorted(allowed) if allowed is not None else None,
+        limits=KeyLimits(
+            requests_per_minute=rates.requests.limit,
+            tokens_per_minute=rates.tokens.limit,
+            concurrent_calls=rates.concurrent_calls
+            or settings.concurrent_calls_per_key,
+        ),
+        models=[
+            ModelSpending(
+                model=model,
+                requests=used.requests,
+                prompt_tokens=used.prompt_tokens,
+                cached_tokens=used.cached_tokens,
+                completion_tokens=used.completion_tokens,
+                spent_usd=as_usd(used.spent),
+            )
+            for model, used in (await limits.used()).items()
+        ],
     )

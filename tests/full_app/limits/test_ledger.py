@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from examples.full_app.errors import BudgetExceededError, NotReadyError
 from examples.full_app.limits.ledger import Hold, Ledger
 from examples.full_app.limits.rates import Limiter, RateLimit, RequestTooExpensiveError
-from examples.full_app.money import Account, as_usd, cost_of, nano_usd
+from examples.full_app.money import Account, Prices, as_usd, nano_usd
 from examples.s2_models import PRICES_PER_1K, price_usd
 from examples.s4_dependency_injection import open_redis
 from examples.s5_error_handling import RateLimitExceededError
@@ -31,6 +31,7 @@ from tests.full_app.conftest import settings
 from tests.servers import free_port
 
 MANY = 1_000_000
+PRICES = Prices()
 MINUTE = 60.0
 names = count()
 
@@ -68,7 +69,7 @@ async def standing(ledger: Ledger, subject: str = "ada") -> tuple[int, int, int]
 @pytest.mark.parametrize("model", PRICES_PER_1K)
 def test_every_price_of_a_token_is_a_whole_number_of_nano_usd(model: str) -> None:
     for tokens in ((1, 0), (0, 1), (12_345, 678)):
-        cost = cost_of(model, *tokens)
+        cost = PRICES.cost_of(model, *tokens)
         assert cost is not None
         assert Decimal(cost) / 10**9 == price_usd(model, *tokens)
 
@@ -303,8 +304,10 @@ async def test_a_caller_without_a_budget_never_touches_the_money(redis: Redis) -
 
 async def test_a_model_without_a_price_costs_nothing(redis: Redis) -> None:
     purse = ledger(redis, 0)
-    hold = await purse.reserve("ada", 5, cost_of("llama-3", 5, 5), seconds=MINUTE)
-    await purse.settle(hold, 3, cost_of("llama-3", 3, 3))
+    hold = await purse.reserve(
+        "ada", 5, PRICES.cost_of("llama-3", 5, 5), seconds=MINUTE
+    )
+    await purse.settle(hold, 3, PRICES.cost_of("llama-3", 3, 3))
 
     assert await standing(purse) == (0, 0, 0)
     assert await redis.keys("ledger:*") == []

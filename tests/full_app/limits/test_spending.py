@@ -24,7 +24,7 @@ from examples.full_app.limits.ledger import Ledger, Limits
 from examples.full_app.limits.rates import Limiter, RateLimit
 from examples.full_app.limits.waiting import WaitingQueue
 from examples.full_app.main import create_app
-from examples.full_app.money import Account, as_usd, cost_of
+from examples.full_app.money import Account, Prices, as_usd
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.providers.base import CallContext, Delta, EmbeddingCall
 from examples.full_app.schemas.answers import FunctionDelta, ToolCallDelta
@@ -39,6 +39,7 @@ from tests.full_app.limits.test_ledger import over_a_wire
 from tests.full_app.scripted import Scripted
 from tests.servers import serve, wait_until
 
+PRICES = Prices()
 MODEL = "gpt-4o-mini"
 ASK: dict[str, Any] = {
     "model": MODEL,
@@ -148,7 +149,7 @@ class Meter:
 
 def price(prompt: int, completion: int) -> int:
     """Nano-USD of so many tokens of `MODEL`."""
-    cost = cost_of(MODEL, prompt, completion)
+    cost = PRICES.cost_of(MODEL, prompt, completion)
     assert cost is not None
     return cost
 
@@ -343,19 +344,16 @@ def test_over_budget_is_a_429_that_the_official_client_does_not_retry(
 def test_a_budget_of_nothing_is_not_a_budget_without_end() -> None:
     with paid(None, "0") as (http, _):
         assert http.post(PATH, json=ASK).json()["code"] == "budget_exceeded"
-        assert http.post(PATH, json={**ASK, "model": "llama-3"}).status_code == 200
+        refusal = http.post(PATH, json={**ASK, "model": "llama-3"})
+        assert refusal.json()["code"] == "model_not_priced"
 
 
 def test_a_key_without_a_budget_has_none_to_read(http: httpx2.Client) -> None:
-    answer = http.get("/v1/usage", headers=OTHER)
+    answer = http.get("/v1/usage", headers=OTHER).json()
 
-    assert answer.json() == {
-        "object": "usage",
-        "budget_usd": None,
-        "spent_usd": None,
-        "reserved_usd": None,
-        "left_usd": None,
-    }
+    assert (answer["object"], answer["key"]) == ("usage", "beta")
+    for name in ("budget_usd", "spent_usd", "reserved_usd", "left_usd"):
+        assert answer[name] is None
 
 
 def test_without_redis_only_calls_that_cost_a_budget_are_refused(
