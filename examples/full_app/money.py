@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, computed_field
 
-from examples.s2_models import PRICES_PER_1K, SNAPSHOT_DATE, Usage
+from examples.s2_models import PRICES_PER_1K, SNAPSHOT_DATE, USD, Usage
 
 NANO_DIGITS = 9
 MILLION = 1_000_000
@@ -157,6 +157,22 @@ def cached_tokens(usage: Usage) -> int:
     if type(cached) is not int:
         return 0
     return min(max(cached, 0), usage.prompt_tokens)
+
+
+class Charged(BaseModel):
+    """An answer that says what was charged for it, by the prices of this service."""
+
+    charged_usd: Decimal | None = Field(
+        default=None,
+        exclude=True,
+        validation_alias=AliasChoices("charged_usd", "cost_usd"),  # as a job keeps it
+    )
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def cost_usd(self) -> USD | None:
+        """USD as a string in JSON; null for a model without a price."""
+        return self.charged_usd
 
 
 # --- Accounts ---

@@ -3,12 +3,12 @@
 Source: OpenAI API reference, the chat completion object and its chunk.
 """
 
-from decimal import Decimal
 from typing import Literal
 
-from pydantic import AliasChoices, Field, computed_field
+from pydantic import Field
 
 from examples import s2_models as s2
+from examples.full_app.money import Charged
 from examples.full_app.schemas.base import Answer, FinishReason, is_none
 from examples.full_app.schemas.chat import ToolCall
 
@@ -47,22 +47,11 @@ class Choice(s2.Choice):
     logprobs: ChoiceLogprobs | None = None
 
 
-class ChatCompletion(s2.ChatCompletionResponse):
+class ChatCompletion(Charged, s2.ChatCompletionResponse):
     """The whole answer of `POST /v1/chat/completions` without `stream`."""
 
     choices: list[Choice]  # type: ignore[assignment]  # choices with tool calls
-    charged_usd: Decimal | None = Field(
-        default=None,
-        exclude=True,
-        validation_alias=AliasChoices("charged_usd", "cost_usd"),  # as a job keeps it
-    )
     system_fingerprint: str | None = None
-
-    @computed_field
-    @property
-    def cost_usd(self) -> s2.USD | None:
-        """What was charged, by this service's prices; null where nothing was."""
-        return self.charged_usd
 
 
 class FunctionDelta(Answer):

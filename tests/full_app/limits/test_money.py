@@ -255,7 +255,7 @@ def test_a_price_that_is_none_is_refused_at_start(price: dict[str, object]) -> N
 def test_a_key_with_a_budget_may_not_call_a_model_without_a_price(
     stream: bool,
 ) -> None:
-    with service() as (client, provider):
+    with service() as (client, _):
         ask = {**ASK, "model": "pot/unpriced-1", "stream": stream}
         refusal = client.post(CHAT, json=ask)
         allowed = client.post(CHAT, json=ask, headers=FREE)
@@ -434,14 +434,13 @@ async def test_what_a_period_has_left_behind_does_not_stay_for_ever(
     assert all(86_400 < age <= 3 * 86_400 for age in ages)
 
 
-@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))
-def test_periods_follow_one_another_without_a_gap(moment: datetime) -> None:
-    now = moment.replace(tzinfo=UTC)
+@given(st.datetimes(timezones=st.just(UTC)).filter(lambda it: it.year < 9999))
+def test_periods_follow_one_another_without_a_gap(now: datetime) -> None:
     for period in ("day", "month"):
-        began, ends = period_bounds(period, now)  # type: ignore[arg-type]
+        began, ends = period_bounds(period, now)
         assert began <= now < ends
-        assert period_bounds(period, ends)[0] == ends  # type: ignore[arg-type]
-        assert period_bounds(period, began) == (began, ends)  # type: ignore[arg-type]
+        assert period_bounds(period, ends)[0] == ends
+        assert period_bounds(period, began) == (began, ends)
 
 
 def test_a_period_without_a_budget_is_refused_at_start() -> None:
