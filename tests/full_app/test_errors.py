@@ -23,7 +23,7 @@ from examples import s5_error_handling
 from examples.full_app.main import create_app
 from examples.full_app.webhooks.receiving import HEADERS as SIGNING_HEADERS
 from examples.s5_error_handling import AIError
-from tests.full_app.conftest import CHAT_ONLY_KEY, SCOPED_KEYS, settings
+from tests.full_app.conftest import CHAT_ONLY_KEY, KEY, SCOPED_KEYS, settings
 from tests.full_app.scripted import Scripted, scripted
 from tests.full_app.upstreams import ASK, HEADERS, answering, in_front_of
 from tests.full_app.webhooks.test_receiving import Service, message, signed
@@ -181,6 +181,12 @@ SIMPLE: dict[tuple[str, str], Scenario] = {
     ("WrongBaseURLError", "a base URL that lacks /v1"): lambda on: on.post(
         "/chat/completions", ASK
     ),
+    ("ModelNotPricedError", "a key with a budget and a model without a price"): (
+        lambda on: metered(on, {"budget_usd": "1"})
+    ),
+    ("ModelNotAllowedError", "a key for one model only, and another model"): (
+        lambda on: metered(on, {"models": ["gpt-4o"]})
+    ),
     ("ModelNotFoundError", "a model that is not there"): lambda on: on.get(
         "/v1/models/none"
     ),
@@ -233,6 +239,13 @@ SLOW_UPLOAD = (
     f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     f"Authorization: {HEADERS['Authorization']}\r\nContent-Length: 9\r\n\r\n"
 )
+
+
+def metered(on: Stage, grant: dict[str, object]) -> Seen:
+    """What a key with this grant gets from an upstream's model without a price."""
+    keys = [{"name": "alpha", "key": KEY, **grant}]
+    http, _ = on.serving(api_keys=keys)
+    return seen(http.post(CHAT, json={**ASK, "model": "pot/unpriced-1"}))
 
 
 def status_and_code(http: httpx2.Client, request: str) -> Seen:

@@ -84,7 +84,8 @@ def test_metrics_count_by_route_template_and_never_by_path() -> None:
     assert 'route="/v1/jobs/{job_id}"' in text
     assert "nowhere" not in text
     assert 'method="M1"' not in text
-    series = 'gen_ai_client_token_usage_sum{gen_ai_operation_name="chat"'
+    series = "gen_ai_client_inference_operation_input_tokens_sum{"
+    series += 'gen_ai_operation_name="chat"'
     series += ',gen_ai_provider_name="offline",gen_ai_request_model="offline-echo"'
     assert series in text
     assert PROMPT not in text

@@ -4,6 +4,7 @@ Every way in (chat, streams, the WebSocket, jobs, embeddings) opens a `CallAccou
 before the work and settles it once, whatever happened: done, failed, or client gone.
 """
 
+import itertools
 import time
 from collections.abc import Iterable, Mapping
 
@@ -49,7 +50,7 @@ class CallAccount:
         self.prompt = prompt
         self.metrics = metrics
         self.started = time.monotonic()
-        self.first_token: float | None = None
+        self.chunk_times: list[float] = []
         self.error = CLIENT_CLOSED
 
     @classmethod
@@ -88,10 +89,9 @@ class CallAccount:
         """The rate-limit headers that tell the caller where it stands."""
         return self.hold.lease.headers
 
-    def note_first_token(self) -> None:
-        """Remember when the first token came; later calls change nothing."""
-        if self.first_token is None:
-            self.first_token = time.monotonic() - self.started
+    def note_chunk(self) -> None:
+        """Remember when a chunk of a stream came."""
+        self.chunk_times.append(time.monotonic())
 
     def settle(self, usage: Usage) -> None:
         """Charge `usage`, give back the rest of the reservation, and report the call.
@@ -122,6 +122,7 @@ class CallAccount:
     def report(self, usage: Usage, cost: int | None) -> None:
         """Count the call in metrics, and add its facts to the line of its request."""
         seconds = time.monotonic() - self.started
+        times = self.chunk_times
         self.metrics.count_call(
             self.operation,
             self.context.trail.provider or self.provider.name,
@@ -129,7 +130,8 @@ class CallAccount:
             usage,
             seconds,
             error=self.error,
-            first_token=self.first_token,
+            first_chunk=times[0] - self.started if times else None,
+            gaps=[later - earlier for earlier, later in itertools.pairwise(times)],
         )
         note_call(
             {

@@ -231,7 +231,8 @@ class Call:
         if not isinstance(item, Delta):
             self.usage = item
             return
-        self.account.note_first_token()
+        if not self.context.whole:
+            self.account.note_chunk()
         if item.content:
             self._produced.append(item.content)
         for piece in item.tool_calls:

@@ -2,31 +2,83 @@
 
 A label is a route template, a model that the service lists ("other" for the rest), a
 status, or a name of ours. Names follow OpenTelemetry's semantic conventions for HTTP
-and generative AI, written as Prometheus writes them (`gen_ai.client.token.usage` is
-`gen_ai_client_token_usage`). Sources: Prometheus exposition format; OpenTelemetry
-(generative AI has moved to open-telemetry/semantic-conventions-genai).
+and for generative AI, version 0.1.0 (`GEN_AI`), written as Prometheus writes them:
+`gen_ai.client.inference.duration`, in seconds, becomes
+`gen_ai_client_inference_duration_seconds`. Sources: Prometheus exposition format;
+OpenTelemetry; open-telemetry/semantic-conventions-genai.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from examples.full_app.money import cached_tokens
 from examples.s2_models import Usage
 
 OTHER = "other"
 MAX_MODELS = 200  # an upstream may list thousands
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 # The buckets that the conventions for generative AI advise.
-CALLS = tuple(0.01 * 2**step for step in range(14))
-FIRST_TOKEN = (
-    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
-    *(1.0, 2.5, 5.0, 7.5, 10.0),
-)
-EACH_TOKEN = (
-    *(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5),
-)
+SECONDS = tuple(0.01 * 2**step for step in range(14))
 TOKENS = tuple(4**power for power in range(14))
 MODEL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+# Nothing here breaks tokens down into those of text, images and sound.
+UNKNOWN_MODALITY = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One metric of the conventions. Without buckets it is a counter."""
+
+    description: str
+    labels: tuple[str, ...] = MODEL
+    unit: Literal["s", "{token}"] = "s"
+    buckets: tuple[float, ...] = ()
+
+
+COUNTED = (*MODEL, "gen_ai_token_modality")
+TIMED = (*MODEL, "error_type")
+INFERENCE = "gen_ai.client.inference"
+EMBEDDINGS = "gen_ai.client.embeddings"
+GEN_AI = {
+    f"{INFERENCE}.duration": Instrument(
+        "Time of a call of a model, until it was settled.", TIMED, "s", SECONDS
+    ),
+    f"{INFERENCE}.time_to_first_chunk": Instrument(
+        "Time until a stream's first chunk came.", MODEL, "s", SECONDS
+    ),
+    f"{INFERENCE}.time_per_output_chunk": Instrument(
+        "Time between two chunks of a stream.", MODEL, "s", SECONDS
+    ),
+    f"{INFERENCE}.usage.input_tokens": Instrument(
+        "Prompt tokens, the cached ones among them.", COUNTED, "{token}"
+    ),
+    f"{INFERENCE}.usage.output_tokens": Instrument(
+        "Tokens of answers.", COUNTED, "{token}"
+    ),
+    f"{INFERENCE}.usage.cache_read.input_tokens": Instrument(
+        "Prompt tokens that the upstream read from its cache.", COUNTED, "{token}"
+    ),
+    f"{INFERENCE}.operation.input_tokens": Instrument(
+        "Prompt tokens of one call.", MODEL, "{token}", TOKENS
+    ),
+    f"{INFERENCE}.operation.output_tokens": Instrument(
+        "Tokens of one answer.", MODEL, "{token}", TOKENS
+    ),
+    f"{EMBEDDINGS}.duration": Instrument(
+        "Time of a call for vectors, until it was settled.", TIMED, "s", SECONDS
+    ),
+    f"{EMBEDDINGS}.operation.input_tokens": Instrument(
+        "Tokens of one call for vectors.", MODEL, "{token}", TOKENS
+    ),
+}
+
+
+def prometheus_name(name: str, instrument: Instrument) -> str:
+    """A name of OpenTelemetry as Prometheus writes it: no dots, the unit at the end."""
+    return name.replace(".", "_") + ("_seconds" if instrument.unit == "s" else "")
 
 
 class Metrics:
@@ -60,34 +112,25 @@ class Metrics:
         self.waiting = Gauge(
             "calls_waiting", "Calls that wait for a slot.", registry=registry
         )
-        self.tokens = Histogram(
-            "gen_ai_client_token_usage",
-            "Tokens of a call.",
-            (*MODEL, "gen_ai_token_type"),
-            buckets=TOKENS,
-            registry=registry,
-        )
-        self.calls = Histogram(
-            "gen_ai_server_request_duration_seconds",
-            "Time of a call of a model, until it was settled.",
-            (*MODEL, "error_type"),
-            buckets=CALLS,
-            registry=registry,
-        )
-        self.first_token = Histogram(
-            "gen_ai_server_time_to_first_token_seconds",
-            "Time until a model had produced something.",
-            MODEL,
-            buckets=FIRST_TOKEN,
-            registry=registry,
-        )
-        self.each_token = Histogram(
-            "gen_ai_server_time_per_output_token_seconds",
-            "Time of each token after the first.",
-            MODEL,
-            buckets=EACH_TOKEN,
-            registry=registry,
-        )
+        self.counters: dict[str, Counter] = {}
+        self.histograms: dict[str, Histogram] = {}
+        for name, instrument in GEN_AI.items():
+            written = prometheus_name(name, instrument)
+            if instrument.buckets:
+                self.histograms[name] = Histogram(
+                    written,
+                    instrument.description,
+                    instrument.labels,
+                    buckets=instrument.buckets,
+                    registry=registry,
+                )
+            else:
+                self.counters[name] = Counter(
+                    written,
+                    instrument.description,
+                    instrument.labels,
+                    registry=registry,
+                )
         self.abandoned = Counter(
             "upstream_attempts_abandoned",
             "Attempts at an upstream that gave no answer.",
@@ -129,23 +172,36 @@ class Metrics:
         seconds: float,
         *,
         error: str = "",
-        first_token: float | None = None,
+        first_chunk: float | None = None,
+        gaps: Sequence[float] = (),
     ) -> None:
         """Add one call: `chat` or `embeddings`, its tokens and its times in seconds.
 
         `provider` is the name that one of ours has, never an upstream's words.
+        `first_chunk` and `gaps` are times of a stream: until its first chunk, and
+        between two of its chunks.
         """
-        model = model if model in self._models else OTHER
-        self.calls.labels(operation, provider, model, error).observe(seconds)
-        self.tokens.labels(operation, provider, model, "input").observe(
-            usage.prompt_tokens
-        )
-        produced = usage.completion_tokens
-        if operation == "chat":
-            self.tokens.labels(operation, provider, model, "output").observe(produced)
-        if first_token is None:
+        labels = (operation, provider, model if model in self._models else OTHER)
+        kind = EMBEDDINGS if operation == "embeddings" else INFERENCE
+        self._observe(f"{kind}.duration", (*labels, error), seconds)
+        self._observe(f"{kind}.operation.input_tokens", labels, usage.prompt_tokens)
+        if kind == EMBEDDINGS:
             return
-        self.first_token.labels(operation, provider, model).observe(first_token)
-        if produced > 1:
-            each = (seconds - first_token) / (produced - 1)
-            self.each_token.labels(operation, provider, model).observe(each)
+        produced = usage.completion_tokens
+        self._observe(f"{kind}.operation.output_tokens", labels, produced)
+        counts = {
+            f"{kind}.usage.input_tokens": usage.prompt_tokens,
+            f"{kind}.usage.output_tokens": produced,
+            f"{kind}.usage.cache_read.input_tokens": cached_tokens(usage),
+        }
+        for name, count in counts.items():
+            self.counters[name].labels(*labels, UNKNOWN_MODALITY).inc(count)
+        if first_chunk is None:
+            return
+        self._observe(f"{kind}.time_to_first_chunk", labels, first_chunk)
+        between = self.histograms[f"{kind}.time_per_output_chunk"].labels(*labels)
+        for gap in gaps:
+            between.observe(gap)
+
+    def _observe(self, name: str, labels: Sequence[str], value: float) -> None:
+        self.histograms[name].labels(*labels).observe(value)

@@ -427,7 +427,7 @@ class Settled:
         self.usages: list[Usage] = []
         self.error = ""
 
-    def note_first_token(self) -> None:
+    def note_chunk(self) -> None:
         """Nobody asks for it here."""
 
     def settle(self, usage: Usage) -> None:

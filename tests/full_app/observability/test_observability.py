@@ -17,7 +17,12 @@ from websockets.sync.client import connect
 
 from examples.full_app.main import TELEMETRY, create_app
 from examples.full_app.observability.logs import JSONFormatter, log_as_json, redacted
-from examples.full_app.observability.metrics import MAX_MODELS, Metrics
+from examples.full_app.observability.metrics import (
+    GEN_AI,
+    MAX_MODELS,
+    Metrics,
+    prometheus_name,
+)
 from examples.full_app.observability.tracing import (
     continued,
     current_trace_id,
@@ -295,17 +300,78 @@ def test_an_upstream_that_lists_thousands_of_models_does_not_either() -> None:
     metrics.know(names)
     for name in names:
         usage = Usage(prompt_tokens=1, completion_tokens=3)
-        metrics.count_call("chat", "p", name, usage, 2.0, first_token=1.0)
+        metrics.count_call("chat", "p", name, usage, 2.0, first_chunk=1.0)
     counts = [
         sample
         for family in metrics.registry.collect()
         for sample in family.samples
-        if sample.name == "gen_ai_server_time_per_output_token_seconds_count"
+        if sample.name == "gen_ai_client_inference_time_to_first_chunk_seconds_count"
     ]
 
     assert len(counts) == MAX_MODELS + 1
     assert counts[-1].labels["gen_ai_request_model"] == "other"
     assert counts[-1].value == 1000 - MAX_MODELS
+
+
+# Those of open-telemetry/semantic-conventions-genai, version 0.1.0, that fit here.
+CONVENTIONS = {
+    "gen_ai.client.inference.duration",
+    "gen_ai.client.inference.time_to_first_chunk",
+    "gen_ai.client.inference.time_per_output_chunk",
+    "gen_ai.client.inference.usage.input_tokens",
+    "gen_ai.client.inference.usage.output_tokens",
+    "gen_ai.client.inference.usage.cache_read.input_tokens",
+    "gen_ai.client.inference.operation.input_tokens",
+    "gen_ai.client.inference.operation.output_tokens",
+    "gen_ai.client.embeddings.duration",
+    "gen_ai.client.embeddings.operation.input_tokens",
+}
+
+
+def test_metrics_of_models_have_the_names_of_the_conventions_and_no_older_ones() -> (
+    None
+):
+    ask = {"model": "offline-echo", "messages": [{"role": "user", "content": "a b c"}]}
+    with TestClient(create_app(settings()), headers=HEADERS) as client:
+        client.post("/v1/chat/completions", json={**ask, "stream": True})
+        client.post("/v1/embeddings", json={"model": "any", "input": "hi"})
+        text = client.get("/metrics").text
+    families = {
+        line.split(" ")[2]: line.split(" ")[3]
+        for line in text.splitlines()
+        if line.startswith("# TYPE gen_ai") and "_created" not in line
+    }
+
+    assert GEN_AI.keys() == CONVENTIONS
+    assert families == {
+        prometheus_name(name, it) + ("" if it.buckets else "_total"): (
+            "histogram" if it.buckets else "counter"
+        )
+        for name, it in GEN_AI.items()
+    }
+    for family, kind in families.items():
+        sample = f"{family}_count{{" if kind == "histogram" else f"{family}{{"
+        assert sample in text, family
+
+
+def test_a_streams_chunks_are_timed_and_a_whole_answer_has_none() -> None:
+    ask = {"model": "offline-echo", "messages": [{"role": "user", "content": "a b c"}]}
+    first = "gen_ai_client_inference_time_to_first_chunk_seconds_count{"
+    between = "gen_ai_client_inference_time_per_output_chunk_seconds_count{"
+    with TestClient(create_app(settings()), headers=HEADERS) as client:
+        client.post("/v1/chat/completions", json=ask)
+        whole = client.get("/metrics").text
+        client.post("/v1/chat/completions", json={**ask, "stream": True})
+        streamed = client.get("/metrics").text.splitlines()
+
+    assert first not in whole
+    assert between not in whole
+    counts = {
+        name: float(next(it for it in streamed if it.startswith(name)).split()[-1])
+        for name in (first, between)
+    }
+    assert counts[first] == 1
+    assert counts[between] >= 2
 
 
 class Tracing(otel.TracerProvider, otel.Tracer):
