@@ -1,10 +1,13 @@
 """`GET /v1/usage`: what the caller's key has spent, may spend, and is limited to."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import Field
 
+from examples.full_app.errors import NotReadyError
+from examples.full_app.limits.ledger import ModelUsage
 from examples.full_app.money import BudgetPeriod, as_usd
 from examples.full_app.routes.openapi import errors
 from examples.full_app.schemas.base import Answer
@@ -44,7 +47,8 @@ class Spending(Answer):
 
     Times are in seconds since 1970, null for a budget without a period: it counts all
     that was ever spent. `allowed_models` is null where the key may use every model.
-    `models` says what each model's calls have used in the same time.
+    `models` says what each model's calls have used in the same time; null while
+    Redis is away.
     """
 
     object: Literal["usage"] = "usage"
@@ -58,7 +62,7 @@ class Spending(Answer):
     period_ends_at: int | None = None
     allowed_models: list[str] | None = None
     limits: KeyLimits
-    models: list[ModelSpending] = Field(default_factory=list)
+    models: list[ModelSpending] | None = None
 
 
 @router.get("/usage", summary="Read your budget", responses=errors(503))
@@ -71,6 +75,10 @@ async def read_usage(
     account = await limits.account()
     running = ledger.period_of(limits.subject)
     allowed = limits.grant.models
+    try:
+        used = await limits.used()
+    except NotReadyError:
+        used = None
     return Spending(
         key=identity.key_name,
         budget_usd=as_usd(account.budget) if account else None,
@@ -87,15 +95,19 @@ async def read_usage(
             concurrent_calls=rates.concurrent_calls
             or settings.concurrent_calls_per_key,
         ),
-        models=[
-            ModelSpending(
-                model=model,
-                requests=used.requests,
-                prompt_tokens=used.prompt_tokens,
-                cached_tokens=used.cached_tokens,
-                completion_tokens=used.completion_tokens,
-                spent_usd=as_usd(used.spent),
-            )
-            for model, used in (await limits.used()).items()
-        ],
+        models=None if used is None else _by_model(used),
     )
+
+
+def _by_model(used: Mapping[str, ModelUsage]) -> list[ModelSpending]:
+    return [
+        ModelSpending(
+            model=model,
+            requests=counts.requests,
+            prompt_tokens=counts.prompt_tokens,
+            cached_tokens=counts.cached_tokens,
+            completion_tokens=counts.completion_tokens,
+            spent_usd=as_usd(counts.spent),
+        )
+        for model, counts in used.items()
+    ]

@@ -184,7 +184,7 @@ def _path(location: Sequence[str | int]) -> str:
     Keys are the caller's text: printable ASCII of each is kept, 64 characters. Names of
     headers are lower case (RFC 9110, section 5.1: they are case-insensitive).
     """
-    if location[0] == "header":
+    if list(location[:1]) == ["header"]:
         location = [str(step).lower() for step in location]
     path = ""
     for step in location[:12]:

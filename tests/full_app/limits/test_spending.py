@@ -261,13 +261,14 @@ def test_an_embedding_nobody_waits_for_costs_nothing(
     assert meter.settled() == 0
 
 
-def test_models_without_a_price_cost_nothing(
+def test_models_without_a_price_are_refused_and_cost_nothing(
     http: httpx2.Client, provider: Toolish
 ) -> None:
     meter = Meter(http)
-    assert http.post(PATH, json={**ASK, "model": "llama-3"}).status_code == 200
+    assert http.post(PATH, json={**ASK, "model": "llama-3"}).status_code == 403
 
     assert meter.settled() == 0
+    assert provider.started == 0
 
 
 def test_a_websocket_pays_and_closed_at_once_leaves_nothing_reserved(
@@ -362,7 +363,8 @@ def test_without_redis_only_calls_that_cost_a_budget_are_refused(
     provider = Toolish()
     with running_redis(tmp_path) as (redis_url, server):
         given = {"api_keys": keys("1"), "redis_url": redis_url, "job_worker": False}
-        app = create_app(settings(**given), provider=provider)
+        free = {**given, "unpriced_models": "free"}
+        app = create_app(settings(**free), provider=provider)
         with serve(app) as url, httpx2.Client(base_url=url, timeout=10) as http:
             server.terminate()
             server.wait(10)
@@ -381,6 +383,7 @@ def test_without_redis_only_calls_that_cost_a_budget_are_refused(
     assert [a.json()["code"] for a in refused] == ["service_unavailable"] * 3
     assert all(a.headers["x-should-retry"] == "true" for a in refused)
     assert [a.status_code for a in answered] == [200] * 3
+    assert answered[-1].json()["models"] is None  # nobody knows
     assert provider.started == 2
 
 
