@@ -325,6 +325,7 @@ def base(upstream: Upstream) -> Iterator[str]:
         settings(
             api_keys=json.dumps(keys),
             upstream_base_url=f"http://127.0.0.1:{upstream.server.getsockname()[1]}/v1",
+            unpriced_models="free",
             concurrent_calls=2,
             concurrent_calls_per_key=1,
             queue_places=0,
