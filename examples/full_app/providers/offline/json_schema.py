@@ -1,12 +1,22 @@
-"""A JSON Schema as a document: its pointers followed, and parts of it made one.
+"""A caller's JSON Schema: whether a value satisfies it, decided in counted steps.
 
-Source: JSON Schema 2020-12, core.
+The `jsonschema` library decides; see `Document` for what is different here.
+Source: JSON Schema 2020-12, core and validation.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from fractions import Fraction
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote
+
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import UnknownType
+from jsonschema.protocols import Validator
+from jsonschema.validators import create
+from referencing import Registry
 
 from examples.full_app.providers.offline.json_keywords import (
     Schema,
@@ -14,123 +24,183 @@ from examples.full_app.providers.offline.json_keywords import (
     UnsupportedSchemaError,
     check_keywords,
 )
+from examples.full_app.providers.offline.patterns import Pattern
 
 MAX_SCHEMA = 100_000  # characters of JSON
-MAX_OPTIONS = 200  # of the unions of two schemas, each with each
+MAX_DEPTH = 80  # of keywords within one another
+
+Check = Callable[[Validator, Any, Any, Any], Iterable[ValidationError] | None]
 
 
 class Document:
-    """A whole schema, whose keywords can be read, and what its pointers point to.
+    """A whole schema, against which values are checked.
 
+    A schema may be written to do harm, so nothing is fetched, every keyword costs
+    steps, and a `pattern` is matched in linear time.
     Raises UnsupportedSchemaError, also later: when the steps are used up.
     """
 
-    def __init__(self, root: dict[str, Any], steps: Steps) -> None:
+    def __init__(self, root: Mapping[str, Any], steps: Steps) -> None:
         if len(json.dumps(root)) > MAX_SCHEMA:
             raise UnsupportedSchemaError("The schema is too large.")
-        check_keywords(root)
-        self.root = root
+        self.root = {name: root[name] for name in root if name != "$schema"}
+        check_keywords(self.root)
         self.steps = steps
-        self._found: dict[str, Schema] = {}
+        self._validator = _Validator(self.root, registry=Registry())
+        self._targets: dict[str, Schema] = {}
+        self._patterns: dict[str, Pattern] = {}
+        self._depth = 0
+        self._price = 1
 
-    def pointed(self, pointer: str) -> Schema:
-        """What a `$ref` within the document points to (RFC 6901, section 6)."""
-        if pointer not in self._found:
-            self._found[pointer] = self._find(pointer)
-        return self._found[pointer]
+    def valid(self, value: Any, schema: Schema) -> bool:
+        """Whether `value` satisfies `schema`, a part of this document.
 
-    def flattened(self, schema: Schema) -> tuple[dict[str, Any], set[str]]:
-        """`schema` with every `$ref` and `allOf` worked in; the pointers followed."""
-        refs: set[str] = set()
-        flat: dict[str, Any] = {}
-        parts = [schema]
-        while parts:
-            part = _mapping(parts.pop())
-            self.steps.take(1 + len(part))
-            parts += part.pop("allOf", [])
-            if (ref := part.pop("$ref", None)) is not None and ref not in refs:
-                refs.add(ref)
-                parts.append(self.pointed(ref))
-            flat = merged(part, flat) if flat else part
-        return flat, refs
+        Raises UnsupportedSchemaError where that cannot be decided, or takes too long.
+        """
+        # The library writes a message, with the value in it, wherever one fails.
+        self._price = 1 + len(repr(value)) // 20_000
+        self.steps.take(2 * self._price)
+        token = _document.set(self)
+        try:
+            return bool(self._validator.evolve(schema=schema).is_valid(value))
+        except UnknownType:
+            raise UnsupportedSchemaError(
+                "A schema has a type that JSON has not."
+            ) from None
+        finally:
+            _document.reset(token)
 
-    def _find(self, pointer: str) -> Schema:
-        found: Any = self.root
-        root, *steps = unquote(pointer).split("/")
-        for step in steps:
-            name = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
-                found = found[int(name)]
+    def target(self, pointer: str) -> Schema:
+        """The schema that a `$ref` within the document names (RFC 6901, section 6)."""
+        if pointer not in self._targets:
+            self._targets[pointer] = self._resolve(pointer)
+        return self._targets[pointer]
+
+    def pattern(self, source: str) -> Pattern:
+        """A `pattern` of the document. Raises UnsupportedSchemaError."""
+        if source not in self._patterns:
+            self._patterns[source] = Pattern(source, self.steps)
+        return self._patterns[source]
+
+    def _resolve(self, pointer: str) -> Schema:
+        target: Any = self.root
+        root, *names = unquote(pointer).split("/")
+        for name in names:
+            name = name.replace("~1", "/").replace("~0", "~")
+            if (
+                isinstance(target, list)
+                and name.isdecimal()
+                and int(name) < len(target)
+            ):
+                target = target[int(name)]
             else:
-                found = found.get(name) if isinstance(found, Mapping) else None
-        if root != "#" or not isinstance(found, dict | bool):
+                target = target.get(name) if isinstance(target, dict) else None
+        if root != "#" or not isinstance(target, dict | bool):
             raise UnsupportedSchemaError("A `$ref` in the schema points nowhere.")
-        if isinstance(found, dict) and found is not self.root:
-            check_keywords(found)  # it may lie where no schema is expected
-        return found
+        if isinstance(target, dict) and target is not self.root:
+            check_keywords(target)  # it may lie where no schema is expected
+        return target
+
+    def first_error(
+        self, check: Check, validator: Validator, expected: Any, value: Any, schema: Any
+    ) -> list[ValidationError]:
+        """What one keyword has against a value, in steps; one error is enough."""
+        sizes = [
+            len(part) for part in (expected, value) if isinstance(part, dict | list)
+        ]
+        self.steps.take(self._price * (1 + sum(sizes) // 8))
+        if self._depth == MAX_DEPTH:
+            raise UnsupportedSchemaError("The schema leads to itself, without end.")
+        self._depth += 1
+        try:
+            errors = list(islice(check(validator, expected, value, schema) or (), 1))
+        finally:
+            self._depth -= 1
+        for error in errors:
+            self.steps.take(len(error.message) // 1_000)
+        return errors
 
 
-def _mapping(schema: Schema) -> dict[str, Any]:
-    if isinstance(schema, bool):
-        return {} if schema else {"not": {}}
-    return dict(schema)
+def exact(number: float) -> Fraction:
+    """A JSON number as the fraction it was written as: 0.1 is one tenth."""
+    return Fraction(str(number))
 
 
-def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """One schema that asks for what both ask, as far as that can be said in one.
+# --- Keywords, as the library calls them --------------------------------------------
 
-    Where it cannot (two patterns), the second holds: the value is checked later.
-    """
-    both = {**one, **other}
-    for name in one.keys() & other.keys() & _JOINED.keys():
-        both[name] = _JOINED[name](one[name], other[name])
-    return both
+_document: ContextVar[Document] = ContextVar("document")
 
 
-def same(one: Any, other: Any) -> bool:
-    """Equality of JSON values: 1 is 1.0 and is not true."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    return bool(one == other)
+def _reference(
+    validator: Validator, pointer: str, value: Any, schema: Any
+) -> Iterable[ValidationError]:
+    yield from validator.descend(value, _document.get().target(pointer))
 
 
-def _properties(one: Any, other: Any) -> dict[str, Any]:
-    shared = {name: _all_of(one[name], other[name]) for name in one if name in other}
-    return {**one, **other, **shared}
+def _pattern(
+    validator: Validator, source: str, value: Any, schema: Any
+) -> Iterable[ValidationError]:
+    if isinstance(value, str) and not _document.get().pattern(source).matches(value):
+        yield ValidationError("does not match")
 
 
-def _all_of(one: Schema, other: Schema) -> Schema:
-    return one if same(one, other) else {"allOf": [one, other]}
+def _pattern_properties(
+    validator: Validator, parts: Mapping[str, Schema], value: Any, schema: Any
+) -> Iterable[ValidationError]:
+    for source, part in parts.items() if isinstance(value, dict) else ():
+        pattern = _document.get().pattern(source)
+        for name in filter(pattern.matches, value):
+            yield from validator.descend(value[name], part)
 
 
-def _pairs(one: Any, other: Any) -> list[Schema]:
-    if len(one) * len(other) > MAX_OPTIONS:
-        raise UnsupportedSchemaError("The schema has too many unions in one place.")
-    return [_all_of(a, b) for a in one for b in other]
+def _additional_properties(
+    validator: Validator, rest: Schema, value: Any, schema: Any
+) -> Iterable[ValidationError]:
+    sources = schema.get("patternProperties", {})
+    patterns = [_document.get().pattern(source) for source in sources]
+    for name in value if isinstance(value, dict) else ():
+        is_known = name in schema.get("properties", {})
+        if not is_known and not any(pattern.matches(name) for pattern in patterns):
+            yield from validator.descend(value[name], rest)
 
 
-def _types(one: Any, other: Any) -> list[str]:
-    left, right = ([t] if isinstance(t, str) else t for t in (one, other))
-    shared = [t for t in left if t in right]
-    whole = "integer" in [*left, *right] and "number" in [*left, *right]
-    return [*shared, "integer"] if whole and "integer" not in shared else shared
+def _multiple_of(
+    validator: Validator, step: float, value: Any, schema: Any
+) -> Iterable[ValidationError]:
+    if validator.is_type(value, "number") and exact(value) % exact(step) != 0:
+        yield ValidationError("is not a multiple")
 
 
-_JOINED: dict[str, Callable[[Any, Any], Any]] = {
-    "type": _types,
-    "properties": _properties,
-    "required": lambda one, other: list(dict.fromkeys([*one, *other])),
-    "enum": lambda one, other: [v for v in one if any(same(v, w) for w in other)],
-    "not": lambda one, other: {"anyOf": [one, other]},
-    "anyOf": _pairs,
-    "oneOf": _pairs,
-    **dict.fromkeys(("items", "additionalProperties", "propertyNames"), _all_of),
-    **dict.fromkeys(("minimum", "exclusiveMinimum"), max),
-    **dict.fromkeys(("minLength", "minItems", "minProperties"), max),
-    **dict.fromkeys(("maximum", "exclusiveMaximum"), min),
-    **dict.fromkeys(("maxLength", "maxItems", "maxProperties"), min),
+def _unique_items(
+    validator: Validator, unique: bool, value: Any, schema: Any
+) -> Iterable[ValidationError] | None:
+    if unique and isinstance(value, list):
+        _document.get().steps.take(len(value) ** 2 // 8)
+    return _LIBRARY["uniqueItems"](validator, unique, value, schema)
+
+
+def _counted(check: Check) -> Check:
+    def counted(
+        validator: Validator, expected: Any, value: Any, schema: Any
+    ) -> list[ValidationError]:
+        document = _document.get()
+        return document.first_error(check, validator, expected, value, schema)
+
+    return counted
+
+
+_LIBRARY: Mapping[str, Check] = Draft202012Validator.VALIDATORS
+_OURS: Mapping[str, Check] = {
+    "$ref": _reference,
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+    "multipleOf": _multiple_of,
+    "uniqueItems": _unique_items,
 }
+# Without a metaschema of its own the class reads neither `$id` nor `$schema`.
+_Validator = create(
+    meta_schema={},
+    validators={name: _counted(_OURS.get(name, _LIBRARY[name])) for name in _LIBRARY},
+    type_checker=Draft202012Validator.TYPE_CHECKER,
+)
