@@ -76,7 +76,7 @@ class Pattern:
         self._whole = Part(options=[[]])
         rewritten = _read(source, self._whole)
         self._size = self._whole.size
-        steps.take(2 * self._size)
+        steps.take(self._size)
         try:
             constraints = StringConstraints(pattern=rewritten)
             self._text = TypeAdapter(Annotated[str, constraints])

@@ -379,6 +379,8 @@ for _ in range(60):
         ({"multipleOf": 0}, "`multipleOf"),
         ({"exclusiveMinimum": None}, "`exclusiveMinimum"),
         ({"contains": {}}, "`contains`"),
+        ({"items": {"$schema": "urn:other"}}, "`items.[$]schema`"),
+        ({"type": "integer", "exclusiveMinimum": 10**4300 - 1}, "satisfied"),
         ({"$ref": "#/x", "x": {"required": "a"}}, "`required`"),
     ],
     ids=lambda given: str(given)[:60],
@@ -386,6 +388,70 @@ for _ in range(60):
 def test_a_schema_that_cannot_be_satisfied_is_refused(schema: Any, why: str) -> None:
     with pytest.raises(UnsupportedSchemaError, match=why):
         fill(schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"uniqueItems": True}, [[number] for number in range(1_000)]),
+        (
+            {
+                "allOf": [{"$ref": "#/$defs/many"}] * 20,
+                "$defs": {"many": {"enum": list(range(9_000))}},
+            },
+            8_999,
+        ),
+        ({"allOf": [{"items": True}] * 100}, list(range(2_000))),
+        ({"allOf": [{"not": False}] * 100}, "x" * 10_000_000),
+        (
+            {
+                "anyOf": [{"$ref": "#/$defs/long"}] * 300,
+                "$defs": {"long": {"const": "x" * 50_000}},
+            },
+            "y",
+        ),
+        (
+            {
+                "$ref": "#/$defs/0",
+                "$defs": {
+                    **{
+                        str(number): {"anyOf": [{"$ref": f"#/$defs/{number + 1}"}] * 4}
+                        for number in range(12)
+                    },
+                    "12": {"type": "null"},
+                },
+            },
+            1,
+        ),
+    ],
+    ids=["unique", "enum", "items", "a long value", "a long message", "references"],
+)  # fmt: skip
+def test_a_value_is_checked_in_a_limited_number_of_steps(
+    schema: Any, value: Any
+) -> None:
+    document = Document(schema, Steps(json_answers.MAX_STEPS))
+
+    with pytest.raises(UnsupportedSchemaError, match="takes too long"):
+        document.valid(value, schema)
+
+
+def test_the_root_may_name_its_dialect_and_ids_change_nothing() -> None:
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "http://[",
+        "type": "object",
+        "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#/$defs/b"}},
+        "required": ["b"],
+        "$defs": {"b": {"$id": "urn:other", "$ref": "#/$defs/c"}, "c": {"const": 1}},
+    }
+
+    assert fill(schema)["b"] == 1
+
+
+def test_a_multiple_of_a_tenth_may_be_too_large_for_a_float() -> None:
+    schema = {"type": "integer", "multipleOf": 0.1, "minimum": 10**400}
+
+    assert fill(schema) >= 10**400
 
 
 def test_a_length_comes_before_a_format() -> None:
@@ -476,6 +542,12 @@ def test_a_sample_matches_but_for_anchors_out_of_place(pattern: str, seed: int) 
         (r"^a{3}b{0,1}c{2,}$", "aaacc", "aaabbcc"),
         ("^\u6f22$", "\u6f22", "\u6f23"),
         ("[+-]", "a-b", "a,b"),
+        (r"^[\w-.]+$", "a.b-c", "\u00e9"),
+        (r"^\w$", "a", "\u00e9"),
+        (r"^\d$", "1", "\u0663"),
+        ("^[[&&~~|]+$", "[&~", "b"),
+        ("^[\u0410-\u042f]$", "\u0416", "a"),
+        (r"^[\u0410-\u042f]$", "\u0416", "a"),
     ],
 )
 def test_common_syntax_is_read(pattern: str, good: str, bad: str) -> None:
@@ -489,7 +561,8 @@ def test_common_syntax_is_read(pattern: str, good: str, bad: str) -> None:
 @pytest.mark.parametrize(
     "pattern",
     [
-        "(", ")", "(a", "a)", "[", "[b-a]", "[a-\\d]", "[\\D]", "*", "a**", "a{2,1}",
+        "(", ")", "(a", "a)", "[", "[b-a]", "[a-\\d]", "[\\D]", "[+--]",
+        "*", "a**", "a{2,1}",
         "a{", "^*", "(?=a)", "(?<n>a)", "\\1", "\\b", "\\p{L}", "\\",
         "[^\\x00-\\uffff]{9}",
         "a" * (patterns.MAX_PATTERN + 1),
@@ -521,6 +594,11 @@ def test_a_pattern_takes_only_so_many_steps(pattern: str) -> None:
 
     with pytest.raises(UnsupportedSchemaError, match="takes too long"):
         match_again_and_again()
+
+
+def test_a_pattern_costs_steps_before_it_is_matched() -> None:
+    with pytest.raises(UnsupportedSchemaError, match="takes too long"):
+        Pattern("a{600}", Steps(600))
 
 
 def test_nested_repetition_makes_long_texts_and_short_ones() -> None:
