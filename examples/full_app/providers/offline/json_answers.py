@@ -25,7 +25,7 @@ from examples.full_app.providers.offline.json_scalars import (
 )
 from examples.full_app.providers.offline.json_schema import Document
 
-MAX_STEPS = 10_000  # some 200 ms
+MAX_STEPS = 20_000  # some 300 ms
 MAX_VALUES = 1_000
 MAX_DEPTH = 32
 DEEP = 6  # from here on arrays are as short as they may be
