@@ -3,9 +3,11 @@
 import functools
 import subprocess
 import sys
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from course import manifest
 from course.places import ROOT, CourseError, say
 from course.ports import listen
 from course.site import decks, pages, playground
@@ -13,6 +15,12 @@ from course.site import decks, pages, playground
 SITE = ROOT / "build" / "site"
 LOCK = ROOT / "build" / "pages.lock"
 HOST = "127.0.0.1"
+NOT_FOUND = "<h1>404 - Not found</h1>"
+WORDS_FOR_START = "Start: what there is, and how to begin"
+LOST = (
+    "<p>The address may be misspelt, or the page has another name by now. "
+    "The search at the top finds words on every page. Or go on here:</p>"
+)
 
 
 def build(target: Path) -> None:
@@ -23,6 +31,7 @@ def build(target: Path) -> None:
     with filelock.FileLock(LOCK):  # two builds write their pages to the same place
         pages.write()
         _mkdocs(target)
+    help_who_is_lost(target / "404.html")
     decks.build(target / "slides")
     playground.build(target / "assets" / "playground")
 
@@ -38,6 +47,24 @@ def _mkdocs(target: Path) -> None:
         raise CourseError(f"The site was not built:\n{done.stderr[-4000:]}")
 
 
+def help_who_is_lost(page: Path) -> None:
+    """Write into the theme's page for 404 where one may have wanted to go.
+
+    Raises CourseError if the theme's page has another heading than is known here.
+    """
+    text = page.read_text(encoding="utf-8")
+    if NOT_FOUND not in text:
+        raise CourseError(f"{page.name} of the theme has no heading {NOT_FOUND!r}.")
+    links = [f'<li><a href="/">{WORDS_FOR_START}</a></li>']
+    for section in manifest.sections():
+        place = f"sections/{section.stem}"
+        if section.id == "full_app":
+            place = "full-app"
+        links.append(f'<li><a href="/{place}/">{section.title}</a></li>')
+    helpful = f"<h1>There is no such page</h1>\n{LOST}\n<ul>{''.join(links)}</ul>"
+    page.write_text(text.replace(NOT_FOUND, helpful), encoding="utf-8")
+
+
 class Quiet(SimpleHTTPRequestHandler):
     """Static files, without a line for each."""
 
@@ -49,6 +76,22 @@ class Quiet(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
         """Say nothing."""
+
+    def send_error(
+        self, code: int, message: str | None = None, explain: str | None = None
+    ) -> None:
+        """The site's own page for what is not there."""
+        page = Path(self.directory) / "404.html"
+        if code != HTTPStatus.NOT_FOUND or not page.is_file():
+            super().send_error(code, message, explain)
+            return
+        body = page.read_bytes()
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
 
 def server(folder: Path, port: int) -> ThreadingHTTPServer:

@@ -2,9 +2,13 @@
 
 import json
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
+import httpx2
 import pytest
 import yaml
 from fastapi.testclient import TestClient
@@ -14,6 +18,7 @@ from course.places import CourseError
 from course.site import (
     architecture,
     bars,
+    build,
     catalogue,
     diagrams,
     live,
@@ -442,3 +447,38 @@ def test_a_bar_is_as_long_as_its_number() -> None:
 
 def test_what_a_client_should_send_is_shown_as_it_is_sent() -> None:
     assert "`Authorization: Bearer <key>`" in catalogue.table()
+
+
+def test_the_page_for_what_is_not_there_leads_on(tmp_path: Path) -> None:
+    page = tmp_path / "404.html"
+    page.write_text(f"<main>{build.NOT_FOUND}</main>", encoding="utf-8")
+
+    build.help_who_is_lost(page)
+
+    with serving(build.server(tmp_path, 0)) as url:
+        answer = httpx2.get(f"{url}/no/such/page/")
+    assert answer.status_code == 404
+    assert "There is no such page" in answer.text
+    for section in manifest.sections():
+        assert section.title in answer.text
+    assert 'href="/sections/s2_models/"' in answer.text
+
+
+def test_a_theme_with_another_page_for_404_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "404.html"
+    page.write_text("<h1>Lost</h1>", encoding="utf-8")
+
+    with pytest.raises(CourseError, match="no heading"):
+        build.help_who_is_lost(page)
+
+
+@contextmanager
+def serving(server: ThreadingHTTPServer) -> Iterator[str]:
+    """The address of a server while it runs in a thread."""
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
