@@ -1,54 +1,87 @@
-/** The page at `/`: four panels, one for each way to answer. No build, no library. */
+/** The page at `/`: a race of four ways to answer. No build, no library. */
 
+import { Race, seconds } from "/console/race.js";
 import { Panel, call, events, pretty } from "/console/wire.js";
 
-const panels = document.getElementById("panels");
-const model = document.getElementById("model");
-const ask = (question) => [{ role: "user", content: question }];
+const START = "python3 -m course run";
+const RETRY_MS = 1000; // between two looks whether the service is there again
+
+const byId = (id) => document.getElementById(id);
+const panels = byId("panels");
+const model = byId("model");
+const key = byId("key");
+const race = new Race(byId("lanes"), byId("axis"));
+const phone = matchMedia("(max-width: 42rem)");
+
+const QUESTION = "Why does streaming feel faster?";
+const ask = (content) =>
+  ({ model: "gpt-4o-mini", messages: [{ role: "user", content }], max_tokens: 200 });
 const pause = (signal) => new Promise((resolve, reject) => {
   signal.addEventListener("abort", () => reject(new Error("cancelled")), { once: true });
   setTimeout(resolve, 300);
 });
 
-/** The editor's request, with the model that was picked. */
+/* One editor for all four, where the window is narrow */
+const shared = byId("shared").querySelector("textarea");
+shared.value = pretty(ask(QUESTION));
+
+/** The request as it was typed: nothing on this page changes it on its way. */
 function request(panel) {
-  const body = JSON.parse(panel.editor.value);
-  for (const each of body.requests ?? [body]) each.model = model.value;
-  panel.editor.value = pretty(body);
-  return body;
+  const text = phone.matches ? shared.value : panel.editor.value;
+  let body;
+  try {
+    body = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`The request is not JSON: ${error.message}`);
+  }
+  return phone.matches ? panel.wrap(body) : body;
 }
 
 /* 1. Synchronous */
-const sync = new Panel(panels, {
+const sync = new Panel(panels, race, {
   title: "Synchronous",
   what: "Ask, wait, get the whole answer. For short requests, under 5 seconds.",
-  body: { model: "gpt-4o-mini", messages: ask("Why is async good for AI?"), max_tokens: 60 },
+  body: ask(QUESTION),
+  wrap: (body) => body,
+  words: (lane) => `nothing for ${seconds(lane.first)}, then all of it`,
 });
 sync.send.addEventListener("click", () => sync.run(async (signal) => {
   const body = JSON.stringify(request(sync));
   const response = await call(sync, "POST", "/v1/chat/completions", { body, signal });
+  if (response.headers.get("content-type").startsWith("text/event-stream")) {
+    throw new Error("This request says stream: true. The panel beside it shows streams.");
+  }
   const answer = await response.json();
-  sync.log(JSON.stringify(answer).slice(0, 2000));
-  sync.result.textContent = answer.choices[0].message.content;
+  sync.lane.frame();
+  sync.lane.readable();
+  sync.log("the whole answer", { json: answer });
+  sync.result.textContent = answer.choices[0].message.content ?? pretty(answer);
 }));
 
 /* 2. Streaming; it can be cut and go on */
-const stream = new Panel(panels, {
+const stream = new Panel(panels, race, {
   title: "Streaming",
-  what: "Words as they come, over SSE. Cancel cuts the wire; Resume goes on after the last id.",
-  body: { model: "gpt-4o-mini", messages: ask("Why does streaming feel faster?"), stream: true },
+  what: "Words as they come, over SSE. Cancel it, and Resume goes on from there.",
+  body: { ...ask(QUESTION), stream: true },
+  wrap: (body) => ({ ...body, stream: true }),
+  words: (lane) => `first word after ${seconds(lane.first)}, whole after ${seconds(lane.whole)}`,
   more: "Resume",
 });
-let place = {};
-async function follow(response) {
-  for await (const { id, data } of events(stream, response)) {
+let place = {}; // where a cut stream goes on: its address, and the last id that came
+async function follow(response, signal) {
+  for await (const { id, data } of events(stream, response, signal)) {
     place.last = id ?? place.last;
     if (data === "[DONE]") { place = {}; return; }
     const chunk = JSON.parse(data);
     if (chunk.error) { place = {}; throw new Error(chunk.error.message); }
-    for (const choice of chunk.choices) stream.result.textContent += choice.delta.content ?? "";
+    for (const choice of chunk.choices) {
+      if (!choice.delta.content) continue;
+      stream.lane.readable();
+      stream.result.textContent += choice.delta.content;
+    }
+    stream.result.scrollTop = stream.result.scrollHeight;
   }
-  throw new Error("The wire broke: resume.");
+  throw new Error("The wire broke before the end. Resume goes on where it was cut.");
 }
 stream.send.addEventListener("click", async () => {
   place = {};
@@ -56,8 +89,12 @@ stream.send.addEventListener("click", async () => {
     const body = JSON.stringify(request(stream));
     const headers = { "X-Resumable": "true" };
     const response = await call(stream, "POST", "/v1/chat/completions", { body, headers, signal });
+    if (!response.headers.get("content-type").startsWith("text/event-stream")) {
+      stream.result.textContent = (await response.json()).choices[0].message.content;
+      throw new Error("This request does not say stream: true, so the answer came whole.");
+    }
     place.where = response.headers.get("content-location");
-    await follow(response);
+    await follow(response, signal);
   });
   stream.more.disabled = !place.last;
 });
@@ -65,8 +102,8 @@ stream.more.addEventListener("click", async () => {
   await stream.run(async (signal) => {
     const headers = { "Last-Event-ID": place.last };
     stream.log(`Last-Event-ID: ${place.last}`);
-    await follow(await call(stream, "GET", place.where, { headers, signal }));
-  }, true);
+    await follow(await call(stream, "GET", place.where, { headers, signal }), signal);
+  }, { keep: true });
   stream.more.disabled = !place.last;
 });
 
@@ -74,49 +111,61 @@ stream.more.addEventListener("click", async () => {
 function bar(panel, progress) {
   panel.progress.hidden = false;
   panel.progress.value = progress.done / progress.total;
-  panel.say(`${progress.done} of ${progress.total}, ${progress.failed} failed`);
+  const failures = progress.failed ? `, ${progress.failed} failed` : "";
+  panel.say(`${progress.done} of ${progress.total}${failures}`, progress.failed ? "bad" : "");
 }
+/** Shows a job that has ended; returns what failed in words, if anything did. */
 function outcome(panel, job) {
   bar(panel, job.progress);
   const lines = (job.results ?? []).map(({ index, response, error }) =>
     `${index + 1}. ${response?.choices[0].message.content ?? `✗ ${error.error.message}`}`);
-  const cost = job.cost_usd === null ? "" : `, ${job.cost_usd} USD`;
   const { failed, total } = job.progress;
   const failures = failed ? `, ${failed} of ${total} failed` : "";
+  const cost = job.cost_usd === null ? "" : `, ${job.cost_usd} USD`;
   panel.result.textContent = `${job.status}${failures}${cost}\n\n${lines.join("\n\n")}`;
+  if (failed) return `${failed} of ${total} failed`;
+  return job.status === "succeeded" ? undefined : `the job is ${job.status}`;
 }
 async function work(panel, body, signal) {
   const text = JSON.stringify(body);
   const created = await call(panel, "POST", "/v1/jobs", { body: text, signal });
   const { id } = await created.json();
+  panel.lane.accept();
+  panel.lane.frame();
   const path = `/v1/jobs/${id}`;
   const cancel = () => call(panel, "DELETE", path).then(async (gone) =>
     outcome(panel, await gone.json())).catch(() => {});
   signal.addEventListener("abort", cancel, { once: true });
   const following = await call(panel, "GET", `${path}/events`, { signal });
-  for await (const { data } of events(panel, following)) {
+  for await (const { data } of events(panel, following, signal)) {
     const { progress } = JSON.parse(data);
     if (progress) bar(panel, progress);
   }
-  outcome(panel, await (await call(panel, "GET", path, { signal })).json());
+  const problem = outcome(panel, await (await call(panel, "GET", path, { signal })).json());
   signal.removeEventListener("abort", cancel);
-  return id;
+  return { id, problem };
 }
-const job = new Panel(panels, {
+const accepted = (lane) => `accepted after ${seconds(lane.accepted)}`;
+const job = new Panel(panels, race, {
   title: "Job",
   what: "A batch in the background: 202 at once, then progress. Cancel stops it for real.",
-  body: { requests: ["What is a token?", "What is a queue?", "What is backpressure?"]
-    .map((question) => ({ model: "gpt-4o-mini", messages: ask(question), max_tokens: 40 })) },
+  body: { requests: [QUESTION, "What is a token?", "What is backpressure?"].map(ask) },
+  wrap: (body) => ({ requests: [body] }),
+  words: (lane) => `${accepted(lane)}, all answers after ${seconds(lane.first)}`,
 });
-job.send.addEventListener("click", () =>
-  job.run((signal) => work(job, request(job), signal)));
+job.send.addEventListener("click", () => job.run(async (signal) => {
+  const { problem } = await work(job, request(job), signal);
+  job.lane.readable();
+  return problem;
+}));
 
 /* 4. Webhook */
-const hook = new Panel(panels, {
+const hook = new Panel(panels, race, {
   title: "Webhook",
   what: "We call you when it is done. Each call is signed; a forged one is turned away.",
-  body: { requests: [{ model: "gpt-4o-mini", messages: ask("Say when you are done."),
-    max_tokens: 40 }] },
+  body: { requests: [ask(QUESTION)] },
+  wrap: (body) => ({ requests: [body] }),
+  words: (lane) => `${accepted(lane)}, we called back after ${seconds(lane.first)}`,
   more: "Forge",
 });
 hook.more.disabled = false;
@@ -124,22 +173,26 @@ async function arrived(id, signal) {
   for (;;) {
     const response = await fetch("/inbox", { signal });
     const { received } = await response.json();
-    const found = received.find(({ event }) => event.data.id === id);
-    if (found) return found;
+    const delivery = received.find(({ event }) => event.data.id === id);
+    if (delivery) return delivery;
     await pause(signal);
   }
 }
 hook.send.addEventListener("click", async () => {
   await hook.run(async (signal) => {
+    const body = request(hook);
     const inbox = await call(hook, "GET", "/inbox", { signal });
     const { secret } = await inbox.json();
     const webhook = { url: `${location.origin}/inbox`, secret };
-    const id = await work(hook, { ...request(hook), webhook }, signal);
+    const { id, problem } = await work(hook, { webhook, ...body }, signal);
     const { headers, event } = await arrived(id, signal);
+    hook.lane.frame();
+    hook.lane.readable();
     hook.log("→ POST /inbox, from the service");
     for (const [name, value] of Object.entries(headers)) hook.log(`${name}: ${value}`);
-    hook.log("← 204, the signature verifies", "good");
+    hook.log("← 204, the signature verifies", { how: "good" });
     hook.result.textContent = `✓ signature verified\n\n${pretty(event)}`;
+    return problem;
   });
   hook.more.disabled = false;
 });
@@ -151,22 +204,95 @@ hook.more.addEventListener("click", async () => {
     const body = '{"id":"evt_0","object":"event","created_at":0,"type":"job.succeeded","data":{}}';
     await call(hook, "POST", "/inbox", { body, headers, signal });
   });
-  hook.result.textContent = "✗ turned away: no known secret made this signature.";
+  hook.result.textContent = `✗ turned away: no known secret made this signature.\n\n${
+    hook.result.textContent}`;
   hook.more.disabled = false;
 });
 
-const about = await (await fetch("/console/about")).json();
-if (!about.inbox) {
-  hook.disable("There is no inbox here: the page has one only where everything runs in one "
-    + "process, without keys. There, a job's webhook arrives on this page. Here, give a job "
-    + 'the address of your own receiver: "webhook": {"url": ...}, in the panel beside this.');
+/* Send all four: the verdict compares the first words of a stream and of a whole answer */
+const all = [sync, stream, job, hook];
+const sendAll = byId("send-all");
+const verdict = byId("verdict");
+async function startRace() {
+  if (sendAll.disabled) return;
+  sendAll.disabled = true;
+  verdict.textContent = "The race is on.";
+  const able = all.filter((panel) => !panel.unavailable && !panel.send.disabled);
+  for (const panel of able) panel.send.click();
+  while (able.some((panel) => panel.send.disabled)) await pause(new AbortController().signal);
+  verdict.textContent = compare();
+  sendAll.disabled = false;
 }
+function compare() {
+  const failed = all.filter(({ lane }) => lane.failed).map(({ lane }) => lane.name);
+  if (failed.length) return `These did not arrive: ${failed.join(", ")}. Each lane says why.`;
+  const ahead = sync.lane.first - stream.lane.first;
+  if (ahead <= 0) return "The whole answer was as fast as the first streamed word, this time.";
+  return `The stream's first word was there ${seconds(ahead)} before the synchronous `
+    + `answer: after ${seconds(stream.lane.first)}, not ${seconds(sync.lane.first)}.`;
+}
+sendAll.addEventListener("click", startRace);
+
+/* Ctrl+Enter (on a Mac also Cmd+Enter) sends what is being written */
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  if (event.target === shared) startRace();
+  for (const panel of all) if (event.target === panel.editor) panel.send.click();
+});
+
+/* For the last row of a lecture hall: 24 pixels, kept for the next visit */
+const large = byId("large");
+function enlarge(on) {
+  document.documentElement.classList.toggle("large", on);
+  large.setAttribute("aria-pressed", String(on));
+  localStorage.setItem("large", String(on));
+}
+large.addEventListener("click", () => enlarge(large.getAttribute("aria-pressed") !== "true"));
+enlarge(localStorage.getItem("large") === "true");
+
+/* The service stopped: say how to start it, and go on by ourselves when it is back */
+const notice = byId("stopped");
+async function isThere() {
+  try {
+    return (await fetch("/health/live")).ok;
+  } catch {
+    return false;
+  }
+}
+async function waitForService() {
+  if (!notice.hidden) return;
+  notice.textContent = `The service has stopped. Start it with: ${START}. `
+    + "This page connects again by itself.";
+  notice.hidden = false;
+  do {
+    await new Promise((resolve) => { setTimeout(resolve, RETRY_MS); });
+  } while (!await isThere());
+  await connect();
+  notice.hidden = true;
+}
+document.addEventListener("service-stopped", waitForService);
+document.addEventListener("visibilitychange", async () => {
+  if (!document.hidden && !await isThere()) waitForService();
+});
 
 /* The model picker: real models, then what can go wrong */
-const key = document.getElementById("key");
-async function pick() {
-  document.getElementById("key-field").hidden = !about.keys;
-  if (about.keys && !key.value) { key.focus(); return; }
+let picked = "gpt-4o-mini";
+let keysNeeded = false;
+
+/** Writes a picked model into one editor; a model that was typed there by hand stays. */
+function writeModel(editor, from, to) {
+  editor.value = editor.value.replaceAll(/("model"\s*:\s*)("(?:[^"\\]|\\.)*")/g,
+    (whole, name, value) => (value === JSON.stringify(from) ? name + JSON.stringify(to) : whole));
+}
+model.addEventListener("change", () => {
+  for (const editor of [shared, ...all.map((panel) => panel.editor)]) {
+    writeModel(editor, picked, model.value);
+  }
+  picked = model.value;
+});
+async function loadModels() {
+  byId("key-field").hidden = !keysNeeded;
+  if (keysNeeded && !key.value) { key.focus(); return; }
   const headers = key.value ? { Authorization: `Bearer ${key.value}` } : {};
   const response = await fetch("/v1/models", { headers });
   if (!response.ok) return;
@@ -178,8 +304,20 @@ async function pick() {
     group.append(...names.filter((id) => !id.includes("embedding")).map((id) => new Option(id)));
     return group;
   }));
-  if (ids.includes("gpt-4o-mini")) model.value = "gpt-4o-mini";
+  if (ids.includes(picked)) model.value = picked;
+  else model.selectedIndex = -1; // the requests keep their model; nothing is picked yet
 }
-document.getElementById("controls").addEventListener("submit", (event) => event.preventDefault());
-key.addEventListener("change", pick);
-await pick();
+async function connect() {
+  const about = await (await fetch("/console/about")).json();
+  keysNeeded = about.keys;
+  if (!about.inbox) {
+    hook.disable("There is no inbox here: the page has one only where everything runs in one "
+      + "process, without keys. There, a job's webhook arrives on this page. Here, give a job "
+      + 'the address of your own receiver: "webhook": {"url": ...}, in the panel beside this.');
+  }
+  await loadModels();
+}
+byId("controls").addEventListener("submit", (event) => event.preventDefault());
+key.addEventListener("change", loadModels);
+race.draw();
+await connect();

@@ -1,18 +1,27 @@
-/** The wire: one panel's log of what was sent and came, and when. */
+/** The wire: one panel's log of what was sent and what came, and when. */
 
-const MOST = 400; // lines that a panel shows
+import { Lane } from "/console/race.js";
 
-/** JSON for reading: what is asked in one line, so that it is seen. */
+const MAX_LINES = 400; // lines that a panel shows
+
+/** JSON for reading: a message stands in one line, and so does a list of one message. */
 export const pretty = (value) => JSON.stringify(value, null, 1)
-  .replace(/\{\s+"role": ("\w+"),\s+"content": (".*")\s+\}/g, '{"role": $1, "content": $2}');
+  .replace(/\{\s+"role": ("\w+"),\s+"content": (".*")\s+\}/g, '{"role": $1, "content": $2}')
+  .replace(/"messages": \[\s+(\{.*\})\s+\]/g, '"messages": [$1]');
 
 export class Panel {
-  constructor(parts, { title, what, body, more }) {
+  constructor(parts, race, { title, what, body, wrap, words, more }) {
     this.root = document.getElementById("panel").content.cloneNode(true).firstElementChild;
     const find = (selector) => this.root.querySelector(selector);
-    [this.editor, this.wire, this.result] = [find("textarea"), find(".wire"), find(".result")];
-    [this.status, this.progress] = [find(".status"), find("progress")];
-    [this.send, this.cancel, this.more] = [".send", ".cancel", ".more"].map(find);
+    this.editor = find("textarea");
+    this.wire = find(".wire");
+    this.result = find(".result");
+    this.status = find(".status");
+    this.progress = find("progress");
+    this.send = find(".send");
+    this.cancel = find(".cancel");
+    this.more = find(".more");
+    this.wrap = wrap;
     this.root.id = title.toLowerCase().split(" ")[0];
     find("h2").textContent = title;
     find("h2").id = `${this.root.id}-title`;
@@ -23,35 +32,52 @@ export class Panel {
     this.progress.setAttribute("aria-label", `${title}: progress`);
     this.editor.value = pretty(body);
     if (more) Object.assign(this.more, { textContent: more, hidden: false });
+    this.lane = new Lane(race, title, words);
     this.cancel.addEventListener("click", () => this.stop());
+    this.wire.addEventListener("keydown", (event) => this.walk(event));
     parts.append(this.root);
   }
 
-  /** Runs `work(signal)` with the buttons set for it; what fails is shown. */
-  async run(work, keep = false) {
+  /**
+   * Runs `work(signal)` with the buttons set for it, and shows what fails.
+   *
+   * `work` may return a sentence: the request came through, and what it says failed.
+   */
+  async run(work, { keep = false } = {}) {
     if (!keep) {
       this.wire.replaceChildren();
       this.result.textContent = "";
-      this.began = performance.now();
+      this.progress.hidden = true;
     }
+    this.began = performance.now();
+    this.lane.reset();
     this.aborted = new AbortController();
-    [this.send.disabled, this.more.disabled, this.cancel.disabled] = [true, true, false];
+    this.send.disabled = true;
+    this.more.disabled = true;
+    this.cancel.disabled = false;
     this.say("running");
+    let problem;
     try {
-      await work(this.aborted.signal);
-      this.say(`done in ${this.elapsed()}`, "good");
+      problem = await work(this.aborted.signal);
     } catch (error) {
-      const cancelled = this.aborted.signal.aborted;
-      this.say(cancelled ? `cancelled after ${this.elapsed()}` : error.message, "bad");
+      problem = this.aborted.signal.aborted
+        ? `cancelled after ${this.elapsed()}` : error.message;
     } finally {
-      [this.send.disabled, this.cancel.disabled] = [false, true];
+      this.send.disabled = false;
+      this.cancel.disabled = true;
     }
+    this.lane.end(problem);
+    if (problem) this.say(problem, "bad");
+    else this.say(`done in ${this.elapsed()}`, "good");
   }
 
   /** A panel that cannot work here says why. */
   disable(why) {
-    [this.send.disabled, this.more.disabled] = [true, true];
+    this.send.disabled = true;
+    this.more.disabled = true;
+    this.unavailable = true;
     this.say("not here");
+    this.lane.words.textContent = "not here";
     this.result.textContent = why;
   }
 
@@ -67,17 +93,57 @@ export class Panel {
     this.status.className = `status ${how}`;
   }
 
-  log(text, how = "") {
+  /** One line with its time. `json`, if given, is shown whole when the line is clicked. */
+  log(text, { how = "", json } = {}) {
     const line = document.createElement("li");
-    const [at, what] = [document.createElement("time"), document.createElement("span")];
+    const at = document.createElement("time");
     at.textContent = this.elapsed();
-    what.textContent = text;
-    what.className = how;
-    line.append(at, what);
+    line.append(at, json === undefined ? plain(text, how) : folded(text, how, json));
+    const atEnd = this.wire.scrollHeight - this.wire.scrollTop - this.wire.clientHeight < 40;
     this.wire.append(line);
-    if (this.wire.childElementCount > MOST) this.wire.firstElementChild.remove();
-    this.wire.scrollTop = this.wire.scrollHeight;
+    if (this.wire.childElementCount > MAX_LINES) this.wire.firstElementChild.remove();
+    // Who has scrolled up to read is left there.
+    if (atEnd) this.wire.scrollTop = this.wire.scrollHeight;
   }
+
+  /** The arrow keys go from frame to frame: four hundred Tab stops would be too many. */
+  walk(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    const frames = [...this.wire.querySelectorAll("summary")];
+    const next = frames[frames.indexOf(document.activeElement) + step];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  }
+}
+
+function plain(text, how) {
+  return Object.assign(document.createElement("span"), { textContent: text, className: how });
+}
+
+function folded(text, how, json) {
+  const details = document.createElement("details");
+  const summary = Object.assign(document.createElement("summary"),
+    { textContent: text, className: how, tabIndex: -1 });
+  const whole = Object.assign(document.createElement("pre"), { textContent: pretty(json) });
+  details.append(summary, whole);
+  return details;
+}
+
+/** `fetch`, which tells "nobody listens there" from every other failure. */
+async function reach(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw stopped();
+  }
+}
+
+function stopped() {
+  document.dispatchEvent(new Event("service-stopped"));
+  return new Error("The service has stopped.");
 }
 
 /** Sends a request and logs both of its directions; an error status throws. */
@@ -86,9 +152,9 @@ export async function call(panel, method, path, { body, headers = {}, signal } =
   const key = document.getElementById("key").value;
   const sent = { ...headers, ...(key && { Authorization: `Bearer ${key}` }) };
   if (body) sent["Content-Type"] = "application/json";
-  const response = await fetch(path, { method, headers: sent, body, signal });
+  const response = await reach(path, { method, headers: sent, body, signal });
   panel.log(`← ${response.status} ${response.headers.get("content-type") ?? ""}`,
-    response.ok ? "good" : "bad");
+    { how: response.ok ? "good" : "bad" });
   for (const name of ["retry-after", "location", "content-location"]) {
     const value = response.headers.get(name);
     if (value) panel.log(`${name}: ${value}`);
@@ -98,9 +164,15 @@ export async function call(panel, method, path, { body, headers = {}, signal } =
   const unknown = response.status === 401 && path.startsWith("/v1/");
   if (unknown) document.getElementById("key-field").hidden = false;
   const text = await response.text();
-  panel.log(text.slice(0, 500), "bad");
   let message = text.slice(0, 200);
-  try { message = JSON.parse(text).error.message; } catch { /* a proxy's page, say */ }
+  try {
+    const answer = JSON.parse(text);
+    message = answer.error.message;
+    panel.log(answer.error.code ?? answer.error.type, { how: "bad", json: answer });
+    panel.result.textContent = pretty(answer);
+  } catch {
+    panel.log(message, { how: "bad" }); // not our body: a proxy's page, for instance
+  }
   throw new Error(`${response.status}: ${message}`);
 }
 
@@ -115,28 +187,56 @@ function meter(headers) {
   }
 }
 
-/** What all frames of a stream share is shown once, then as an ellipsis. */
-function shortened(panel, line) {
-  const [envelope] = line.match(/^data: \{"id":"chatcmpl-.*?(?="choices")/) ?? [];
-  if (!envelope) return line;
-  if (panel.envelope !== envelope) { panel.envelope = envelope; return line; }
-  return `data: {… ${line.slice(envelope.length)}`;
+/** The part of an event that a person looks for, in a few words. */
+function inShort(name, value) {
+  if (value.error) return `error: ${value.error.code ?? value.error.type}`;
+  if (value.progress) {
+    return `${name}, ${value.progress.done} of ${value.progress.total}`;
+  }
+  const choice = value.choices?.[0];
+  if (choice?.delta?.content) return JSON.stringify(choice.delta.content);
+  if (choice?.finish_reason) return `finish_reason: ${choice.finish_reason}`;
+  if (choice?.delta?.role) return `role: ${choice.delta.role}`;
+  if (value.usage) return `usage: ${value.usage.total_tokens} tokens`;
+  return name ?? "data";
 }
 
-/** Yields `{id, data}` of each server-sent event; comments are only logged. */
-export async function* events(panel, response) {
+function show(panel, event) {
+  panel.lane.frame();
+  try {
+    const json = JSON.parse(event.data);
+    panel.log(inShort(event.name, json), { json });
+  } catch {
+    panel.log(event.data); // [DONE]
+  }
+}
+
+async function next(reader, signal) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw stopped();
+  }
+}
+
+/** Yields `{id, name, data}` of each server-sent event; comments are only logged. */
+export async function* events(panel, response, signal) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let [rest, event] = ["", {}];
+  let rest = "";
+  let event = {};
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await next(reader, signal);
     if (done) return;
     const lines = (rest + value).split("\n");
     rest = lines.pop();
     for (const line of lines) {
-      if (line) panel.log(shortened(panel, line));
-      if (line.startsWith("id: ")) event.id = line.slice(4);
+      if (line.startsWith(":")) panel.log(line);
+      else if (line.startsWith("id: ")) event.id = line.slice(4);
+      else if (line.startsWith("event: ")) event.name = line.slice(7);
       else if (line.startsWith("data: ")) event.data = line.slice(6);
       else if (line === "" && event.data !== undefined) {
+        show(panel, event);
         yield event;
         event = {};
       }

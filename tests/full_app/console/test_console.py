@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.deep
+PROJECTOR = (1366, 650)
 PANELS = ("synchronous", "streaming", "job", "webhook")
 
 
@@ -83,7 +84,8 @@ def test_a_cut_stream_goes_on_to_the_same_text(page: "Page") -> None:
 
 
 def test_cancelling_a_job_cancels_it_in_the_service(page: "Page") -> None:
-    one = '{"model": "x", "messages": [{"role": "user", "content": "Tell me more."}]}'
+    message = '{"role": "user", "content": "Tell me more."}'
+    one = f'{{"model": "gpt-4o-mini", "messages": [{message}]}}'
     page.fill("#job textarea", f'{{"requests": [{", ".join([one] * 50)}]}}')
     page.click("#job .send")
     shows(page, "#job .wire", "job.running")
@@ -96,8 +98,16 @@ def test_a_fault_is_picked_and_its_error_shown(page: "Page") -> None:
 
     assert send(page, "synchronous").startswith("429:")
     assert "retry-after" in page.inner_text("#synchronous .wire")
-    send(page, "job")
+    assert "rate_limit_exceeded" in page.inner_text("#synchronous .result")
+
+
+def test_a_job_whose_requests_failed_is_red_and_says_how_many(page: "Page") -> None:
+    page.select_option("#model", "fault-429")
+
+    assert send(page, "job") == "3 of 3 failed"
+    assert page.get_attribute("#job .status", "class") == "status bad"
     assert page.inner_text("#job .result").startswith("succeeded, 3 of 3 failed")
+    assert page.inner_text(".lane:nth-child(3) .words") == "3 of 3 failed"
 
 
 def test_the_inbox_verifies_and_turns_a_forgery_away(page: "Page") -> None:
@@ -141,31 +151,157 @@ def test_where_there_is_no_inbox_the_panel_says_so_and_a_key_is_asked_for(
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    "size", [DESKTOP, PROJECTOR, PHONE], ids=["desktop", "projector", "phone"]
+)
 def test_axe_finds_nothing_and_nothing_overflows(
     browser: "Browser", url: str, size: tuple[int, int], dark: bool
 ) -> None:
     with opened(browser, url, size=size, dark=dark) as page:
         ready(page)
-        for panel in PANELS if size == DESKTOP else ():  # in sight without scrolling
+        for panel in PANELS if size != PHONE else ():  # in sight without scrolling
             seen = page.locator(f"#{panel} .result").bounding_box()
             assert seen is not None
-            assert seen["y"] + 60 < size[1]
-        for panel in PANELS:
-            send(page, panel)
+            assert seen["y"] + 100 < size[1]
+        page.click("#send-all")
+        shows(page, "#verdict", "first word")
+        page.locator("#streaming .wire summary").last.click()
 
         assert axe_violations(page) == []
         assert overflows(page) == []
 
 
-def test_motion_stops_when_the_reader_asks_for_it(browser: "Browser", url: str) -> None:
-    def animation(still: bool) -> str:
-        with opened(browser, url, still=still) as page:
-            ready(page)
-            send(page, "synchronous")
-            name: str = page.evaluate(
-                "getComputedStyle(document.querySelector('.wire li')).animationName"
-            )
-            return name
+def test_the_four_race_over_one_axis_and_the_verdict_is_in_words(page: "Page") -> None:
+    page.click("#send-all")
+    shows(page, "#verdict", r"first word was there .* before the synchronous answer")
 
-    assert (animation(False), animation(True)) == ("arrive", "none")
+    lane = ".lane:nth-child({})"
+    assert page.locator(f"{lane.format(2)} circle").count() > 20  # the streamed frames
+    for number in (1, 2, 3, 4):
+        assert page.locator(f"{lane.format(number)} .first").count() == 1
+    assert re.match(
+        "first word after .*, whole after", page.inner_text(f"{lane.format(2)} .words")
+    )
+    assert page.inner_text("#axis").split()[:2] == ["0", "s"]
+
+
+def test_the_race_says_which_lanes_did_not_arrive(page: "Page") -> None:
+    page.select_option("#model", "fault-429")
+    page.click("#send-all")
+
+    shows(page, "#verdict", "did not arrive: Synchronous, Streaming, Job, Webhook")
+
+
+def test_a_picked_model_is_written_into_the_requests_but_not_over_a_typed_one(
+    page: "Page",
+) -> None:
+    typed = '{"model": "gpt-4o", "messages": [{"role": "user", "content": "Why?"}]}'
+    page.fill("#streaming textarea", typed)
+    page.select_option("#model", "fault-429")
+
+    assert '"fault-429"' in page.input_value("#synchronous textarea")
+    assert page.input_value("#job textarea").count('"fault-429"') == 3
+    assert page.input_value("#streaming textarea") == typed
+
+
+def test_what_was_typed_is_sent_as_it_was_typed(page: "Page") -> None:
+    typed = '{"model": "none-such",  "messages": [{"role": "user", "content": "Why?"}]}'
+    page.fill("#synchronous textarea", typed)
+
+    assert send(page, "synchronous").startswith("404:")
+    assert page.input_value("#synchronous textarea") == typed
+
+
+def test_a_request_that_is_not_json_is_called_so(page: "Page") -> None:
+    page.fill("#synchronous textarea", "{'model': 1}")
+
+    assert send(page, "synchronous").startswith("The request is not JSON:")
+
+
+def test_a_frame_is_a_short_line_and_its_json_opens_on_a_click(page: "Page") -> None:
+    send(page, "streaming")
+    frame = page.locator("#streaming .wire details").nth(1)
+    assert re.fullmatch('".+"', frame.inner_text())
+    frame.locator("summary").click()
+
+    assert '"object": "chat.completion.chunk"' in frame.inner_text()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+
+
+def test_the_newest_line_can_be_read_while_it_streams(page: "Page") -> None:
+    page.click("#streaming .send")
+    shows(page, "#streaming .result", ".{20}")
+    newest = page.evaluate(
+        """() => {
+          const wire = document.querySelector("#streaming .wire");
+          const line = wire.lastElementChild.getBoundingClientRect();
+          const style = getComputedStyle(wire.lastElementChild);
+          return [line.bottom <= wire.getBoundingClientRect().bottom + 1,
+            style.opacity, style.animationName];
+        }"""
+    )
+    page.click("#streaming .cancel")
+
+    assert newest == [True, "1", "none"]
+
+
+def test_a_stopped_service_is_named_with_its_command_and_found_again(
+    browser: "Browser", url: str
+) -> None:
+    gone = ["net::ERR_CONNECTION_REFUSED"]
+    with opened(browser, url, allowed=gone) as page:
+        ready(page)
+        page.route("**/v1/**", lambda route: route.abort("connectionrefused"))
+        page.route("**/health/live", lambda route: route.abort("connectionrefused"))
+        page.click("#synchronous .send")
+        shows(page, "#stopped", "Start it with: python3 -m course run")
+        assert "stopped" in status_of(page, "synchronous")
+        page.unroute("**/v1/**")
+        page.unroute("**/health/live")
+        page.wait_for_selector("#stopped", state="hidden")
+
+        assert send(page, "synchronous").startswith("done in")
+
+
+def test_control_and_enter_send_the_request_that_is_written(page: "Page") -> None:
+    page.focus("#synchronous textarea")
+    page.keyboard.press("Control+Enter")
+
+    shows(page, "#synchronous .status", "^done")
+
+
+def test_large_text_is_24_pixels_and_is_kept(page: "Page") -> None:
+    def size() -> str:
+        pixels: str = page.evaluate("getComputedStyle(document.body).fontSize")
+        return pixels
+
+    assert size() == "16px"
+    page.click("#large")
+    assert size() == "24px"
+    page.reload()
+    ready(page)
+    assert size() == "24px"
+    assert overflows(page) == []
+
+
+def test_a_phone_has_one_editor_for_all_four(browser: "Browser", url: str) -> None:
+    owls = (
+        '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Owls?"}]}'
+    )
+    with opened(browser, url, size=PHONE) as page:
+        ready(page)
+        assert page.is_hidden("#job textarea")
+        page.fill("#shared textarea", owls)
+        page.click("#send-all")
+        shows(page, "#verdict", "first word")
+
+        for panel in ("synchronous", "streaming", "job"):
+            assert "Owls" in page.inner_text(f"#{panel} .result")
+
+
+def test_the_page_has_a_mark_of_its_own(page: "Page", url: str) -> None:
+    address = page.get_attribute("link[rel=icon]", "href")
+
+    answer = page.request.get(f"{url}{address}")
+    assert answer.headers["content-type"] == "image/svg+xml"

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Container, Sequence
 
+from examples.full_app.providers.offline.answers import written_answer
 from examples.full_app.providers.offline.models import ECHOES
 from examples.full_app.schemas.chat import (
     ChatCompletionRequest,
@@ -93,12 +94,19 @@ def names(text: str) -> list[str]:
 
 
 def compose(messages: Sequence[ChatMessage], dice: random.Random) -> str:
-    """A few sentences about the words of the conversation's last question."""
+    """The answer to the conversation's last question, always whole sentences.
+
+    A question of the course has a written answer; any other one gets a few sentences
+    about its words. The dice choose the last sentence of both, so that another seed or
+    a second choice can differ.
+    """
     question = last_question(messages)
     shown = " ".join(question.split())
     quote = shown if len(shown) <= 80 else f"{shown[:80].rsplit(' ', 1)[0]} ..."
     if results := _results(messages):
         return f'You asked: "{quote}" The tool says: {results}'
+    if written := written_answer(question):
+        return f"{written} {dice.choice(_ENDINGS)}"
     words = keywords(question) or ["it"]
     first = dice.choice(words)
     second = dice.choice([word for word in words if word != first] or ["the rest"])
