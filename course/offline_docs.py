@@ -1,4 +1,4 @@
-"""`/docs` and `/redoc` without the internet.
+"""`/docs` and `/redoc` without the internet, and a page at `/`.
 
 FastAPI's own pages load Swagger UI and ReDoc from a CDN: in a train they stay blank.
 These take the same files from the installed package fastapi-offline.
@@ -16,12 +16,19 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from course.front_page import front_page, has_front_page, introduction
+from course.tryit import try_it
+
 FILES = Path(fastapi_offline.__file__).with_name("static")
 PREFIX = "/static-offline-docs"
 
 
-def with_offline_docs(app: FastAPI) -> ASGIApp:
-    """`app`, whose two documentation pages are answered from local files."""
+def with_offline_docs(app: FastAPI, docstring: str | None = None) -> ASGIApp:
+    """`app`, whose two documentation pages are answered from local files.
+
+    If it has no route for `GET /`, a page made from its routes and from `docstring`,
+    the module's own, is answered there.
+    """
     schema = app.openapi_url or "/openapi.json"
     icon = f"{PREFIX}/favicon.png"
 
@@ -44,18 +51,28 @@ def with_offline_docs(app: FastAPI) -> ASGIApp:
             with_google_fonts=False,
         )
 
+    def front(request: Request) -> HTMLResponse:
+        lines = try_it(docstring, str(request.base_url).rstrip("/"))
+        return HTMLResponse(front_page(app, introduction(docstring), lines))
+
     pages = Starlette(
         routes=[
+            Route("/", front),
             Route("/docs", swagger),
             Route("/redoc", redoc),
             Mount(PREFIX, StaticFiles(directory=FILES)),
         ]
     )
 
+    ours = {"/docs", "/redoc"}
+    if not has_front_page(app):
+        ours.add("/")
+
     async def choose(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        ours = path in {"/docs", "/redoc"} or path.startswith(f"{PREFIX}/")
-        chosen = pages if scope["type"] == "http" and ours else app
+        asked = path in ours or path.startswith(f"{PREFIX}/")
+        reads = scope["type"] == "http" and scope["method"] in {"GET", "HEAD"}
+        chosen = pages if asked and reads else app
         await chosen(scope, receive, send)
 
     return choose

@@ -155,7 +155,7 @@ def load(app: Section | Rung) -> ASGIApp:
     asgi: object = getattr(module, "app", None)
     if not isinstance(asgi, FastAPI):
         raise CourseError(f"{module.__file__} has no FastAPI object called `app`.")
-    return asgi if app.id == "full_app" else with_offline_docs(asgi)
+    return asgi if app.id == "full_app" else with_offline_docs(asgi, module.__doc__)
 
 
 def reason(app: Section | Rung, error: Exception) -> Exception:

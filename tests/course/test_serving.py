@@ -69,6 +69,43 @@ def test_everything_but_the_two_pages_is_the_sections_own() -> None:
             assert connection.receive_text() == "mine, too"
 
 
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: str(section.id))
+def test_the_address_of_a_section_is_a_page_that_names_its_routes(
+    section: Section,
+) -> None:
+    with TestClient(load(section), base_url="http://127.0.0.1:8123") as client:
+        answer = client.get("/")
+        schema = client.get("/openapi.json").json()
+
+        assert answer.headers["content-type"].startswith("text/html")
+        for path in schema["paths"]:
+            assert path in answer.text
+        assert 'href="/docs"' in answer.text
+        assert "curl -s" in answer.text
+        assert "http://127.0.0.1:8123/" in answer.text  # where it is really served
+        assert BASE not in answer.text
+
+
+def test_an_app_that_has_a_route_for_its_address_keeps_it() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    def mine() -> str:
+        return "mine"
+
+    with TestClient(with_offline_docs(app)) as client:
+        assert client.get("/").json() == "mine"
+
+
+def test_the_page_of_a_section_shows_no_markup_of_its_texts_as_html() -> None:
+    app = FastAPI(title="<b>bold</b>")
+    with TestClient(with_offline_docs(app, "<i>about</i>")) as client:
+        page = client.get("/").text
+
+    assert "<b>" not in page
+    assert "<i>" not in page
+
+
 def test_a_static_file_outside_the_folder_is_not_served() -> None:
     with TestClient(with_offline_docs(FastAPI())) as client:
         assert client.get(f"{PREFIX}/..%2fcore.py").status_code == 404

@@ -93,20 +93,21 @@ def names(text: str) -> list[str]:
     return list(dict.fromkeys(phrases))
 
 
-def compose(messages: Sequence[ChatMessage], dice: random.Random) -> str:
+def compose(
+    messages: Sequence[ChatMessage], dice: random.Random, *, written: bool = False
+) -> str:
     """The answer to the conversation's last question, always whole sentences.
 
-    A question of the course has a written answer; any other one gets a few sentences
-    about its words. The dice choose the last sentence of both, so that another seed or
-    a second choice can differ.
+    With `written`, a question of the course gets its written answer. Any other one gets
+    a few sentences about its words, which the dice choose.
     """
     question = last_question(messages)
     shown = " ".join(question.split())
     quote = shown if len(shown) <= 80 else f"{shown[:80].rsplit(' ', 1)[0]} ..."
     if results := _results(messages):
         return f'You asked: "{quote}" The tool says: {results}'
-    if written := written_answer(question):
-        return f"{written} {dice.choice(_ENDINGS)}"
+    if written and (answer := written_answer(question)):
+        return answer
     words = keywords(question) or ["it"]
     first = dice.choice(words)
     second = dice.choice([word for word in words if word != first] or ["the rest"])

@@ -164,7 +164,7 @@ class OfflineProvider:
             cut_off = length < len(text)
             yield Delta(index, finish_reason="length" if cut_off else "tool_calls")
             return
-        script = self._script(request, dice)
+        script = self._script(request, dice, index)
         if whole and not request.logprobs:
             yield Delta(index, script.text, finish_reason=script.reason)
             return
@@ -173,27 +173,33 @@ class OfflineProvider:
             yield Delta(index, word, logprobs=chances)
         yield Delta(index, finish_reason=script.reason)
 
-    def _script(self, request: ChatCompletionRequest, dice: random.Random) -> _Script:
-        text = self._text(request, dice)
+    def _script(
+        self, request: ChatCompletionRequest, dice: random.Random, index: int
+    ) -> _Script:
+        text = self._text(request, dice, index)
         cuts = [at for stop in request.stop or [] if (at := text.find(stop)) >= 0]
         text = text[: min(cuts)] if cuts else text
         fitting = self._fitting(text, request.output_limit)
         reason: FinishReason = "stop" if len(fitting) == len(text) else "length"
         return _Script(fitting, reason)
 
-    def _text(self, request: ChatCompletionRequest, dice: random.Random) -> str:
+    def _text(
+        self, request: ChatCompletionRequest, dice: random.Random, index: int
+    ) -> str:
+        # Who sets a seed or wants several choices wants answers that differ.
+        written = request.seed is None and index == 0
         question = last_question(request.messages)
         match request.response_format:
             case JSONSchemaResponseFormat(json_schema=wanted):
                 value = json_answer(wanted.schema_, question, dice)
                 return json.dumps(value, ensure_ascii=False)
             case JSONObjectResponseFormat():
-                answer = compose(request.messages, dice)
+                answer = compose(request.messages, dice, written=written)
                 fields = {"question": question[:200], "answer": answer}
                 return json.dumps(fields, ensure_ascii=False)
         if request.model in self._echoes:
             return question
-        return compose(request.messages, dice)
+        return compose(request.messages, dice, written=written)
 
     def _fitting(self, text: str, limit: int) -> str:
         """The longest beginning of `text` that has at most `limit` tokens."""
