@@ -12,6 +12,7 @@ from examples.full_app.settings import Settings
 
 # Section 4's, which the service inherits and refuses: its own are `upstream_...`.
 REFUSED = frozenset({"openai_base_url", "openai_api_key"})
+GOALS_ON_A_CARD = 3  # the section's own page has all of them
 SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
 
 
@@ -66,13 +67,17 @@ def timetables(_: str = "") -> str:
 
 
 def sections(_: str = "") -> str:
-    """The sections as a table of links."""
-    rows = ["| section | what you can do afterwards | minutes |", "|---|---|---:|"]
+    """The sections as cards: a link, the minutes, and what one can do afterwards."""
+    cards = []
     for it in manifest.sections():
         page = "full-app/index" if it.id == "full_app" else f"sections/{it.stem}"
-        goals = ".<br>".join(goal.text for goal in it.objectives) + "."
-        rows.append(f"| [{it.title}]({page}.md) | {goals} | {it.minutes} |")
-    return "\n".join(rows)
+        goals = "\n".join(f"- {goal.text}" for goal in it.objectives[:GOALS_ON_A_CARD])
+        cards.append(
+            f'<div class="card" markdown>\n\n### [{it.title}]({page}.md)\n\n'
+            f"{it.minutes} minutes. Afterwards you can:\n\n{goals}\n\n</div>"
+        )
+    together = "\n".join(cards)
+    return f'<div class="six" markdown>\n{together}\n</div>'
 
 
 def write_api(folder: Path) -> None:

@@ -41,6 +41,7 @@ from examples.full_app.routes import (
     usage,
     webhooks,
 )
+from examples.full_app.routes.openapi import document_answers
 from examples.full_app.settings import Settings
 from examples.full_app.web.application import Application
 from examples.full_app.web.dependencies import AppState
@@ -143,6 +144,7 @@ def create_app(
         app.add_middleware(BrowserMiddleware, origins=settings.cors_origins)
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     document_keys(app)
+    document_answers(app)
     setup_error_handlers(app, render=render)
     refuse: Any = app.exception_handlers[HTTPException]
 

@@ -24,7 +24,7 @@ from examples.s2_models import Usage
 from tests.servers import ROOT
 
 PATH = "/v1/chat/completions"
-QUESTION = "Why does a token bucket let bursts through?"
+QUESTION = "Why do small dams let floods through?"  # it has no written answer
 
 
 BODY: dict[str, Any] = {

@@ -1,0 +1,41 @@
+"""The answers in the OpenAPI document are real, and fit what the document promises."""
+
+import json
+import re
+from base64 import b64decode
+from functools import cache
+from typing import Any
+
+import jsonschema
+import pytest
+
+from examples.full_app.main import create_app
+from examples.full_app.routes.openapi import RECORDED_ANSWERS
+from tests.full_app.conftest import settings
+
+RECORDED = json.loads(RECORDED_ANSWERS.read_text(encoding="utf-8"))
+
+
+@cache
+def document() -> dict[str, Any]:
+    schema: dict[str, Any] = create_app(settings()).openapi()
+    return schema
+
+
+@pytest.mark.parametrize("request_line", RECORDED)
+def test_a_recorded_answer_is_shown_and_fits_its_schema(request_line: str) -> None:
+    method, path, status = request_line.split(" ")
+    responses = document()["paths"][path][method.lower()]["responses"]
+    content = responses[status]["content"]["application/json"]
+
+    assert content["example"] == RECORDED[request_line]
+    schema = {**content["schema"], "components": document()["components"]}
+    jsonschema.validate(content["example"], schema)
+
+
+def test_no_recorded_answer_holds_a_secret_or_the_address_of_a_machine() -> None:
+    text = RECORDED_ANSWERS.read_text(encoding="utf-8")
+
+    secrets = set(re.findall(r"whsec_(?!\.)([^\"]+)", text))
+    assert [b64decode(it) for it in secrets] == [b"an example, no real secret here."]
+    assert "127.0.0.1" not in text
