@@ -23,7 +23,7 @@ REQUEST = {
     "messages": [{"role": "user", "content": "Why does streaming feel faster?"}],
 }
 DELIVERY_SECONDS = 30.0
-LABEL, TRACK, ROW, DOT = 96, 380, 34, 4  # units of the drawing
+LABEL, TRACK, ROW, DOT = 112, 380, 34, 4  # units of the drawing
 
 
 class Lane(BaseModel):
