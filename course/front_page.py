@@ -31,7 +31,7 @@ pre { padding: .8rem; overflow-x: auto; background: var(--well);
 def has_front_page(app: FastAPI) -> bool:
     """Whether `app` answers `GET /` itself."""
     return any(
-        route.path == "/" and "GET" in route.methods
+        route.path == "/" and "GET" in (route.methods or ())
         for route in app.routes
         if isinstance(route, APIRoute)
     )
@@ -79,7 +79,7 @@ def rows(app: FastAPI) -> list[str]:
             method = "WebSocket"
             purpose = route.endpoint.__doc__
         elif isinstance(route, APIRoute) and route.include_in_schema:
-            method = ", ".join(sorted(route.methods))
+            method = ", ".join(sorted(route.methods or ()))
             purpose = route.description
         else:
             continue
