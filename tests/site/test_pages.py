@@ -203,7 +203,7 @@ def test_the_traced_request_goes_from_the_door_through_the_rooms_to_the_sections
     rooms = {step.room for step in steps}
 
     assert steps[0].path == "full_app/web/application.py"
-    assert steps[1].path.startswith("full_app/web/middleware/")
+    assert any(step.path.startswith("full_app/web/middleware/") for step in steps[:3])
     assert {"routes", "chat", "limits", "providers", "web"} <= rooms
     assert {"s2_models", "s4_dependency_injection", "s5_error_handling"} <= rooms
     assert all(step.purpose for step in steps)
