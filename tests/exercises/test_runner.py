@@ -84,8 +84,8 @@ def test_a_process_that_the_answer_left_behind_is_ended(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     code = (
         "import pathlib, subprocess, sys\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'input()'],"
-        " stdin=subprocess.PIPE)\n"
+        "code = 'import time; time.sleep(50)'\n"
+        "child = subprocess.Popen([sys.executable, '-c', code])\n"
         f"pathlib.Path({str(pid_file)!r}).write_text(str(child.pid))\n"
     )
 
