@@ -125,8 +125,9 @@ def figure(_: str = "") -> str:
     words = (
         f"One question, asked in four ways. The stream's first word is there after "
         f"{seconds(stream.first_ms)}, the synchronous answer after "
-        f"{seconds(sync.first_ms)}. Recorded from the complete service: each dot is a "
-        f"frame that arrived, each line the first word that can be read."
+        f"{seconds(sync.first_ms)}. One recording from the complete service, one way "
+        f"after the other: each dot is a frame that arrived, each line the first word "
+        f"that can be read."
     )
     label = "; ".join(f"{it.name}: first word {seconds(it.first_ms)}" for it in lanes)
     size = f"0 0 {LABEL + TRACK} {ROW * len(lanes)}"
