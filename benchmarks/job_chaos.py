@@ -18,6 +18,7 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -59,6 +60,14 @@ def work(environment: dict[str, str]) -> None:
     sys.exit(main())
 
 
+def end_on_sigterm() -> None:
+    """Let SIGTERM end this process by an exception, so that what it started is ended.
+
+    By default it ends at once, and its servers and workers run on without it.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+
 def prepare_forks() -> None:
     """Have the process that workers are forked from import what they need."""
     os.environ["PYTHONPATH"] = str(ROOT)
@@ -83,9 +92,17 @@ class System:
         self.ports = [free_port() for _ in range(apis)]
         url = f"redis://127.0.0.1:{self.redis_port}/0"
         self.environment = {**ENVIRONMENT, "REDIS_URL": url, **environment}
+        self.apis: list[subprocess.Popen[bytes]] = []
+        self.workers: list[BaseProcess] = []
         self.redis = self._start_redis()
-        self.apis = [self._start_api(port) for port in self.ports]
-        self.workers = [self._start_worker() for _ in range(workers)]
+        try:
+            for port in self.ports:
+                self.apis.append(self._start_api(port))
+            for _ in range(workers):
+                self.workers.append(self._start_worker())
+        except BaseException:
+            self.stop()
+            raise
 
     def wait_for_redis(self) -> None:
         """Return when Redis accepts connections."""
@@ -302,6 +319,7 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=60, help="for the rest, s")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    end_on_sigterm()
     prepare_forks()
     with tempfile.TemporaryDirectory() as folder:
         report = asyncio.run(run(options, Path(folder)))

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx2
 
-from benchmarks.job_chaos import System
+from benchmarks.job_chaos import System, end_on_sigterm
 
 PATH = "/v1/chat/completions"
 ASK = {
@@ -113,6 +113,7 @@ def main() -> int:
     options.add_argument("--embedded", action="store_true")
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
+    end_on_sigterm()
     with (
         ExitStack() as stack,
         embedded() if given.embedded else two_processes() as urls,

@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.job_chaos import System, prepare_forks
+from benchmarks.job_chaos import System, end_on_sigterm, prepare_forks
 
 OWNER = "key:storm"
 ATTEMPTS = 40  # 1 in 2 ** 40 events fails all of them
@@ -160,6 +160,7 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=240, help="in seconds")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    end_on_sigterm()
     prepare_forks()
     with tempfile.TemporaryDirectory() as folder:
         report = asyncio.run(run(options, Path(folder)))
