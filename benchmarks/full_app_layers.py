@@ -195,7 +195,7 @@ def bare() -> FastAPI:
     @app.post("/v1/chat/completions")
     async def chat(body: ChatCompletionRequest) -> Response:
         deltas = provider.stream(body, CallContext("bare", whole=True))
-        answer = await collect(deltas, body.model, body.n, "chatcmpl-1")
+        answer = await collect(deltas, body.model, "chatcmpl-1")
         return Response(answer.model_dump_json(), media_type="application/json")
 
     return app

@@ -26,17 +26,19 @@ class ToolCallBuilder:
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
+    further: dict[str, Any] = field(default_factory=dict)
 
     def add(self, piece: ToolCallDelta) -> None:
-        """Append one piece: `id` and `name` come once, `arguments` bit by bit."""
+        """Append one piece: `id` comes once, `name` and `arguments` bit by bit."""
         self.id = piece.id or self.id
-        self.name = piece.function.name or self.name
+        self.name += piece.function.name or ""
         self.arguments.append(piece.function.arguments or "")
+        self.further |= piece.model_extra or {}
 
     def build(self) -> dict[str, Any]:
-        """The whole call, as `ToolCall` takes it."""
+        """The whole call, as `ResponseToolCall` takes it."""
         function = {"name": self.name, "arguments": "".join(self.arguments)}
-        return {"id": self.id, "function": function}
+        return {**self.further, "id": self.id, "function": function}
 
 
 @dataclass(slots=True)
@@ -47,9 +49,12 @@ class ChoiceBuilder:
     tool_calls: dict[int, ToolCallBuilder] = field(default_factory=dict)
     logprobs: list[TokenLogprob] = field(default_factory=list)
     finish_reason: FinishReason | None = None
+    further: dict[str, Any] = field(default_factory=dict)
 
     def add(self, delta: Delta) -> None:
         """Append one delta."""
+        for name, value in (delta.further or {}).items():
+            self.further[name] = joined(name, self.further.get(name), value)
         if delta.content is not None:
             self.text.append(delta.content)
         for piece in delta.tool_calls:
@@ -63,7 +68,8 @@ class ChoiceBuilder:
         text = "".join(self.text)
         tool_calls = [call.build() for _, call in sorted(self.tool_calls.items())]
         message = {
-            "content": text if text or not tool_calls else None,
+            **self.further,
+            "content": text if text or self._needs_content(tool_calls) else None,
             "tool_calls": tool_calls or None,
         }
         return {
@@ -73,24 +79,44 @@ class ChoiceBuilder:
             "logprobs": {"content": self.logprobs} if self.logprobs else None,
         }
 
+    def _needs_content(self, tool_calls: list[dict[str, Any]]) -> bool:
+        """Whether an empty text is written as "" and not as null."""
+        return not tool_calls and not self.further.get("refusal")
+
+
+TEXTS_IN_PIECES = ("refusal", "reasoning", "thinking")
+
+
+def joined(name: str, before: object, piece: Any) -> Any:
+    """A further field after one more piece: texts of a model grow, and so do lists.
+
+    Another value takes the place of the one before it.
+    """
+    if isinstance(before, list) and isinstance(piece, list):
+        return before + piece
+    grows = name.startswith(TEXTS_IN_PIECES)
+    if grows and isinstance(before, str) and isinstance(piece, str):
+        return before + piece
+    return piece
+
 
 async def collect(
-    items: AsyncIterator[Delta | Usage], model: str, choices: int, answer_id: str
+    items: AsyncIterator[Delta | Usage], model: str, answer_id: str
 ) -> ChatCompletion:
-    """One whole answer of a provider's items.
+    """One whole answer of a provider's items, with as many choices as it sent.
 
-    Raises ModelError if the answer breaks off: a choice without a finish_reason, or no
-    usage at the end.
+    Raises ModelError if the answer breaks off: a choice without a finish_reason, no
+    choice at all, or no usage at the end.
     """
-    builders = [ChoiceBuilder() for _ in range(choices)]
+    builders: dict[int, ChoiceBuilder] = {}
     usage: Usage | None = None
     async for item in items:
         if isinstance(item, Usage):
             usage = item
         else:
-            builders[item.index].add(item)
-    complete = all(builder.finish_reason is not None for builder in builders)
-    if usage is None or not complete:
+            builders.setdefault(item.index, ChoiceBuilder()).add(item)
+    unfinished = [b for b in builders.values() if b.finish_reason is None]
+    if usage is None or unfinished or not builders:
         raise ModelError("The model's answer broke off.")
     # Pydantic builds models within models in one go, and checks each of them once.
     return ChatCompletion.model_validate(
@@ -98,7 +124,7 @@ async def collect(
             "id": answer_id,
             "created": int(time.time()),
             "model": model,
-            "choices": [each.build(index) for index, each in enumerate(builders)],
+            "choices": [each.build(index) for index, each in sorted(builders.items())],
             "usage": usage,
         }
     )

@@ -122,7 +122,7 @@ class Call:
     async def collect(self) -> ChatCompletion:
         """The whole answer. Raises an AIError."""
         self.context = replace(self.context, whole=True)
-        answer = await collect(self, self.request.model, self.request.n, self.id)
+        answer = await collect(self, self.request.model, self.id)
         cost = self.account.cost(answer.usage)
         if cost is None:
             return answer
@@ -131,16 +131,19 @@ class Call:
     async def events(self) -> AsyncGenerator[CallEvent, None]:
         """The deltas, the usage, and exactly one terminal event: `Done` or `Failed`.
 
-        An answer of which a choice has no finish_reason has broken off.
+        An answer of which a choice has begun and not finished has broken off. Some
+        upstreams send fewer choices than they were asked for.
         """
+        begun: set[int] = set()
         finished: set[int] = set()
         try:
             async for item in self:
                 if isinstance(item, Delta):  # a usage is sent at the end
+                    begun.add(item.index)
                     if item.finish_reason is not None:
                         finished.add(item.index)
                     yield item
-            if self.usage is None or not finished.issuperset(range(self.request.n)):
+            if self.usage is None or not begun or begun != finished:
                 raise ModelError("The model's answer broke off.")
             yield self.usage
             yield Done()
@@ -171,7 +174,7 @@ class Call:
             if self._on_close is not None:
                 self._on_close()
                 self._on_close = None
-            self.account.settle(self.usage or self._estimated_usage())
+            self.account.settle(self._usage_at_close())
 
     async def _stop_provider(self) -> None:
         if self._first is not None and not self._first.done():
@@ -218,19 +221,18 @@ class Call:
         except Exception as error:
             self.account.error = type(error).__name__
             raise
-        self._remember(item)
-        return item
+        return self._remember(item)
 
     def _timeout_error(self) -> AIError:
         if self._stopped:
             return ServerShuttingDownError()
         return ModelTimeoutError("The model did not answer in time.")
 
-    def _remember(self, item: Delta | Usage) -> None:
+    def _remember(self, item: Delta | Usage) -> Delta | Usage:
         """Keep what is charged if nothing more comes."""
         if not isinstance(item, Delta):
-            self.usage = item
-            return
+            self.usage = self._completed(item)
+            return self.usage
         if not self.context.whole:
             self.account.note_chunk()
         if item.content:
@@ -238,6 +240,39 @@ class Call:
         for piece in item.tool_calls:
             function = piece.function
             self._produced.append((function.name or "") + (function.arguments or ""))
+        if item.further:
+            texts = (text for text in item.further.values() if isinstance(text, str))
+            self._produced.extend(texts)
+        return item
+
+    def _completed(self, usage: Usage) -> Usage:
+        """The usage as reported; what it does not count is estimated.
+
+        An upstream that reports no tokens of a prompt or of a text has not counted
+        them: some send zeros, or one of the two counts.
+        """
+        if usage.prompt_tokens and usage.completion_tokens:
+            return usage
+        estimated = self._estimated_usage()
+        return usage.model_copy(
+            update={
+                "prompt_tokens": usage.prompt_tokens or estimated.prompt_tokens,
+                "completion_tokens": (
+                    usage.completion_tokens or estimated.completion_tokens
+                ),
+            }
+        )
+
+    def _usage_at_close(self) -> Usage:
+        """What is charged. A call that was cut off has produced more than it reported,
+        if its upstream counts at the beginning only."""
+        estimated = self._estimated_usage()
+        if self.usage is None:
+            return estimated
+        if self._exhausted:
+            return self.usage
+        produced = max(self.usage.completion_tokens, estimated.completion_tokens)
+        return self.usage.model_copy(update={"completion_tokens": produced})
 
     def _estimated_usage(self) -> Usage:
         """What was produced, counted here. A call that produced nothing is free."""

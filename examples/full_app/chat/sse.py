@@ -93,7 +93,7 @@ class SSEFrames:
 
 def _delta_fields(item: Delta) -> dict[str, Any]:
     """The `delta` object: only what this step adds."""
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = dict(item.further) if item.further else {}
     if item.content is not None:
         fields["content"] = item.content
     if item.tool_calls:

@@ -4,9 +4,9 @@ A provider speaks in `Delta`s, small and without JSON, so that one piece of code
 (`chat/sse.py`) writes every frame and one (`chat/answers.py`) every whole answer.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from examples.full_app.schemas.answers import ChoiceLogprobs, ToolCallDelta
 from examples.full_app.schemas.base import FinishReason
@@ -46,13 +46,18 @@ class CallContext:
 
 @dataclass(slots=True)  # not frozen: there is one a token, made in a third of the time
 class Delta:
-    """What one step adds to one choice; `finish_reason` closes that choice."""
+    """What one step adds to one choice; `finish_reason` closes that choice.
+
+    `further` holds fields of the message that this service passes on unread, under the
+    names that the upstream gave them: `refusal`, `reasoning_content` and others.
+    """
 
     index: int = 0
     content: str | None = None
     tool_calls: tuple[ToolCallDelta, ...] = ()
     finish_reason: FinishReason | None = None
     logprobs: ChoiceLogprobs | None = None
+    further: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,42 @@ Source: OpenAI API reference, the chat completion object and its chunk.
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from examples import s2_models as s2
 from examples.full_app.money import Charged
 from examples.full_app.schemas.base import Answer, FinishReason, is_none
-from examples.full_app.schemas.chat import ToolCall
+
+
+class CalledFunction(Answer):
+    """The function that the model wants called; `arguments` is JSON text as sampled."""
+
+    name: str
+    arguments: str
+
+
+class ResponseToolCall(Answer):
+    """One call that the model wants made. Fields of an upstream's own are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
 
 
 class ResponseMessage(s2.ResponseMessage):
-    """What the model said: text, or the calls it wants made."""
+    """What the model said: text, or the calls it wants made.
 
-    tool_calls: list[ToolCall] | None = Field(default=None, exclude_if=is_none)
+    An answer that was paid for is not refused for its length, and what we do not know
+    of it (`reasoning_content`, `annotations` and others) is passed on.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ResponseToolCall] | None = Field(default=None, exclude_if=is_none)
 
 
 class TopLogprob(Answer):
@@ -50,8 +74,9 @@ class Choice(s2.Choice):
 class ChatCompletion(Charged, s2.ChatCompletionResponse):
     """The whole answer of `POST /v1/chat/completions` without `stream`."""
 
+    model: str = Field(min_length=1)
     choices: list[Choice]  # type: ignore[assignment]  # choices with tool calls
-    system_fingerprint: str | None = None
+    system_fingerprint: str | None = Field(default=None, exclude_if=is_none)
 
 
 class FunctionDelta(Answer):
@@ -63,6 +88,8 @@ class FunctionDelta(Answer):
 
 class ToolCallDelta(Answer):
     """A piece of one tool call; `id` and `type` come with the first piece only."""
+
+    model_config = ConfigDict(extra="allow")
 
     index: int
     id: str | None = None

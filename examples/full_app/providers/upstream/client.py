@@ -24,10 +24,7 @@ from examples.full_app.providers.base import (
     EmbeddingCall,
     Embeddings,
 )
-from examples.full_app.providers.upstream.answers import (
-    items_of_answer,
-    items_of_chunk,
-)
+from examples.full_app.providers.upstream.answers import AnswerReader
 from examples.full_app.providers.upstream.errors import (
     UpstreamError,
     check_status,
@@ -43,11 +40,14 @@ CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0  # between two bytes of a stream
 WHOLE_SECONDS = 600.0  # a whole answer is silent until it is there
 READ_TO_END_SECONDS = 0.25  # after the last event
+AFTER_FINISH_SECONDS = 5.0  # for the usage, once all choices have finished
 KEEPALIVE_SECONDS = 4.0  # less than the 5 s after which uvicorn and Node hang up
 MAX_CONNECTIONS = 200  # to each upstream
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_BLANKS = 64 * 1024  # bytes before an answer begins
 LARGE_BODY_BYTES = 1024 * 1024  # aiohttp wants larger ones as a file
 EVENT_STREAM = "text/event-stream"
+BLANKS = b" \t\r\n\xef\xbb\xbf"  # white space, and UTF-8's byte order mark
 STREAM_FIELDS = b',"stream":true,"stream_options":{"include_usage":true}}'
 
 
@@ -117,11 +117,7 @@ class OpenAICompatibleProvider:
             )
             try:
                 await check_status(answer, request.model)
-                if call.whole and answer.content_type != EVENT_STREAM:
-                    for item in items_of_answer(await _read_whole(answer)):
-                        yield item
-                    return
-                async for item in _streamed_items(answer):
+                async for item in _items(answer, request.n):
                     yield item
             finally:
                 answer.close()  # and its connection, unless it was read to its end
@@ -212,28 +208,73 @@ async def _read_whole(answer: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-async def _streamed_items(
-    answer: aiohttp.ClientResponse,
+async def _items(
+    answer: aiohttp.ClientResponse, choices: int
 ) -> AsyncIterator[Delta | Usage]:
-    """What a stream says. Raises UpstreamError if it breaks off."""
-    if answer.content_type != EVENT_STREAM:
-        raise UpstreamError("The upstream sent no stream of events.")
+    """What an answer says, whole or streamed. Raises UpstreamError if it breaks off.
+
+    Its first character says which of the two it is: some upstreams stream where they
+    were not asked to, or answer whole, or name another content type.
+    """
+    reader = AnswerReader(choices)
+    start = await _first_piece(answer)
+    if start.lstrip(BLANKS).startswith(b"{"):
+        for item in reader.answer(start + await _read_whole(answer)):
+            yield item
+        return
     parser = EventParser()
-    finished = False
-    ended = False
-    while not ended:
-        piece = await answer.content.readany()
-        ended = not piece
-        for event in parser.end() if ended else parser.feed(piece):
+    piece = start
+    while piece:
+        for event in parser.feed(piece):
             data = event.data.strip()
             if data == b"[DONE]":
+                for item in reader.end():
+                    yield item
+                _check_complete(reader)
                 await _read_to_end(answer)
                 return
-            for item in items_of_chunk(data) if data else ():
-                if isinstance(item, Delta) and item.finish_reason is not None:
-                    finished = True
+            for item in reader.event(event.type, data):
                 yield item
-    if not finished:  # after a finish_reason the answer is whole, [DONE] or not
+        piece = await _next_piece(answer, reader)
+    for event in parser.end():
+        data = event.data.strip()
+        if data == b"[DONE]":
+            for item in reader.end():
+                yield item
+        else:
+            for item in reader.event(event.type, data):
+                yield item
+    _check_complete(reader)
+
+
+async def _first_piece(answer: aiohttp.ClientResponse) -> bytes:
+    """The beginning of the body, up to its first character that can be seen."""
+    start = bytearray()
+    while not start.strip(BLANKS) and (piece := await answer.content.readany()):
+        start += piece
+        if len(start) > MAX_ANSWER_BYTES or (
+            len(start) > MAX_BLANKS and start.isspace()
+        ):
+            raise UpstreamError("The upstream's answer is too long.")
+    return bytes(start)
+
+
+async def _next_piece(answer: aiohttp.ClientResponse, reader: AnswerReader) -> bytes:
+    """More of the body; nothing at its end.
+
+    Once every choice has finished only a usage may follow. It is waited for a little,
+    and a connection that breaks then takes nothing away.
+    """
+    if not reader.has_all_choices:
+        return await answer.content.readany()
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(AFTER_FINISH_SECONDS):
+            return await answer.content.readany()
+    return b""
+
+
+def _check_complete(reader: AnswerReader) -> None:
+    if not reader.complete:
         raise UpstreamError("The upstream's answer broke off.")
 
 

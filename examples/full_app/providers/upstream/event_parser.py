@@ -4,7 +4,7 @@ The parser sees a body in whatever pieces the network makes of it: a piece may e
 inside a character, a line or a line's end. Source: WHATWG HTML, 9.2.6 "Interpreting an
 event stream". Two differences: the event that is unfinished when the body ends
 is an event too, since it was paid for, and `id` and `retry` are left out, since nobody
-resumes an upstream's stream.
+resumes an upstream's stream. A line `error:` is an event of the type "error".
 """
 
 from dataclasses import dataclass
@@ -69,6 +69,9 @@ class EventParser:
             self._data.append(value)
         elif field == b"event":
             self._type = value
+        elif field == b"error":  # llama.cpp's own way to say it
+            self._type = field
+            self._data.append(value)
 
     def _end_event(self, events: list[Event]) -> None:
         if self._data:

@@ -17,6 +17,10 @@ from examples.full_app.providers.base import (
     EmbeddingCall,
     Embeddings,
 )
+from examples.full_app.providers.upstream.errors import (
+    UnreadableAnswerError,
+    UpstreamRefusedError,
+)
 from examples.full_app.providers.upstream.upstreams import (
     Answer,
     BudgetSpentError,
@@ -211,6 +215,8 @@ class ResilientProvider:
         if late and isinstance(error, ModelTimeoutError | asyncio.CancelledError):
             hung = time.monotonic() - began >= self.policy.hung_after
             return False if hung else None
-        if isinstance(error, AIError) and not isinstance(error, RateLimitExceededError):
-            return error.status_code < 500
-        return None
+        if isinstance(error, RateLimitExceededError | UpstreamRefusedError):
+            return None
+        if isinstance(error, UnreadableAnswerError):
+            return True  # it answered; that we cannot read it is no failure of its own
+        return error.status_code < 500 if isinstance(error, AIError) else None
