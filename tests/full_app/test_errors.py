@@ -329,6 +329,20 @@ def a_model_that_breaks_off(on: Stage) -> Seen:
 
 
 @shows("UpstreamError")
+def an_upstream_that_fails(on: Stage) -> Seen:
+    failing = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
+    upstream, _ = on.ends.enter_context(answering(failing))
+    return seen(on.ends.enter_context(in_front_of(upstream)).post(CHAT, json=ASK))
+
+
+@shows("UpstreamRefusedError")
+def an_upstream_that_refuses_our_key(on: Stage) -> Seen:
+    refusing = b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"
+    upstream, _ = on.ends.enter_context(answering(refusing))
+    return seen(on.ends.enter_context(in_front_of(upstream)).post(CHAT, json=ASK))
+
+
+@shows("UnreadableAnswerError")
 def an_upstream_that_answers_with_no_answer(on: Stage) -> Seen:
     garbage = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{]"
     upstream, _ = on.ends.enter_context(answering(garbage))

@@ -83,10 +83,18 @@ def test_jobs_and_deliveries_of_the_earlier_version_are_finished(
     assert changed.status_code == 200
     assert begun["attempt"] == jobs["begun"]["attempt"] + 1
     kept = [item for item in begun["results"] if item["attempt"] == 1]
-    assert kept == jobs["begun"]["results"]
+    assert kept == without_unknown_fingerprints(jobs["begun"]["results"])
     assert {event["data"]["id"] for event in events} == {
         job["id"] for job in jobs.values()
     }
+
+
+def without_unknown_fingerprints(items: list[Any]) -> list[Any]:
+    """Items as they read now: a `system_fingerprint` that is unknown is left out."""
+    for item in items:
+        response = item["response"] or {}
+        assert response.pop("system_fingerprint", None) is None
+    return items
 
 
 def make_due(url: str) -> None:
@@ -98,6 +106,7 @@ def make_due(url: str) -> None:
 
 def test_what_has_ended_reads_as_it_did(http: httpx2.Client, recorded: Any) -> None:
     ended = recorded["jobs"]["ended"]
+    ended["results"] = without_unknown_fingerprints(ended["results"])
 
     assert http.get(f"/v1/jobs/{ended['id']}").json() == ended
     usage = http.get("/v1/usage").json()
