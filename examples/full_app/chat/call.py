@@ -246,12 +246,12 @@ class Call:
         return item
 
     def _completed(self, usage: Usage) -> Usage:
-        """The usage as reported; what it does not count is estimated.
+        """The usage as reported; if it counts one part only, the other is estimated.
 
-        An upstream that reports no tokens of a prompt or of a text has not counted
-        them: some send zeros, or one of the two counts.
+        An upstream that counts tokens of a prompt, and none of the text that followed,
+        has not counted them. A usage of zeros is a call that costs nothing.
         """
-        if usage.prompt_tokens and usage.completion_tokens:
+        if bool(usage.prompt_tokens) == bool(usage.completion_tokens):
             return usage
         estimated = self._estimated_usage()
         return usage.model_copy(

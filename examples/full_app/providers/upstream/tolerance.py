@@ -87,21 +87,23 @@ def count_of(value: object) -> int | None:
 def usage_of(value: object) -> Usage | None:
     """The tokens of a call, made to add up. A part that is unknown is 0.
 
+    None if both are: `chat/call.py` then estimates them.
+
     A total above the sum of its parts counts as output: some upstreams leave the tokens
     of their reasoning out of `completion_tokens`, and charge them. A total below the
-    sum is ignored. `chat/call.py` estimates what is 0 although there is text.
+    sum is ignored.
     """
     if not isinstance(value, Mapping):
         return None
     prompt = count_of(value.get("prompt_tokens", value.get("input_tokens")))
     completion = count_of(value.get("completion_tokens", value.get("output_tokens")))
     total = count_of(value.get("total_tokens"))
-    if prompt is None and completion is None and total is None:
-        return None
     if total is not None and prompt is None and completion is not None:
         prompt = max(0, total - completion)
     elif total is not None and prompt is not None:
         completion = max(completion or 0, total - prompt)
+    if not prompt and not completion:
+        return None
     fields = {
         name: _usage_field(name, item)
         for name, item in value.items()
