@@ -345,6 +345,7 @@ def test_a_worker_on_sigterm_hands_over_at_once(redis_server: str) -> None:
     assert after["progress"] == {"done": 24, "failed": 0, "total": 24}
 
 
+@pytest.mark.timeout(200)
 @pytest.mark.wire
 @pytest.mark.deep
 @pytest.mark.usefixtures("redis_server")  # where it is missing, that says so
@@ -352,7 +353,7 @@ def test_killed_workers_apis_and_a_killed_redis_lose_and_double_nothing() -> Non
     script = ("-m", "benchmarks.job_chaos", "--kills", "8", "--api-kills", "1")
     more = ("--redis-kills", "1", "--open-jobs", "6", "--every", "0.7")
     with process(*script, *more) as chaos:
-        output, _ = chaos.communicate(timeout=55)
+        output, _ = chaos.communicate(timeout=150)
     report = json.loads(output[output.index(b"{") :])
 
     assert chaos.returncode == 0, report

@@ -130,12 +130,13 @@ def test_a_killed_process_ends_its_streams_and_gives_back_what_they_held(
     assert after["reserved_usd"] == "0"
 
 
+@pytest.mark.timeout(200)
 @pytest.mark.deep
 @pytest.mark.usefixtures("redis_server")  # where it is missing, that says so
 @pytest.mark.parametrize("where", [[], ["--embedded"]], ids=["processes", "embedded"])
 def test_streams_cut_at_random_come_out_as_if_never_cut(where: list[str]) -> None:
     with process("-m", "benchmarks.stream_cuts", "--cuts", "60", *where) as cuts:
-        output, _ = cuts.communicate(timeout=50)
+        output, _ = cuts.communicate(timeout=150)
     report = json.loads(output[output.index(b"{") :])
 
     assert cuts.returncode == 0, report

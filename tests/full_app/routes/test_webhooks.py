@@ -240,11 +240,12 @@ def test_the_schedule_of_attempts_is_a_setting(monkeypatch: pytest.MonkeyPatch) 
         settings(webhook_schedule=[])
 
 
+@pytest.mark.timeout(200)
 @pytest.mark.deep
 @pytest.mark.usefixtures("redis_server")  # where it is missing, that says so
 def test_a_receiver_that_fails_half_the_time_gets_every_event_under_one_id() -> None:
     with process("-m", "benchmarks.webhook_storm", "--events", "300") as storm:
-        output, _ = storm.communicate(timeout=55)
+        output, _ = storm.communicate(timeout=150)
     report = json.loads(output[output.index(b"{") :])
 
     assert storm.returncode == 0, report
