@@ -23,6 +23,7 @@ from examples.full_app.providers.offline.json_keywords import (
     Steps,
     UnsupportedSchemaError,
 )
+from examples.full_app.providers.offline.json_scalars import Words, string_candidates
 from examples.full_app.providers.offline.json_schema import MAX_SCHEMA, Document
 from examples.full_app.providers.offline.patterns import Pattern
 
@@ -599,6 +600,18 @@ def test_a_pattern_takes_only_so_many_steps(pattern: str) -> None:
 def test_a_pattern_costs_steps_before_it_is_matched() -> None:
     with pytest.raises(UnsupportedSchemaError, match="takes too long"):
         Pattern("a{600}", Steps(600))
+
+
+def test_a_text_made_after_a_pattern_costs_steps() -> None:
+    with pytest.raises(UnsupportedSchemaError, match="takes too long"):
+        list(Pattern("a{50}", Steps(200)).samples(dice(1)))
+
+
+def test_a_long_text_costs_steps_before_it_is_made() -> None:
+    document = Document({}, Steps(50))
+
+    with pytest.raises(UnsupportedSchemaError, match="takes too long"):
+        list(string_candidates([{"minLength": 10_000}], Words("", dice(1)), document))
 
 
 def test_nested_repetition_makes_long_texts_and_short_ones() -> None:
