@@ -73,12 +73,12 @@ def test_a_webhook_is_sent_again_by_another_worker_when_its_sender_is_killed(
     ):
         body = {"requests": [request], "webhook": {"url": url}}
         job = http.post("/v1/jobs", json=body).raise_for_status().json()
-        before = got.get(timeout=20)
+        before = got.get(timeout=60)
         first.kill()
         first.wait(10)
         answers.set()
         with process(*command, env=env):
-            after = got.get(timeout=20)
+            after = got.get(timeout=60)
             ended = http.get(f"/v1/jobs/{job['id']}").json()
 
     assert before[0]["webhook-id"] == after[0]["webhook-id"]

@@ -20,7 +20,6 @@ from examples.full_app.providers.base import (
     EmbeddingCall,
     Embeddings,
 )
-from examples.full_app.providers.offline.json_answers import json_answer
 from examples.full_app.providers.offline.logprobs import logprobs_of
 from examples.full_app.providers.offline.models import (
     CHAT_MODELS,
@@ -191,6 +190,9 @@ class OfflineProvider:
         question = last_question(request.messages)
         match request.response_format:
             case JSONSchemaResponseFormat(json_schema=wanted):
+                # Imported when it is needed, as in `tools`.
+                from examples.full_app.providers.offline.json_answers import json_answer
+
                 value = json_answer(wanted.schema_, question, dice)
                 return json.dumps(value, ensure_ascii=False)
             case JSONObjectResponseFormat():

@@ -6,7 +6,6 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 
-from examples.full_app.providers.offline.json_answers import json_answer
 from examples.full_app.providers.offline.prose import keywords, last_question
 from examples.full_app.schemas.answers import FunctionDelta, ToolCallDelta
 from examples.full_app.schemas.chat import ChatCompletionRequest, ToolMessage
@@ -44,6 +43,10 @@ def tool_calls(
     Of each call the first piece has id, type and name; the rest is its arguments, JSON
     that satisfies the tool's `parameters`. Raises UnsupportedSchemaError (400).
     """
+    # Imported when it is needed: beside Jupyter, `jsonschema` takes seconds to import,
+    # because it prepares formats that are not used here.
+    from examples.full_app.providers.offline.json_answers import json_answer
+
     for index, tool in enumerate(tools):
         schema = tool.function.parameters or {"type": "object"}
         value = json_answer(schema, question, dice)
