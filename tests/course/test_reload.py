@@ -176,7 +176,7 @@ def test_a_broken_file_is_explained_until_it_is_mended(running: Running) -> None
     assert "Traceback" not in "\n".join(running.said)
 
     running.save(STEP)
-    assert running.get().json() == "one"
+    wait_until(lambda: running.get().text == '"one"', what="the mended version")
 
 
 @pytest.mark.deep

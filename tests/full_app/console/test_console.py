@@ -70,6 +70,10 @@ def test_a_panel_sends_its_request_and_shows_wire_and_result(
 
 
 def test_a_cut_stream_goes_on_to_the_same_text(page: "Page") -> None:
+    long = " ".join(f"word-{number}" for number in range(400))
+    message = f'{{"role": "user", "content": "{long}"}}'
+    body = f'{{"model": "offline-echo", "messages": [{message}], "stream": true}}'
+    page.fill("#streaming textarea", body)
     send(page, "streaming")
     whole = page.inner_text("#streaming .result")
     page.click("#streaming .send")

@@ -60,6 +60,8 @@ class Document:
         # The library writes a message, with the value in it, wherever one fails.
         self._price = 1 + len(repr(value)) // 20_000
         self.steps.take(2 * self._price)
+        if isinstance(schema, Mapping):  # the library would look the value up
+            schema = {name: schema[name] for name in schema if name != "$schema"}
         token = _document.set(self)
         try:
             return bool(self._validator.evolve(schema=schema).is_valid(value))
