@@ -105,12 +105,14 @@ class System:
             raise
 
     def wait_for_redis(self) -> None:
-        """Return when Redis accepts connections."""
-        while True:
+        """Return when Redis accepts connections. Raises TimeoutError after 30 s."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.redis_port)) == 0:
                     return
             time.sleep(0.02)
+        raise TimeoutError("Redis did not start.")
 
     def kill_worker(self, choose: random.Random) -> None:
         """One worker dies, another is started."""

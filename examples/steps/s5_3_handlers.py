@@ -35,18 +35,22 @@ def setup_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(AIError)
     async def handle_ai_error(_: Request, exc: AIError) -> Response:
+        """An error that we raised."""
         return respond(str(exc), exc.code, exc.status_code)
 
     @app.exception_handler(HTTPException)
     async def handle_http(_: Request, exc: HTTPException) -> Response:
+        """No such path, or another refusal of FastAPI's."""
         return respond(exc.detail, "http_error", exc.status_code)
 
     @app.exception_handler(RequestValidationError)
     async def handle_invalid(_: Request, exc: Exception) -> Response:
+        """A value that a type refuses."""
         return respond("Invalid request.", "validation_error", 422)
 
     @app.exception_handler(Exception)
     async def handle_bug(_: Request, exc: Exception) -> Response:
+        """A bug: what went wrong stays in the log."""
         return respond("An unexpected error.", "internal_error", 500)
 
 

@@ -44,8 +44,8 @@ class CircuitBreaker:
             return False
         left = self._opened + self.pause - self.clock()
         if left > 0 or self._probing:
-            told = max(left, PROBE_SECONDS) if self._probing else left
-            raise CircuitOpenError("The upstream keeps failing.", retry_after=told)
+            wait = max(left, PROBE_SECONDS) if self._probing else left
+            raise CircuitOpenError("The upstream keeps failing.", retry_after=wait)
         self._probing = True
         return True
 

@@ -49,8 +49,8 @@ from examples.s5_error_handling import (
 class ResilientProvider:
     """Asks `upstreams` in order until one begins to answer.
 
-    `abandoned` is told of each attempt that gave no answer: the upstream's name and
-    one of `REASONS`' values, "error" or "circuit_open".
+    `abandoned` is called for each attempt that gave no answer, with the upstream's
+    name and one of `REASONS`' values, "error" or "circuit_open".
     """
 
     name = "resilient"
