@@ -213,6 +213,7 @@ async def concurrent(
     """
 
     async def call_model() -> None:
+        """Make one call, timed."""
         with stopwatch.call():
             await model.ask("hello", plan.delay_ms)
 
