@@ -19,7 +19,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
 
 START = "0-0"
-BATCH = 256  # entries of a stream a round trip
+BATCH = 256  # entries of a stream per round trip
 BLOCK_MS = 1000
 PAUSE_SECONDS = 0.01  # many streams that are written to share a round trip
 WAKE_KEEP_SECONDS = 60
@@ -42,7 +42,7 @@ class _Stream:
     readers: int = 0
     news: asyncio.Future[list[Event]] = field(default_factory=asyncio.Future)
 
-    def tell(self, events: list[Event]) -> None:
+    def deliver(self, events: list[Event]) -> None:
         news, self.news = self.news, asyncio.Future()
         self.after = events[-1].id
         news.set_result(events)
@@ -60,16 +60,19 @@ class EventWatch:
     """
 
     def __init__(self, redis: Redis, reader: Redis) -> None:
-        self.redis, self._reader = redis, reader
+        self.redis = redis
+        self._reader = reader
         self._streams: dict[str, _Stream] = {}
         self._some = asyncio.Event()
-        self.waiting = self._closed = False
-        self._wake_key, self._woken = f"events:wake:{secrets.token_hex(8)}", START
+        self.waiting = False
+        self._closed = False
+        self._wake_key = f"events:wake:{secrets.token_hex(8)}"
+        self._woken = START
 
     async def read(self, key: str, after: str) -> list[Event]:
         """Up to 256 events after the id `after`, of those that are there."""
-        found = await self.redis.xread({key: after}, count=BATCH)
-        return _streams_of(found).get(key, [])
+        answer = await self.redis.xread({key: after}, count=BATCH)
+        return _streams_of(answer).get(key, [])
 
     async def follow(
         self, key: str, after: str, seconds: float
@@ -128,26 +131,27 @@ class EventWatch:
             if not self._streams:
                 self._some.clear()
                 await self._some.wait()
-            asked = {key: stream.after for key, stream in self._streams.items()}
+            positions = {key: stream.after for key, stream in self._streams.items()}
+            positions[self._wake_key] = self._woken
             try:
-                found = await self._wait({**asked, self._wake_key: self._woken})
+                arrived = await self._wait(positions)
             except RedisError as error:
                 for stream in self._streams.values():
                     stream.fail(error)
-                found = {}
-            for key, events in found.items():
+                arrived = {}
+            for key, events in arrived.items():
                 if key == self._wake_key:
                     self._woken = events[-1].id
                 elif key in self._streams:
-                    self._streams[key].tell(events)
+                    self._streams[key].deliver(events)
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _wait(self, asked: dict[str, str]) -> dict[str, list[Event]]:
-        after: Any = asked
+    async def _wait(self, positions: dict[str, str]) -> dict[str, list[Event]]:
+        after: Any = positions
         self.waiting = True
         try:
-            found = await self._reader.xread(after, count=BATCH, block=BLOCK_MS)
-            return _streams_of(found)
+            answer = await self._reader.xread(after, count=BATCH, block=BLOCK_MS)
+            return _streams_of(answer)
         finally:
             self.waiting = False
 
@@ -209,7 +213,7 @@ def numbers(event_id: str) -> tuple[int, int]:
     return int(attempt), int(number)
 
 
-def _streams_of(found: Any) -> dict[str, list[Event]]:
+def _streams_of(answer: Any) -> dict[str, list[Event]]:
     """What XREAD answers: pairs, or a dictionary where the URL says `protocol=3`."""
-    pairs = found.items() if isinstance(found, dict) else found
+    pairs = answer.items() if isinstance(answer, dict) else answer
     return {key: [event_of(entry) for entry in entries] for key, entries in pairs}

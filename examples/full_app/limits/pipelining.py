@@ -18,7 +18,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-TURNS = 8  # of the event loop: from a socket to who waits for the answer
+TURNS = 8  # of the event loop: from a socket to the caller that awaits the answer
 MAX_CALLS = 100  # in one pipeline: nobody else is served while Redis runs them
 
 
@@ -31,7 +31,9 @@ class Script:
 
 
 @dataclass(slots=True, eq=False)
-class _Call:
+class _PendingScript:
+    """One call of a script, and the answer that its caller waits for."""
+
     script: Script
     keys: Sequence[str]
     args: Sequence[str | int]
@@ -49,7 +51,7 @@ class Pipelining:
         self.timeout = timeout
         self._redis = redis
         self._known: set[str] = set()  # digests of scripts that Redis was given
-        self._waiting: list[_Call] = []
+        self._waiting: list[_PendingScript] = []
         self._sender: asyncio.Task[None] | None = None
         self._last_answer = 0.0  # when Redis last answered, on the event loop's clock
 
@@ -62,7 +64,7 @@ class Pipelining:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append(_Call(script, keys, args, answer))
+        self._waiting.append(_PendingScript(script, keys, args, answer))
         own = contextvars.Context()  # the sender and the timer outlive this caller
         if self._sender is None:
             self._sender = loop.create_task(self._send_all(), context=own)
@@ -82,7 +84,8 @@ class Pipelining:
     ) -> None:
         """Fail a call whose time is over, unless Redis is answering others.
 
-        First the loop gets a few turns: if it was busy, answers lie in the socket.
+        First the event loop gets a few turns: if it was busy, the answer may have
+        arrived and not been read yet.
         """
         loop = asyncio.get_running_loop()
         again = min(self._last_answer + timeout, last)
@@ -98,18 +101,20 @@ class Pipelining:
     async def _send_all(self) -> None:
         try:
             while self._waiting:
-                calls = [c for c in self._waiting[:MAX_CALLS] if not c.answer.done()]
+                calls = [
+                    call for call in self._waiting[:MAX_CALLS] if not call.answer.done()
+                ]
                 del self._waiting[:MAX_CALLS]
                 await self._send(calls)
         finally:
             self._sender = None
 
-    async def _send(self, calls: list[_Call]) -> None:
+    async def _send(self, calls: list[_PendingScript]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
         for call in calls:
             size = len(call.keys)
             script = call.script
-            # Redis takes bytes; redis-py finds out the type of everything else anew.
+            # Redis takes bytes; redis-py looks at the type of every other word.
             words = [str(word).encode() for word in (*call.keys, *call.args)]
             if script.digest in self._known:
                 pipeline.evalsha(script.digest, size, *words)
@@ -123,9 +128,9 @@ class Pipelining:
             for call in [*calls, *self._waiting]:
                 call.answer.cancel()
             raise
-        except Exception as error:  # whatever it is, those who wait hear it
+        except Exception as error:  # whatever it is, every caller gets it
             answers = [error] * len(calls)
-        forgotten: list[_Call] = []
+        forgotten: list[_PendingScript] = []
         for call, answer in zip(calls, answers, strict=True):
             if isinstance(answer, NoScriptError):
                 self._known.discard(call.script.digest)

@@ -14,7 +14,12 @@ from pydantic import Field, HttpUrl, StringConstraints
 from examples.full_app.errors import RequestError
 from examples.full_app.limits.rates import management_limit
 from examples.full_app.routes.openapi import BODY, errors
-from examples.full_app.routes.webhooks import EndpointId, EndpointRequest, EventType
+from examples.full_app.routes.webhooks import (
+    EndpointId,
+    EventType,
+    create_endpoint,
+    read_endpoint,
+)
 from examples.full_app.schemas.base import Answer, Wire
 from examples.full_app.web.dependencies import IdentityDep, WebhookServiceDep
 from examples.full_app.web.json_body import Bounded, JSONRoute
@@ -91,18 +96,22 @@ async def list_event_types() -> EventTypeList:
     return EventTypeList()
 
 
-@router.post(
-    "/webhook_endpoints", summary="Register an endpoint", responses=errors(*BODY, 409)
+# What answers the same at both paths is one function with two addresses.
+router.add_api_route(
+    "/webhook_endpoints",
+    create_endpoint,
+    methods=["POST"],
+    status_code=200,
+    summary="Register an endpoint",
+    responses=errors(*BODY, 409),
 )
-async def create(
-    body: Annotated[EndpointRequest, Bounded],
-    webhooks: WebhookServiceDep,
-    identity: IdentityDep,
-) -> WebhookEndpoint:
-    """The answer carries the signing secret, this once."""
-    return await webhooks.endpoints.create(
-        identity.subject, str(body.url), name=body.name, event_types=body.event_types
-    )
+router.add_api_route(
+    "/webhook_endpoints/{endpoint_id}",
+    read_endpoint,
+    methods=["GET"],
+    summary="Read an endpoint",
+    responses=errors(404),
+)
 
 
 @router.get("/webhook_endpoints", summary="List your endpoints", responses=errors(400))
@@ -122,18 +131,6 @@ async def list_page(
     first, last = (page[0].id, page[-1].id) if page else (None, None)
     more = start + limit < len(endpoints)
     return EndpointPage(data=page, first_id=first, last_id=last, has_more=more)
-
-
-@router.get(
-    "/webhook_endpoints/{endpoint_id}",
-    summary="Read an endpoint",
-    responses=errors(404),
-)
-async def retrieve(
-    endpoint_id: EndpointId, webhooks: WebhookServiceDep, identity: IdentityDep
-) -> WebhookEndpoint:
-    """One endpoint, without its secret."""
-    return await webhooks.endpoints.get(identity.subject, endpoint_id)
 
 
 @router.post(

@@ -28,20 +28,20 @@ REPLAYED = {"Idempotent-Replayed": "true"}
 KEPT_HEADERS = ("content-type", "location", "retry-after")
 CLAIM_SECONDS = 15.0  # renewed while the work lasts
 
-NOW = """
+CURRENT_MS = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
 CLAIM = (
-    NOW
+    CURRENT_MS
     + """
--- ARGV: fingerprint, owner, claim in ms, ms to keep, seed. Answers what it found
--- ('new', 'other', 'busy', 'done'), and the seed of the work or its answer.
-local found = redis.call('HMGET', KEYS[1], 'fingerprint', 'answer', 'until', 'seed')
-if found[1] and found[1] ~= ARGV[1] then return {'other', ''} end
-if found[2] then return {'done', found[2]} end
-if found[3] and tonumber(found[3]) > now then return {'busy', ''} end
-local seed = found[4] or ARGV[5]
+-- ARGV: fingerprint, owner, claim in ms, ms to keep, seed. Answers the state of the
+-- key ('new', 'other', 'busy', 'done'), and the seed of the work or its answer.
+local entry = redis.call('HMGET', KEYS[1], 'fingerprint', 'answer', 'until', 'seed')
+if entry[1] and entry[1] ~= ARGV[1] then return {'other', ''} end
+if entry[2] then return {'done', entry[2]} end
+if entry[3] and tonumber(entry[3]) > now then return {'busy', ''} end
+local seed = entry[4] or ARGV[5]
 redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'owner', ARGV[2],
   'until', string.format('%.0f', now + ARGV[3]), 'seed', seed)
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
@@ -57,7 +57,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 """
 RENEW = (
-    NOW
+    CURRENT_MS
     + """
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'until', string.format('%.0f', now + ARGV[2]))
@@ -92,7 +92,7 @@ class IdempotencyConflictError(ConflictError):
 
 
 class IdempotencyStore:
-    """Claims and answers in Redis, `keep` seconds long; one hash a caller and key."""
+    """Claims and answers in Redis, for `keep` seconds; one hash per caller and key."""
 
     def __init__(
         self, redis: Redis, *, keep: float, claim_seconds: float = CLAIM_SECONDS
@@ -104,7 +104,7 @@ class IdempotencyStore:
     async def run(
         self, name: str, fingerprint: str, work: Callable[[str], Awaitable[Response]]
     ) -> Response:
-        """What `work` answers, or answered before to the same `fingerprint`.
+        """Answer with what `work` answers, or answered before to this `fingerprint`.
 
         Raises IdempotencyConflictError (409), IdempotencyKeyReusedError (422), and
         what `work` raises. A claim outlives the process that made it by
@@ -113,16 +113,16 @@ class IdempotencyStore:
         """
         owner = secrets.token_hex(8)
         claim, keep = _ms(self.claim_seconds), _ms(self.keep)
-        found, kept = await self._call(
+        state, kept = await self._call(
             CLAIM, name, fingerprint, owner, claim, keep, secrets.token_hex(16)
         )
-        if found == "other":
+        if state == "other":
             raise IdempotencyKeyReusedError(
                 "This Idempotency-Key was used for a different request.", param=HEADER
             )
-        if found == "busy":
+        if state == "busy":
             raise IdempotencyConflictError
-        if found == "done":
+        if state == "done":
             return _unpack(kept)
         answer = ""
         try:
