@@ -331,6 +331,24 @@ class Settings(s4.Settings):
         ge=1024,
         description="The largest request body. A larger one is answered with 413.",
     )
+    max_logprobs: int = Field(
+        default=25_000,
+        ge=1,
+        description="The most log probabilities that one request may ask for: `n` "
+        "times `max_tokens` times (`top_logprobs` + 1). More are answered with 400.",
+    )
+    max_answer_bytes: int = Field(
+        default=16 * 1024 * 1024,
+        ge=1024,
+        description="The largest answer to a chat request. The answer of a model that "
+        "says more breaks off with an error.",
+    )
+    job_results_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        description="How much the results of one job may fill. A job that has more "
+        "fails, and keeps the results that it has.",
+    )
     request_timeout_seconds: float = Field(
         default=120,
         gt=0,

@@ -71,7 +71,11 @@ async def open_services(
             open_generations(settings, redis, draining)
         )
         webhooks, sender = await _webhooks(settings, redis, queue, stack)
-        store = JobStore(redis, keep=settings.job_keep_seconds)
+        store = JobStore(
+            redis,
+            keep=settings.job_keep_seconds,
+            max_bytes=settings.job_results_bytes,
+        )
         jobs = JobService(store, queue, webhooks.store)
         runner = JobRunner(
             store,
@@ -202,6 +206,8 @@ async def _chat_service(
         tokenizer=tokenizer,
         metrics=metrics,
         draining=draining,
+        max_logprobs=settings.max_logprobs,
+        max_answer_bytes=settings.max_answer_bytes,
     )
 
 

@@ -144,6 +144,9 @@ SIMPLE: dict[tuple[str, str], Scenario] = {
     ("RequestTooLargeError", "more than two megabytes"): lambda on: on.send(
         " " * (2 * 1024 * 1024 + 1)
     ),
+    ("TooManyLogprobsError", "a million log probabilities"): lambda on: on.post(
+        CHAT, {**ECHO, "logprobs": True, "top_logprobs": 20, "n": 16}
+    ),
     ("UnsupportedMediaTypeError", "a body of plain text"): lambda on: seen(
         on.http.post(CHAT, content="hi", headers={"Content-Type": "text/plain"})
     ),
@@ -325,6 +328,13 @@ def a_request_that_no_wait_makes_affordable(on: Stage) -> Seen:
 def a_model_that_breaks_off(on: Stage) -> Seen:
     http, model = on.serving()
     model.finish = False
+    return seen(http.post(CHAT, json=ASK))
+
+
+@shows("AnswerTooLargeError")
+def a_model_that_does_not_stop(on: Stage) -> Seen:
+    http, model = on.serving(max_answer_bytes=10_000)
+    model.endless = True
     return seen(http.post(CHAT, json=ASK))
 
 

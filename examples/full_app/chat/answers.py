@@ -84,6 +84,28 @@ class ChoiceBuilder:
         return not tool_calls and not self.further.get("refusal")
 
 
+LOGPROB_BYTES = 70  # of one token with its probability and its bytes, as JSON
+
+
+def size_of(delta: Delta) -> int:
+    """About how many bytes a delta adds to an answer, counted without writing it."""
+    size = _bytes_of(delta.content)
+    for piece in delta.tool_calls:
+        size += _bytes_of(piece.function.arguments)
+    if delta.further:
+        size += sum(_bytes_of(value) for value in delta.further.values())
+    if delta.logprobs is not None:
+        for token in delta.logprobs.content or []:
+            size += LOGPROB_BYTES * (1 + len(token.top_logprobs))
+    return size
+
+
+def _bytes_of(text: object) -> int:
+    if not isinstance(text, str):
+        return 0
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
 TEXTS_IN_PIECES = ("refusal", "reasoning", "thinking")
 
 

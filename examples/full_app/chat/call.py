@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 import anyio
 
 from examples.full_app.chat.accounting import CallAccount
-from examples.full_app.chat.answers import collect
+from examples.full_app.chat.answers import collect, size_of
 from examples.full_app.lifecycle import ServerShuttingDownError
 from examples.full_app.money import as_usd
 from examples.full_app.providers.base import CallContext, Delta, Provider
@@ -29,6 +29,7 @@ from examples.full_app.tokens import Tokenizer
 from examples.s2_models import Usage
 from examples.s5_error_handling import (
     AIError,
+    CodedError,
     InternalError,
     ModelError,
     ModelTimeoutError,
@@ -37,6 +38,21 @@ from examples.s5_error_handling import (
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+class AnswerTooLargeError(CodedError):
+    """The model said more than an answer may have: the rest was not read."""
+
+    code, status_code, retryable = "answer_too_large", 502, False
+    recovery = "Ask for fewer tokens; what the model said until then is charged."
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            f"The model's answer is larger than {max_bytes} bytes.",
+            {"max_bytes": max_bytes},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +85,19 @@ class Call:
         *,
         tokenizer: Tokenizer,
         prompt_tokens: int,
+        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         """`prompt_tokens` were counted by `tokenizer`, which estimates the answer too,
-        where the upstream reports no usage."""
+        where the upstream reports no usage. An answer of more than `max_bytes` bytes
+        breaks off with an AnswerTooLargeError."""
         self.id = f"chatcmpl-{secrets.token_hex(16)}"
         self.request = request
         self.context = context
         self.account = account
         self.usage: Usage | None = None
         self._produced: list[str] = []
+        self._size = 0
+        self._max_bytes = max_bytes
         self._provider = provider
         self._tokenizer = tokenizer
         self._prompt_tokens = prompt_tokens
@@ -211,6 +231,7 @@ class Call:
             if self._stopped:
                 raise ServerShuttingDownError
             item = await self._deadline.wait_for(anext(self._items), task)
+            return self._remember(item)
         except StopAsyncIteration:
             self.account.error = ""
             raise
@@ -221,7 +242,6 @@ class Call:
         except Exception as error:
             self.account.error = type(error).__name__
             raise
-        return self._remember(item)
 
     def _timeout_error(self) -> AIError:
         if self._stopped:
@@ -235,6 +255,9 @@ class Call:
             return self.usage
         if not self.context.whole:
             self.account.note_chunk()
+        self._size += size_of(item)
+        if self._size > self._max_bytes:
+            raise AnswerTooLargeError(self._max_bytes)
         if item.content:
             self._produced.append(item.content)
         for piece in item.tool_calls:

@@ -7,7 +7,8 @@ provider, reserve from the caller's limits, and hand over a `Call` to be read.
 from collections.abc import Mapping
 
 from examples.full_app.chat.accounting import CallAccount
-from examples.full_app.chat.call import Call
+from examples.full_app.chat.call import MAX_ANSWER_BYTES, Call
+from examples.full_app.errors import RequestError
 from examples.full_app.lifecycle import Draining
 from examples.full_app.limits.ledger import CallerLimits
 from examples.full_app.observability.metrics import Metrics
@@ -23,6 +24,48 @@ from examples.full_app.tokens import Tokenizer, count_messages
 from examples.s2_models import CONTEXT_WINDOW, Usage
 from examples.s5_error_handling import ContextLengthError
 
+MAX_LOGPROBS = 25_000
+
+
+class TooManyLogprobsError(RequestError):
+    """The request asks for more log probabilities than one answer may have.
+
+    A token takes four bytes of an answer, and with twenty alternatives 1,500. So the
+    three factors are limited together, before anything is done. `param` is the factor
+    that is furthest above its default.
+    """
+
+    code = "too_many_logprobs"
+    recovery = "Lower `top_logprobs`, `max_tokens` or `n`, or send several requests."
+
+    def __init__(self, request: ChatCompletionRequest, limit: int) -> None:
+        n, tokens = request.n, request.output_limit
+        top_logprobs = request.top_logprobs or 0
+        limit_name = "max_completion_tokens"
+        if request.max_completion_tokens is None:
+            limit_name = "max_tokens"
+        above_default = {
+            "n": n / 1,
+            limit_name: tokens / 1024,
+            "top_logprobs": (top_logprobs + 1) / 1,
+        }
+        largest = max(above_default, key=above_default.__getitem__)
+        asked = logprobs_asked(request)
+        super().__init__(
+            f"n ({n}) times {limit_name} ({tokens}) times (top_logprobs "
+            f"({top_logprobs}) + 1) are {asked} log probabilities; {limit} are "
+            f"allowed. Lower {largest} first.",
+            param=largest,
+            details={"logprobs": asked, "max_logprobs": limit},
+        )
+
+
+def logprobs_asked(request: ChatCompletionRequest) -> int:
+    """How many log probabilities the answer has at most; 0 if none are wanted."""
+    if not request.logprobs:
+        return 0
+    return request.n * request.output_limit * ((request.top_logprobs or 0) + 1)
+
 
 class ChatService:
     """Routes each model to the provider that serves it, and accounts for every call."""
@@ -35,14 +78,19 @@ class ChatService:
         tokenizer: Tokenizer,
         metrics: Metrics,
         draining: Draining | None = None,
+        max_logprobs: int = MAX_LOGPROBS,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         """`by_prefix` names the providers of models whose names begin so; all other
-        models are the primary provider's."""
+        models are the primary provider's. An answer has at most `max_logprobs` log
+        probabilities and `max_answer_bytes` bytes."""
         self.primary_provider = primary_provider
         self.by_prefix = by_prefix
         self.tokenizer = tokenizer
         self.metrics = metrics
         self.draining = draining or Draining()
+        self.max_logprobs = max_logprobs
+        self.max_answer_bytes = max_answer_bytes
 
     async def open(
         self,
@@ -53,11 +101,14 @@ class ChatService:
         """Admit a call. The caller closes it, whatever happens.
 
         While the process shuts down only detached calls (a job's) are admitted; the
-        others end early then, with ServerShuttingDownError. Raises ContextLengthError,
-        and what `CallerLimits.reserve` raises.
+        others end early then, with ServerShuttingDownError. Raises
+        TooManyLogprobsError, ContextLengthError, and what `CallerLimits.reserve`
+        raises.
         """
         if not context.detached:
             self.draining.admit()
+        if logprobs_asked(request) > self.max_logprobs:
+            raise TooManyLogprobsError(request, self.max_logprobs)
         prompt_tokens = count_messages(self.tokenizer, request.messages)
         needed = prompt_tokens + request.output_limit
         if needed > CONTEXT_WINDOW:
@@ -81,6 +132,7 @@ class ChatService:
             account,
             tokenizer=self.tokenizer,
             prompt_tokens=prompt_tokens,
+            max_bytes=self.max_answer_bytes,
         )
         if not context.detached:
             call.on_close(self.draining.watch(call.stop))

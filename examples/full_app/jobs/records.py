@@ -5,16 +5,17 @@ write to a job that has ended, so a worker that wakes late cannot undo what a ne
 one did, and an item that is saved twice counts once.
 """
 
+import enum
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.typing import EncodableT, FieldT
 
 from examples.full_app.errors import ConflictError, NotFoundError, RequestError
-from examples.full_app.jobs.scripts import BEGIN, END, QUEUE, SAVE
+from examples.full_app.jobs.scripts import BEGIN, END, PAGE, QUEUE, SAVE
 from examples.full_app.money import as_usd
 from examples.full_app.observability.tracing import traceparent
 from examples.full_app.schemas.jobs import (
@@ -29,6 +30,8 @@ from examples.s3_patterns import JobStatus
 
 KEEP_SECONDS = 24 * 3600  # after the end
 LIVE_SECONDS = 7 * 24 * 3600  # the longest that a job may take
+MAX_BYTES = 64 * 1024 * 1024  # of the outcomes of one job
+PAGE_BYTES = 4 * 1024 * 1024 - 4096  # of a page, besides the job itself
 LIVE = "jobs:live"  # ids of jobs not yet over, by the last sign of life
 
 
@@ -44,15 +47,35 @@ class JobConflictError(ConflictError):
     code = "job_conflict"
 
 
+class Saved(enum.IntEnum):
+    """What became of an outcome that was to be kept."""
+
+    KEPT = 1
+    STALE = 0  # the job was cancelled, or a newer attempt has begun
+    NO_ROOM = -1  # the outcomes of the job would be too large together
+
+
 class JobStore:
     """Job records, their items, their events and each caller's list.
 
-    `keep` is how many seconds a job can be read after its end.
+    `keep` is how many seconds a job can be read after its end. The outcomes of one job
+    have at most `max_bytes` bytes, and a page of them at most `page_bytes`, unless one
+    outcome alone is larger.
     """
 
-    def __init__(self, redis: Redis, *, keep: int = KEEP_SECONDS) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        keep: int = KEEP_SECONDS,
+        max_bytes: int = MAX_BYTES,
+        page_bytes: int = PAGE_BYTES,
+    ) -> None:
         self.redis = redis
         self.keep = keep
+        self.max_bytes = max_bytes
+        self.page_bytes = page_bytes
+        self._page = redis.register_script(PAGE)
         self._queue = redis.register_script(QUEUE)
         self._begin = redis.register_script(BEGIN)
         self._save = redis.register_script(SAVE)
@@ -90,20 +113,33 @@ class JobStore:
             await pipe.execute()
         return await self.read(job_id, owner)
 
-    async def read(self, job_id: str, owner: str, *, results: bool = False) -> Job:
-        """The job, as it is at one moment.
+    async def read(
+        self,
+        job_id: str,
+        owner: str,
+        *,
+        results: bool = False,
+        after: int | None = None,
+    ) -> Job:
+        """The job, and with `results` a page of its outcomes, at one moment.
 
-        Raises JobNotFoundError, for another caller's too.
+        The page begins behind the outcome with the index `after`. Raises
+        JobNotFoundError, for another caller's too.
         """
-        async with self.redis.pipeline(transaction=results) as pipe:
-            pipe.hgetall(record_key(job_id))
-            if results:
-                pipe.hvals(items_key(job_id))
-            stored, *kept = await pipe.execute()
-        record = _texts(stored)
-        if record.get("owner") != owner:
-            raise JobNotFoundError("There is no such job.")
-        return as_job(job_id, record, _items(kept[0]) if results else None)
+        if not results:
+            record = _texts(await self.redis.hgetall(record_key(job_id)))
+            return as_job(job_id, _owned(record, owner))
+        begin = -1 if after is None else after
+        stored, more, outcomes = await self._page(
+            keys=[record_key(job_id), items_key(job_id)],
+            args=[begin, self.page_bytes],
+        )
+        record = _texts(dict(zip(stored[::2], stored[1::2], strict=True)))
+        job = as_job(job_id, _owned(record, owner))
+        page = [JobItem.model_validate_json(outcome) for outcome in outcomes]
+        return job.model_copy(
+            update={"results": page, "has_more_results": True if more else None}
+        )
 
     async def page(self, owner: str, limit: int, after: str | None = None) -> JobList:
         """Up to `limit` of the caller's jobs, newest first, those after job `after`.
@@ -138,9 +174,9 @@ class JobStore:
         stored = await self.redis.get(request_key(job_id))
         return None if stored is None else JobRequest.model_validate_json(stored)
 
-    async def items(self, job_id: str) -> list[JobItem]:
-        """The outcomes so far, in the order of the requests."""
-        return _items(await self.redis.hvals(items_key(job_id)))
+    async def indexes(self, job_id: str) -> set[int]:
+        """Which requests have an outcome."""
+        return {int(index) for index in await self.redis.hkeys(items_key(job_id))}
 
     async def begin(self, job_id: str, *, attempts: int) -> int:
         """The number of the attempt that begins; 0: nothing to do; -1: too many.
@@ -153,17 +189,17 @@ class JobStore:
 
     async def save(
         self, job_id: str, attempt: int, item: JobItem, *, cost: int | None = 0
-    ) -> bool:
+    ) -> Saved:
         """Keep one outcome and what it cost, in nano-USD; None: nobody knows.
 
-        False tells a stale or cancelled attempt to stop.
+        Whatever else than `Saved.KEPT` tells the attempt to stop.
         """
         counter = "failed" if item.error else "succeeded"
         outcome = item.model_dump_json(by_alias=True)
         args: list[EncodableT] = [attempt, item.index, outcome, counter]
-        args += ["" if cost is None else cost, LIVE_SECONDS]
+        args += ["" if cost is None else cost, LIVE_SECONDS, self.max_bytes]
         keys = [*_keys(job_id), items_key(job_id)]
-        return bool(await self._save(keys=keys, args=args))
+        return Saved(await self._save(keys=keys, args=args))
 
     async def end(
         self,
@@ -212,9 +248,7 @@ def new_job_id(seed: str | None = None) -> str:
     return f"job_{seed or secrets.token_hex(16)}"
 
 
-def as_job(
-    job_id: str, record: Mapping[str, str], results: list[JobItem] | None = None
-) -> Job:
+def as_job(job_id: str, record: Mapping[str, str]) -> Job:
     """A record as its owner sees it."""
     failed = int(record.get("failed", 0))
     code, message = record.get("error_code", ""), record.get("error", "")
@@ -234,7 +268,6 @@ def as_job(
             None if "unpriced" in record else as_usd(int(record.get("cost_nano", 0)))
         ),
         error=JobError(code=code, message=message) if code else None,
-        results=results,
     )
 
 
@@ -276,6 +309,8 @@ def _texts(stored: Mapping[Any, Any]) -> dict[str, str]:
     return {text_of(name): text_of(value) for name, value in stored.items()}
 
 
-def _items(stored: Iterable[str | bytes]) -> list[JobItem]:
-    items = [JobItem.model_validate_json(value) for value in stored]
-    return sorted(items, key=lambda item: item.index)
+def _owned(record: dict[str, str], owner: str) -> dict[str, str]:
+    """The record, if it is this owner's. Raises JobNotFoundError."""
+    if record.get("owner") != owner:
+        raise JobNotFoundError("There is no such job.")
+    return record

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from examples.full_app.chat.service import ChatService
 from examples.full_app.errors import NotReadyError, error_body
-from examples.full_app.jobs.records import JobStore
+from examples.full_app.jobs.records import JobStore, Saved
 from examples.full_app.lifecycle import Draining
 from examples.full_app.limits.ledger import Limits
 from examples.full_app.limits.slots import RETRY_AFTER, NoSlotError
@@ -36,6 +36,10 @@ MAX_WAIT_SECONDS = 600.0
 
 class _Stale(Exception):
     """Redis refused an outcome: this attempt no longer counts."""
+
+
+class _ResultsFull(Exception):
+    """The outcomes of the job would be larger together than they may be."""
 
 
 class JobRunner:
@@ -91,6 +95,13 @@ class JobRunner:
                     return await self._work(job_id, attempt)
         except _Stale:
             log.info("attempt ended early", extra=fields)
+        except _ResultsFull:
+            log.warning("job results too large", extra=fields)
+            reason = (
+                f"Its results would have more than {self.store.max_bytes} bytes. "
+                "Those that it has are kept. Send the rest as another job."
+            )
+            await self._fail(job_id, attempt, "job_results_too_large", reason)
         except RedisError:
             raise
         except Exception:
@@ -104,7 +115,7 @@ class JobRunner:
         record = await self.store.record(job_id)
         if request is None or record is None:
             return True
-        done = {item.index for item in await self.store.items(job_id)}
+        done = await self.store.indexes(job_id)
         slots = asyncio.Semaphore(PARALLEL_ITEMS)
 
         async def one(index: int, body: ChatCompletionRequest) -> None:
@@ -115,7 +126,10 @@ class JobRunner:
                 item = await self._item(index, body, record["owner"], context)
                 item = item.model_copy(update={"attempt": attempt})
                 cost = _cost(item)
-                if not await self.store.save(job_id, attempt, item, cost=cost):
+                saved = await self.store.save(job_id, attempt, item, cost=cost)
+                if saved is Saved.NO_ROOM:
+                    raise _ResultsFull
+                if saved is Saved.STALE:
                     raise _Stale
                 done.add(index)
 

@@ -51,19 +51,45 @@ return attempt
 SAVE = (
     _TOP
     + """
--- KEYS[4]: items. ARGV: attempt, index, outcome, counter, cost, seconds to keep.
+-- KEYS[4]: items. ARGV: attempt, index, outcome, counter, cost, seconds to keep, and
+-- how many bytes all outcomes may have. Answers 1 (kept), 0 (a newer attempt has begun)
+-- or -1 (no room). An outcome without room was paid for, so its cost counts.
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
-if redis.call('HSETNX', KEYS[4], ARGV[2], ARGV[3]) == 0 then return 1 end
-redis.call('EXPIRE', KEYS[4], ARGV[6])
-redis.call('HINCRBY', KEYS[1], ARGV[4], 1)
+if redis.call('HEXISTS', KEYS[4], ARGV[2]) == 1 then return 1 end
 redis.call('HINCRBY', KEYS[1], ARGV[5] == '' and 'unpriced' or 'cost_nano',
   ARGV[5] == '' and 1 or ARGV[5])
+local bytes = tonumber(redis.call('HGET', KEYS[1], 'bytes') or 0) + #ARGV[3]
+if bytes > tonumber(ARGV[7]) then return -1 end
+redis.call('HSET', KEYS[1], 'bytes', bytes)
+redis.call('HSET', KEYS[4], ARGV[2], ARGV[3])
+redis.call('EXPIRE', KEYS[4], ARGV[6])
+redis.call('HINCRBY', KEYS[1], ARGV[4], 1)
 redis.call('HSET', KEYS[1], 'stalled', 0)
 local done, failed, total = progress()
 if done == total or done % math.ceil(total / 1000) == 0 then emit('job.progress') end
 return 1
 """
 )
+# One page of outcomes, beside the record as it is at the same moment.
+# KEYS: record, items. ARGV: the index after which it begins, bytes that it may have.
+# Answers: the record, whether more follow, and the outcomes in order, of which there is
+# at least one if any follows.
+PAGE = """
+local total = tonumber(redis.call('HGET', KEYS[1], 'total') or 0)
+local left, page, more = tonumber(ARGV[2]), {}, 0
+for index = ARGV[1] + 1, total - 1 do
+  local size = redis.call('HSTRLEN', KEYS[2], index)
+  if size > 0 then
+    if #page > 0 and size > left then
+      more = 1
+      break
+    end
+    left = left - size - 1
+    page[#page + 1] = redis.call('HGET', KEYS[2], index)
+  end
+end
+return {redis.call('HGETALL', KEYS[1]), more, page}
+"""
 END = (
     _TOP
     + """

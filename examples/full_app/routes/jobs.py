@@ -14,7 +14,7 @@ from examples.full_app.routes.openapi import (
     errors,
     parameters,
 )
-from examples.full_app.schemas.jobs import Job, JobList, JobRequest
+from examples.full_app.schemas.jobs import MAX_ITEMS, Job, JobList, JobRequest
 from examples.full_app.web.dependencies import (
     AppSettingsDep,
     IdentityDep,
@@ -43,7 +43,7 @@ EVENTS_DOCUMENT = {
         }
     },
 }
-JobId = Annotated[str, Path(max_length=64, pattern="^job_[0-9a-f]+$")]
+JobId = Annotated[str, Path(description="As the answer to `POST` has it.")]
 POLL_SECONDS = "1"
 EXAMPLES = {
     "batch": Example(
@@ -104,9 +104,23 @@ async def read_job(
     identity: IdentityDep,
     response: Response,
     results: Annotated[bool, Query(description="With the outcomes so far.")] = True,
+    results_after: Annotated[
+        int | None,
+        Query(
+            ge=0,
+            le=MAX_ITEMS,
+            description="The `index` of the last outcome of the page before.",
+        ),
+    ] = None,
 ) -> Job:
-    """Status, progress, cost and outcomes so far; kept for a day after the end."""
-    job = await jobs.store.read(job_id, identity.subject, results=results)
+    """Status, progress, cost and a page of the outcomes so far.
+
+    Follow `has_more_results` once the job has ended: while it runs, outcomes come in
+    any order. All of it is kept for a day after the end.
+    """
+    job = await jobs.store.read(
+        job_id, identity.subject, results=results, after=results_after
+    )
     if not job.status.is_terminal:
         response.headers["Retry-After"] = POLL_SECONDS
     return job

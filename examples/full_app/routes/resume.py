@@ -22,7 +22,7 @@ router = APIRouter(
 
 EVENTS = {**STREAM_DOCUMENT, "description": "The rest of the stream, as it was begun."}
 NOTHING_MORE = {"description": "The answer has ended, and you have seen it end."}
-CompletionId = Annotated[str, Path(max_length=64, description="The chunks' `id`.")]
+CompletionId = Annotated[str, Path(description="The chunks' `id`.")]
 
 
 @router.get(

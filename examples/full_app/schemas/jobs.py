@@ -88,7 +88,17 @@ class Job(Answer):
     )
     error: JobError | None = None
     webhook_secret: str | None = Field(default=None, exclude_if=is_none)
-    results: list[JobItem] | None = Field(default=None, exclude_if=is_none)
+    results: list[JobItem] | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="In the order of the requests, in pages of at most 4 MiB. "
+        "A larger result is a page of its own.",
+    )
+    has_more_results: Literal[True] | None = Field(
+        default=None,
+        exclude_if=is_none,
+        description="More results follow: send the last `index` as `results_after`.",
+    )
 
 
 class JobList(Answer):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
+from typing import Any
 
 import fakeredis
 import pytest
@@ -114,10 +115,20 @@ async def test_a_job_does_not_succeed_with_an_outcome_missing(
 async def test_status_and_results_are_read_at_one_moment(
     store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One script reads both: nothing can be written between them."""
     job = await store.create(ME, batch(1))
-    monkeypatch.setattr(store.redis, "execute_command", None)  # only a transaction
+    await store.read(job.id, ME, results=True)  # Redis knows the script now
+    sent: list[object] = []
+    execute: Any = store.redis.execute_command
+
+    async def note(*command: object, **options: Any) -> Any:
+        sent.append(command[0])
+        return await execute(*command, **options)
+
+    monkeypatch.setattr(store.redis, "execute_command", note)
 
     assert (await store.read(job.id, ME, results=True)).results == []
+    assert sent == ["EVALSHA"]
 
 
 async def test_nothing_changes_a_job_that_has_ended(store: JobStore) -> None:

@@ -226,10 +226,79 @@ def test_jobs_are_listed_newest_first_without_results(http: httpx2.Client) -> No
     assert http.get("/v1/jobs?after=job_00").json()["error"]["param"] == "after"
 
 
-@pytest.mark.parametrize("job_id", ["job_00", "nonsense", "job_" + "0" * 32, "job_0'"])
-def test_an_unknown_job_is_a_404_or_400(http: httpx2.Client, job_id: str) -> None:
-    assert http.get(f"/v1/jobs/{job_id}").status_code in (400, 404)
-    assert http.delete(f"/v1/jobs/{job_id}").status_code in (400, 404)
+@pytest.mark.parametrize(
+    "job_id",
+    ["job_00", "nonsense", "job_" + "0" * 32, "job_0'", "%00", "x" * 2_000, "job_{*}"],
+)
+def test_an_unknown_job_is_not_found_whatever_its_form(
+    http: httpx2.Client, job_id: str
+) -> None:
+    path = f"/v1/jobs/{job_id}"
+    answers = [
+        http.get(path),
+        http.get(f"{path}?results=false"),
+        http.get(f"{path}/events"),
+        http.delete(path),
+    ]
+
+    assert [answer.status_code for answer in answers] == [404] * 4
+    assert {answer.json()["code"] for answer in answers} == {"job_not_found"}
+
+
+def test_results_come_in_pages_of_at_most_4_mebibytes_each_result_once() -> None:
+    with (
+        scripted() as (url, provider),
+        httpx2.Client(base_url=url, headers=HEADERS, timeout=20) as http,
+    ):
+        provider.pieces = ["x" * 600_000]
+        body = {"requests": [ask("x", "any")] * 16}
+        job_id = http.post("/v1/jobs", json=body).json()["id"]
+        path = f"/v1/jobs/{job_id}"
+        wait_until(
+            lambda: http.get(f"{path}?results=false").json()["status"] == "succeeded"
+        )
+        pages = [http.get(path)]
+        while pages[-1].json().get("has_more_results"):
+            last = pages[-1].json()["results"][-1]["index"]
+            pages.append(http.get(path, params={"results_after": last}))
+        behind = http.get(path, params={"results_after": 15}).json()
+
+    indexes = [item["index"] for page in pages for item in page.json()["results"]]
+    assert indexes == list(range(16))
+    assert len(pages) == 3
+    assert all(len(page.content) <= 4 * 1024 * 1024 for page in pages)
+    assert behind["results"] == []
+    assert "has_more_results" not in behind
+
+
+def test_a_result_that_is_larger_than_a_page_is_a_page_of_its_own() -> None:
+    with (
+        scripted() as (url, provider),
+        httpx2.Client(base_url=url, headers=HEADERS, timeout=20) as http,
+    ):
+        provider.pieces = ["x" * 5 * 1024 * 1024]
+        body = {"requests": [ask("x", "any")] * 2}
+        job = until_ended(http, http.post("/v1/jobs", json=body).json()["id"])
+
+    assert [item["index"] for item in job["results"]] == [0]
+    assert job["has_more_results"]
+
+
+def test_a_job_whose_results_are_too_large_fails_and_keeps_what_it_has() -> None:
+    with (
+        scripted(job_results_bytes=30_000) as (url, provider),
+        httpx2.Client(base_url=url, headers=HEADERS, timeout=20) as http,
+    ):
+        provider.pieces = ["x" * 9_000]
+        body = {"requests": [ask("x", "any")] * 40}
+        job = until_ended(http, http.post("/v1/jobs", json=body).json()["id"])
+        started = provider.started
+
+    assert job["status"] == "failed"
+    assert job["error"]["code"] == "job_results_too_large"
+    assert job["progress"] == {"done": 3, "failed": 0, "total": 40}
+    assert len(job["results"]) == 3
+    assert started < 40  # the rest is not asked for, and costs nothing
 
 
 @pytest.mark.wire

@@ -26,6 +26,7 @@ from examples.full_app.providers.base import (
 )
 from examples.full_app.providers.upstream.answers import AnswerReader
 from examples.full_app.providers.upstream.errors import (
+    UnreadableAnswerError,
     UpstreamError,
     check_status,
     translated,
@@ -199,12 +200,12 @@ def _timeout(call: CallContext) -> aiohttp.ClientTimeout:
 
 
 async def _read_whole(answer: aiohttp.ClientResponse) -> bytes:
-    """The body. Raises UpstreamError for one that is too long."""
+    """The body. Raises UnreadableAnswerError for one that is too long."""
     body = bytearray()
     while piece := await answer.content.readany():
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
-            raise UpstreamError("The upstream's answer is too long.")
+            raise UnreadableAnswerError("The upstream's answer is too long.")
     return bytes(body)
 
 
@@ -255,7 +256,7 @@ async def _first_piece(answer: aiohttp.ClientResponse) -> bytes:
         if len(start) > MAX_ANSWER_BYTES or (
             len(start) > MAX_BLANKS and start.isspace()
         ):
-            raise UpstreamError("The upstream's answer is too long.")
+            raise UnreadableAnswerError("The upstream's answer is too long.")
     return bytes(start)
 
 
