@@ -143,7 +143,7 @@ def _exercise(options: argparse.Namespace, arguments: list[str]) -> int:
 def _notebook(options: argparse.Namespace, arguments: list[str]) -> int:
     chosen = [manifest.find(options.section)] if options.section else []
     environment.ensure("test" if options.sync else "notebooks", arguments)
-    from course.notebook import files, lab, sync
+    from course.notebook import copies, files, lab, sync
 
     paths = [files.path_of(section) for section in chosen or manifest.sections()]
     if options.sync:
@@ -154,8 +154,13 @@ def _notebook(options: argparse.Namespace, arguments: list[str]) -> int:
         return refresh.refresh(paths)
     if options.compare:
         return refresh.compare(paths)
-    only = paths[0] if chosen else None
-    return lab.start(only, options.port, browser=not options.no_browser)
+    if options.edit:
+        folder, opened = files.NOTEBOOKS, paths
+    else:
+        opened = [copies.copy(path, reset=options.reset) for path in paths]
+        folder = copies.FOLDER
+    only = opened[0] if chosen else None
+    return lab.start(folder, only, options.port, browser=not options.no_browser)
 
 
 def _slides(options: argparse.Namespace, arguments: list[str]) -> int:

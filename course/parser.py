@@ -131,7 +131,7 @@ COMMANDS = (
     Command("doctor", "show what this machine lacks, and how to mend it"),
     Command(
         "notebook",
-        "open the notebooks in JupyterLab",
+        "open your copies of the notebooks in JupyterLab",
         (
             Argument(
                 "section", "open the notebook of this section (s2)", {"nargs": "?"}
@@ -141,6 +141,18 @@ COMMANDS = (
                 "--no-browser",
                 "print the address and open no browser",
                 {"action": "store_true"},
+            ),
+            Argument(
+                "--reset",
+                "begin with new copies; yours are kept beside them",
+                {"action": "store_true"},
+                choice="work",
+            ),
+            Argument(
+                "--edit",
+                "open the course's own notebooks, not copies",
+                {"action": "store_true"},
+                choice="work",
             ),
             Argument(
                 "--refresh",

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from course.exercises import room, source
 from course.manifest import Rung, Section, find_app
 from course.mistakes import explain, sentence
 from course.offline_docs import with_offline_docs
@@ -126,6 +127,8 @@ def announcement(app: Section | Rung, address: str) -> list[str]:
         lines.insert(2, f"  {address}/       what this is, live")
     docstring = importlib.import_module(app.module).__doc__
     lines += [f"  {line}" for line in try_it(docstring, address)]
+    if source.exercises():  # an installation may lack the folder
+        lines += ["", f"Exercises. {room.next_words()}"]
     return [*lines, STOP, ""]
 
 

@@ -1,15 +1,14 @@
-"""A notebook as slides: its cells and committed outputs, by its slideshow metadata.
+"""A solved notebook as slides: cells and outputs, by its slideshow metadata.
 
 `slide` begins a slide, `subslide` too unless there is but a title yet; `fragment`
 appears with a key, `skip` is left out, `notes` is for the speaker; anything else goes
 on below. What a cell prints or draws appears with a key, too: first the question, then
-the answer. What does not fit goes on on another slide under the same title.
+the answer. Of an exercise the stub is there first, and our solution comes with a key.
+What does not fit goes on on another slide under the same title.
 """
 
-import base64
 import html
 import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,10 @@ from typing import Any
 
 from course.deck.blocks import HEIGHT, RUNNING, SOURCE, Block, markdown, text
 from course.deck.render import MARKDOWN
-from course.notebook.files import Cell, read
+from course.notebook.figures import SVG, WIDTH, switched_by
+from course.notebook.files import Cell
+from course.notebook.normal import joined
+from course.notebook.solved import read_solved
 
 IMAGE = 430  # pixels that an image is high, at most
 
@@ -50,7 +52,7 @@ class Page:
 def pages(path: Path) -> list[Page]:
     """The slides of a notebook, each as high as a slide at most."""
     made: list[Page] = []
-    for cell in read(path)["cells"]:
+    for cell in read_solved(path)["cells"]:
         kind = cell["metadata"].get("slideshow", {}).get("slide_type", "-")
         if kind == "skip":
             continue
@@ -103,7 +105,10 @@ def _blocks(cell: Cell) -> Iterator[Block]:
     if source.startswith("show("):
         yield from _listing(source, cell["outputs"][0])
         return
-    if source:
+    if stub := cell["metadata"].get("course", {}).get("stub"):
+        yield Block(rows=joined(stub).split("\n"), language="python")
+        yield Block(rows=source.split("\n"), language="python", hidden=True)
+    elif source:
         yield Block(rows=source.split("\n"), language="python")
     for output in cell["outputs"]:
         for block in _output(output):
@@ -124,19 +129,30 @@ def _output(output: dict[str, Any]) -> Iterator[Block]:
         yield text("".join(output["text"]))
         return
     data: dict[str, Any] = output["data"]
-    if "image/png" in data:
-        yield _image(data, output["metadata"])
+    if SVG in data:
+        yield _image(joined(data[SVG]))
     elif "text/markdown" in data:
         yield from markdown("".join(data["text/markdown"]))
     else:
         yield text("".join(data["text/plain"]))
 
 
-def _image(data: dict[str, Any], metadata: dict[str, Any]) -> Block:
-    source = "".join(data["image/png"]).replace("\n", "")
-    wide, high = struct.unpack(">II", base64.b64decode(source)[16:24])  # IHDR
-    across = min(metadata["image/png"]["width"], round(IMAGE * wide / high))
-    words = html.escape("".join(data["text/plain"]))
-    data_url = f"data:image/png;base64,{source}"
-    picture = f'<img src="{data_url}" alt="{words}" width="{across}">'
-    return Block(f'<p class="figure">{picture}</p>', across * high / wide + 34)
+def _image(drawing: str) -> Block:
+    """A figure in the deck's own colours, at most IMAGE pixels high."""
+    width, height = _size(drawing)
+    across = min(WIDTH, round(IMAGE * width / height))
+    high = across * height / width
+    picture = re.sub(
+        r'width="[^"]*" height="[^"]*"',
+        f'width="{across}" height="{high:.0f}"',
+        switched_by(".dark", drawing),
+        count=1,
+    )
+    return Block(f'<p class="figure">{picture}</p>', high + 34)
+
+
+def _size(drawing: str) -> tuple[float, float]:
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing)
+    if found is None:
+        raise ValueError("a figure has no viewBox")
+    return float(found[1]), float(found[2])

@@ -8,6 +8,7 @@ from course.notebook.exercise import check
 from course.notebook.figures import bars, curves, moments
 from course.notebook.listing import show
 from course.notebook.live import Arrival, Server, arrivals, live
+from course.notebook.questions import quiz
 from course.notebook.views import data, judge, table, wire
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "judge",
     "live",
     "moments",
+    "quiz",
     "show",
     "table",
     "wire",

@@ -3,23 +3,39 @@
 They are data until a notebook shows them: only then is matplotlib imported.
 """
 
+import html
 import io
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any
 
 from course.notebook.display import Bundle, wanted
 
-INK, SOFT, RULE, PAPER = "#12203f", "#51607f", "#d7deee", "#ffffff"
-COLOURS = ("#2f5bd0", "#c2410c", "#0f766e", "#7e22ce")  # AA on paper, in this order
+# The colours of a figure: a name for style sheets, its light value and its dark one.
+# The first six are the decks' own (course/deck/assets/deck.css).
+PALETTE = {
+    "paper": ("#ffffff", "#10171f"),
+    "ink": ("#1c2733", "#e8eef4"),
+    "soft": ("#516170", "#a9b8c6"),
+    "line": ("#d5dde5", "#314050"),
+    "accent": ("#0b6b62", "#5fd4c4"),
+    "warm": ("#b3401a", "#ffb08a"),
+    "third": ("#2f5bd0", "#9db8ff"),
+    "fourth": ("#7e22ce", "#d3a6ff"),
+}
+PAPER, INK, SOFT, RULE, *COLOURS = (light for light, _ in PALETTE.values())
 MARKS = ("o", "s", "^", "D")  # colour is never the only difference
 MANY = 25  # marks that would run into each other
 THOUSANDS = "{x:,g}"
-WIDTH = 880  # CSS pixels; drawn at 1.6 times that
+WIDTH = 880  # CSS pixels
 INCHES = WIDTH / 100
+FONT = "DejaVu Sans"  # comes with matplotlib
 STYLE = {
     "font.size": 14,
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
+    "svg.fonttype": "none",  # words stay words: they can be read aloud and found
     "text.color": INK,
     "axes.labelcolor": INK,
     "figure.titlesize": 17,
@@ -34,6 +50,9 @@ STYLE = {
     "axes.facecolor": PAPER,
     "legend.frameon": False,
 }
+SVG = "image/svg+xml"
+DARK = "@media (prefers-color-scheme:dark){.course-figure{%s}}"
+DARK_RULE = re.compile(r"@media \(prefers-color-scheme:dark\)\{(.*?\})\}")
 Draw = Callable[[Any], None]
 Points = Sequence[tuple[float, float]]
 
@@ -55,30 +74,66 @@ class Figure:
         include: Collection[str] | None = None,
         exclude: Collection[str] | None = None,
     ) -> Bundle:
-        kinds = wanted(("text/plain", "image/png"), include, exclude)
+        kinds = wanted(("text/plain", SVG), include, exclude)
         shown: dict[str, Any] = {"text/plain": repr(self)}
-        if "image/png" in kinds:
-            shown["image/png"] = self.png()
-        shape = {"image/png": {"width": WIDTH}, "alt": repr(self)}
-        return {kind: shown[kind] for kind in kinds}, shape
+        if SVG in kinds:
+            shown[SVG] = self.svg()
+        return {kind: shown[kind] for kind in kinds}, {"alt": repr(self)}
 
-    def png(self) -> bytes:
-        """The picture. Needs matplotlib, of the notebooks group."""
+    def svg(self) -> str:
+        """The picture, readable on light and on dark pages.
+
+        Needs matplotlib, of the notebooks group. The same figure is the same text.
+        """
         import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure as Drawing
 
-        with mpl.rc_context(STYLE):
-            drawing = Drawing(figsize=(INCHES, self.inches_high), layout="constrained")
+        with mpl.rc_context({**STYLE, "svg.hashsalt": self.title}):
+            size = (INCHES, self.inches_high)
+            drawing = Drawing(figsize=size, dpi=100, layout="constrained")
             axes = drawing.subplots()
             drawing.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
             drawing.suptitle(self.title, x=0.01, ha="left", fontweight="bold")
             self.draw(axes)
             file = io.BytesIO()
-            FigureCanvasAgg(drawing).print_figure(
-                file, dpi=160, format="png", metadata={"Software": None}
-            )
-        return file.getvalue()
+            FigureCanvasSVG(drawing).print_svg(file, metadata={"Date": None})
+        return _in_both_schemes(file.getvalue().decode(), repr(self))
+
+
+def _in_both_schemes(drawing: str, alt: str) -> str:
+    """matplotlib's SVG with variables for its colours, and without what nobody reads.
+
+    A deck gives the variables its own values; elsewhere the reader's system decides.
+    """
+    drawing = drawing[drawing.index("<svg ") :].strip()
+    drawing = re.sub(r"\s*<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    drawing = re.sub(r'<g id="[^"]*">', "<g>", drawing)
+    drawing = drawing.replace(">*{", ">.course-figure *{")  # in a deck: this alone
+    drawing = drawing.replace(f"'{FONT}'", f"'{FONT}', Verdana, sans-serif")
+    dark: list[str] = []
+    for name, (light_value, dark_value) in PALETTE.items():
+        drawing = drawing.replace(light_value, f"var(--{name},{light_value})")
+        dark.append(f"--{name}:{dark_value}")
+    style = f"<style>{DARK % ';'.join(dark)}</style>"
+    words = f'class="course-figure" role="img" aria-label="{html.escape(alt)}"'
+    head, _, rest = drawing.partition(">")
+    return f"{head} {words}>\n{style}{rest}\n"
+
+
+def light(drawing: str) -> str:
+    """The drawing in its light colours, whatever the reader's system prefers."""
+    return DARK_RULE.sub("", drawing)
+
+
+def dark(drawing: str) -> str:
+    """The drawing in its dark colours, whatever the reader's system prefers."""
+    return DARK_RULE.sub(r"\1", drawing)
+
+
+def switched_by(selector: str, drawing: str) -> str:
+    """The drawing with its dark colours where an ancestor matches `selector`."""
+    return DARK_RULE.sub(lambda rule: f"{selector} {rule[1]}", drawing)
 
 
 def bars(
@@ -86,11 +141,18 @@ def bars(
     values: Mapping[str, float],
     *,
     unit: str,
-    guesses: Mapping[str, float] | None = None,
+    guesses: Mapping[str, float | EllipsisType] | None = None,
     log: bool = False,
 ) -> Figure:
-    """A bar for each value, its figure beside it, and a mark where it was guessed."""
-    guessed = dict(guesses or {})
+    """A bar for each value, its figure beside it, and a mark where it was guessed.
+
+    A guess that is still `...` has no mark.
+    """
+    guessed = {
+        name: guess
+        for name, guess in (guesses or {}).items()
+        if not isinstance(guess, EllipsisType)
+    }
 
     def draw(axes: Any) -> None:
         names = list(values)
@@ -108,8 +170,9 @@ def bars(
         if guessed:
             marks = [(guess, names.index(name)) for name, guess in guessed.items()]
             places = list(zip(*marks, strict=True))
-            axes.scatter(*places, marker="D", s=90, color=COLOURS[1], zorder=3)
-            axes.scatter([], [], marker="D", s=90, color=COLOURS[1], label="your guess")
+            look = {"marker": "D", "s": 100, "color": COLOURS[1], "edgecolors": PAPER}
+            axes.scatter(*places, zorder=3, **look)
+            axes.scatter([], [], label="your guess", **look)
             _legend(axes)
         axes.invert_yaxis()
         axes.margins(x=0.27)

@@ -1,6 +1,7 @@
 """The notebooks on disk: which there are, and JSON that does not change for nothing."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,11 @@ def read(path: Path) -> Notebook:
     return notebook
 
 
-def write(path: Path, notebook: Notebook) -> None:
+def write(
+    path: Path, notebook: Notebook, metadata: Mapping[str, Any] = METADATA
+) -> None:
     """Put it on disk the way Jupyter does, without what differs between machines."""
-    notebook = {**notebook, "metadata": METADATA}
+    notebook = {**notebook, "metadata": metadata}
     text = json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
 

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from course.notebook.files import NOTEBOOKS
 from course.places import ROOT, WINDOWS
 from course.ports import listen
 
@@ -18,15 +17,17 @@ OFFLINE = (  # what JupyterLab would otherwise ask the internet
 )
 
 
-def start(notebook: Path | None, port: int, *, browser: bool = True) -> int:
+def start(
+    folder: Path, notebook: Path | None, port: int, *, browser: bool = True
+) -> int:
     """Serve JupyterLab on loopback until Ctrl-C, on the next free port; exit status.
 
-    `notebook` is what it opens first; None: the list of all.
+    `notebook` is what it opens first; None: the list of all in `folder`.
     """
     with listen(HOST, port) as listener:
         free: int = listener.getsockname()[1]
-    words = command(notebook, free, browser=browser)
-    os.chdir(NOTEBOOKS)
+    words = command(folder, notebook, free, browser=browser)
+    os.chdir(folder)
     sys.stdout.flush()
     if not WINDOWS:
         os.execve(words[0], words, environment())  # noqa: S606 - our own command line
@@ -38,7 +39,9 @@ def start(notebook: Path | None, port: int, *, browser: bool = True) -> int:
                 continue
 
 
-def command(notebook: Path | None, port: int, *, browser: bool) -> list[str]:
+def command(
+    folder: Path, notebook: Path | None, port: int, *, browser: bool
+) -> list[str]:
     """What starts JupyterLab at this address; Ctrl-C ends it without a question."""
     words = [
         sys.executable,
@@ -48,7 +51,7 @@ def command(notebook: Path | None, port: int, *, browser: bool) -> list[str]:
         "--ServerApp.answer_yes=True",
     ]
     words += [f"--ServerApp.ip={HOST}", f"--ServerApp.port={port}"]
-    words += [f"--ServerApp.root_dir={NOTEBOOKS}"]
+    words += [f"--ServerApp.root_dir={folder}"]
     if getattr(os, "geteuid", lambda: 1)() == 0:  # in a container, often
         words.append("--allow-root")
     if not browser:

@@ -4,6 +4,7 @@ An output that says the same as before is kept as it was, image included, so tha
 refresh changes only what is new. To have a figure drawn anew, clear its output first.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from course.notebook.files import Notebook, read, write
+from course.notebook.files import Notebook
 from course.notebook.lab import environment
 from course.notebook.merge import merge
 from course.notebook.normal import is_setting
+from course.notebook.solved import read_solved, write_unsolved
 from course.places import CourseError, say
 
 CELL_SECONDS = 60
@@ -23,8 +25,8 @@ CELL_SECONDS = 60
 def refresh(paths: Sequence[Path]) -> int:
     """Run each notebook and save its outputs; 0. CourseError if a cell fails."""
     for path in paths:
-        changed = merge(notebook := read(path), run(path))
-        write(path, notebook)
+        changed = merge(notebook := read_solved(path), run(path))
+        write_unsolved(path, notebook)
         say(f"{path.name}: {len(changed)} outputs changed")
     return 0
 
@@ -33,7 +35,7 @@ def compare(paths: Sequence[Path]) -> int:
     """Run each notebook and write nothing; 1 if any output differs, else 0."""
     status = 0
     for path in paths:
-        changed = merge(read(path), run(path))
+        changed = merge(read_solved(path), run(path))
         say(f"{path.name}: {'differs' if changed else 'as committed'}")
         for difference in changed:
             say(difference)
@@ -42,8 +44,8 @@ def compare(paths: Sequence[Path]) -> int:
 
 
 def run(path: Path) -> Notebook:
-    """The notebook as its kernel leaves it. Raises CourseError if a cell fails."""
-    notebook = nbformat.read(path, as_version=4)
+    """The solved notebook as its kernel leaves it. CourseError if a cell fails."""
+    notebook = nbformat.reads(json.dumps(read_solved(path)), as_version=4)
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from course.notebook.files import Cell, Notebook, code_cells, read, write
+from course.notebook.files import Cell, Notebook, code_cells
 from course.notebook.merge import merge
 from course.notebook.normal import is_setting, summary
 from course.notebook.session import Session
+from course.notebook.solved import read_solved, write_unsolved
 from course.places import say
 
 REDRAW = "{path}: the figure of {id} has changed; renew it with --refresh"
@@ -24,7 +25,7 @@ def sync(paths: Sequence[Path]) -> int:
     status = 0
     with without_settings():
         for path in paths:
-            notebook = read(path)
+            notebook = read_solved(path)
             new = run(path, notebook)
             for before, after in zip(
                 code_cells(notebook), code_cells(new), strict=True
@@ -36,7 +37,7 @@ def sync(paths: Sequence[Path]) -> int:
                     status = 1
                 after["outputs"] = before["outputs"]
             say(f"{path.name}: {len(merge(notebook, new))} outputs changed")
-            write(path, notebook)
+            write_unsolved(path, notebook)
     return status
 
 

@@ -17,34 +17,61 @@ def listed(_: str = "") -> str:
         parts.append(f"## {section.title}\n\n{len(mine)} exercises, {minutes} minutes.")
         parts += [_shown(one) for one in mine]
         if (quiz.QUIZZES / f"{section.id}.toml").exists():
-            parts.append(_quiz(section.id))
+            parts.append(f"### Questions {{ #quiz-{section.id} }}")
+            parts += questions(section.id)
     return "\n\n".join(parts)
+
+
+def linked(section_id: str) -> str:
+    """The exercises of a section as links to the page of all."""
+    lines = ["More to write, with hints, and checked by the course:\n"]
+    lines += [
+        f"- [{one.title}](../exercises.md#{_anchor(one)}), {one.minutes} minutes: "
+        f"`python3 -m course check {one.short}`"
+        for one in source.exercises()
+        if one.section == section_id
+    ]
+    return "\n".join(lines)
+
+
+def _anchor(exercise: Exercise) -> str:
+    return exercise.id.replace("_", "-")
 
 
 def _shown(exercise: Exercise) -> str:
     """One exercise; `???` begins a folded block of pymdownx.details."""
     objectives = "; ".join(source.objectives_of(exercise))
     blocks = [
-        f"### {exercise.title} {{ #{exercise.id.replace('_', '-')} }}",
+        f"### {exercise.title} {{ #{_anchor(exercise)} }}",
         f"`python3 -m course check {exercise.short}` · {exercise.minutes} minutes · "
         f"{objectives}",
         exercise.task,
         f'```python title="work/{exercise.id}.py"\n{exercise.starter}```',
     ]
     for number, hint in enumerate(exercise.hints, 1):
-        blocks.append(_folded(f"Hint {number}", hint))
-    blocks.append(_folded("Show solution", f"```python\n{exercise.solution}```"))
+        blocks.append(folded(f"Hint {number}", hint))
+    blocks.append(folded("Show solution", f"```python\n{exercise.solution}```"))
     return "\n\n".join(blocks)
 
 
-def _quiz(section_id: str) -> str:
+def quiz_of(section_id: str) -> str:
+    """The quiz of a section for its page."""
+    words = (
+        "Choose an answer, then unfold it. "
+        f"`python3 -m course quiz {section_id}` asks the same questions."
+    )
+    return "\n\n".join([words, *questions(section_id)])
+
+
+def questions(section_id: str) -> list[str]:
     """The questions of a section; each answer unfolds its reply."""
-    blocks = [f"### Questions {{ #quiz-{section_id} }}"]
+    blocks = []
     for question in quiz.read(section_id):
         blocks.append(f"**{question.text}**")
-        blocks += [_folded(answer.text, answer.words) for answer in question.answers]
-    return "\n\n".join(blocks)
+        blocks += [folded(answer.text, answer.words) for answer in question.answers]
+    return blocks
 
 
-def _folded(title: str, text: str) -> str:
+def folded(title: str, text: str) -> str:
+    """A block that the reader opens."""
     return f'??? note "{title}"\n\n' + textwrap.indent(text, "    ")

@@ -1,20 +1,27 @@
-"""Notebook pages: the committed cells and outputs as Markdown, images as files."""
+"""Notebook pages: the unsolved cells as Markdown, images as files.
 
-import base64
+What would answer a question is folded: our solutions, and the outputs that a student
+predicts.
+"""
+
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 from course import manifest
+from course.notebook.figures import SVG, dark, light
+from course.notebook.normal import joined
+from course.notebook.solved import answers, quiz_of, recorded_file
 from course.places import ROOT
-from course.site import decks, playground
+from course.site import decks, exercises, playground
 
 NOTEBOOKS = ROOT / "notebooks"
 # The empty corner of a table: a header that says nothing to a screen reader.
 _CORNER = re.compile(r"^\|\s*\|(?=.*\n\|[-: |]+\|\s*$)", re.MULTILINE)
+_SOLUTION = re.compile(r"^```python\n.*?^```$", re.DOTALL | re.MULTILINE)
 _PATTERN = re.compile(r"^\|.*\]\[.*\|$", re.MULTILINE)
-IMAGES = {"image/svg+xml": "svg", "image/png": "png"}
+LEFT_OUT = {"find-course"}  # a cell for kernels, not for readers
 
 
 def materials(section: str) -> str:
@@ -22,7 +29,7 @@ def materials(section: str) -> str:
     chosen = manifest.find(section)
     lines = []
     if (path := path_of(chosen)).is_file():
-        lines.append(f"- [The notebook](../notebooks/{path.stem}.md), with its outputs")
+        lines.append(f"- [The notebook](../notebooks/{path.stem}.md), unsolved")
     lines += [f"- [The slides]({it})" for it in decks.links(chosen)]
     if path.is_file() and decks.available():
         address = f"../../slides/{path.stem}/notebook.html"
@@ -46,16 +53,28 @@ def path_of(section: manifest.Section) -> Path:
 
 
 def write(folder: Path) -> None:
-    """One page a committed notebook."""
+    """One page for each committed notebook."""
     folder.mkdir(parents=True)
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        parts = [
-            part
-            for number, cell in enumerate(cells)
-            for part in _cell(cell, folder, f"{path.stem}-{number}")
-        ]
-        note = f"`python3 -m course notebook {path.stem.split('_')[0]}` opens it."
+        recorded = json.loads(recorded_file(path).read_text(encoding="utf-8"))
+        folded = answers(cells)
+        parts = []
+        for number, cell in enumerate(cells):
+            name = f"{path.stem}-{number}"
+            if cell["id"] in LEFT_OUT:
+                continue
+            if cell["id"] not in folded:
+                parts += _cell(cell, folder, name)
+                continue
+            parts += _code(cell)
+            if "check(" not in joined(cell["source"]):
+                outputs = recorded.get(cell["id"], [])
+                parts += _folded(_outputs(outputs, folder, name))
+        note = (
+            f"`python3 -m course notebook {path.stem.split('_')[0]}` opens a copy that "
+            "is yours to write in."
+        )
         text = "\n\n".join([*parts[:1], note, *parts[1:]])
         # a pattern in a table cell, `[a-z][0-9]`, is no link
         text = _PATTERN.sub(lambda row: row[0].replace("][", "]\\["), text)
@@ -64,40 +83,57 @@ def write(folder: Path) -> None:
 
 
 def _cell(cell: dict[str, Any], folder: Path, name: str) -> list[str]:
-    text = "".join(cell["source"]).strip()
     if cell["metadata"].get("slideshow", {}).get("slide_type") == "notes":
         return []
-    if cell["cell_type"] != "code":
-        return [text]
-    shown = [f"````python\n{text}\n````"] if text else []
-    outputs = [
-        _output(it, folder, f"{name}-{at}") for at, it in enumerate(cell["outputs"])
-    ]
-    return shown + [it for it in outputs if it]
+    if section := quiz_of(cell):
+        return exercises.questions(manifest.find(section).id)
+    if cell["cell_type"] == "code":
+        return [*_code(cell), *_outputs(cell["outputs"], folder, name)]
+    text = joined(cell["source"]).strip()
+    if cell["metadata"].get("course", {}).get("shows") == "solution":
+        code = _SOLUTION.findall(text)
+        return [exercises.folded("Show solution", "\n".join(code))]
+    return [text]
+
+
+def _code(cell: dict[str, Any]) -> list[str]:
+    text = joined(cell["source"]).strip()
+    return [f"````python\n{text}\n````"] if text else []
+
+
+def _folded(parts: list[str]) -> list[str]:
+    """The outputs that a student predicts, as one block; nothing without outputs."""
+    if not parts:
+        return []
+    return [exercises.folded("Show the output", "\n\n".join(parts))]
+
+
+def _outputs(outputs: list[dict[str, Any]], folder: Path, name: str) -> list[str]:
+    shown = [_output(it, folder, f"{name}-{at}") for at, it in enumerate(outputs)]
+    return [it for it in shown if it]
 
 
 def _output(output: dict[str, Any], folder: Path, name: str) -> str:
     if output["output_type"] == "stream":
-        return _text("".join(output["text"]))
+        return _text(joined(output["text"]))
     data: dict[str, Any] = output.get("data", {})
-    for kind, suffix in IMAGES.items():
-        if kind in data:
-            return _image(data, kind, folder / f"{name}.{suffix}")
+    if SVG in data:
+        return _image(data, folder, name)
     if "text/markdown" in data:
-        return "".join(data["text/markdown"])
-    if "text/html" in data:
-        inner = "".join(data["text/html"]).replace("\n\n", "\n")
-        return f'<div class="scroll output">{inner}</div>'
-    return _text("".join(data.get("text/plain", "")))
+        return joined(data["text/markdown"])
+    return _text(joined(data.get("text/plain", "")))
 
 
-def _image(data: dict[str, Any], kind: str, path: Path) -> str:
-    content = "".join(data[kind])
-    raw = content.encode() if kind.endswith("xml") else base64.b64decode(content)
-    path.write_bytes(raw)
-    said = "".join(data.get("text/plain", "A figure")).strip("<>'\" ")
+def _image(data: dict[str, Any], folder: Path, name: str) -> str:
+    """A figure in both schemes; the page shows the one of its reader."""
+    said = joined(data.get("text/plain", "A figure")).strip("<>'\" ")
     words = said.replace("[", "(").replace("]", ")").replace("\n", " ")
-    return f"![{words}]({path.name})"
+    shown = []
+    for scheme, paint in (("light", light), ("dark", dark)):
+        file = f"{name}-{scheme}.svg"
+        (folder / file).write_text(paint(joined(data[SVG])), encoding="utf-8")
+        shown.append(f"![{words}]({file}#only-{scheme})")
+    return "\n".join(shown)
 
 
 def _text(text: str) -> str:

@@ -74,6 +74,8 @@ DIRECTIVES: dict[str, Callable[[str], str]] = {
     "code": code,
     "errors": catalogue.table,
     "exercises": exercises.listed,
+    "exercises_of": exercises.linked,
+    "quiz": exercises.quiz_of,
     "faults": catalogue.faults,
     "architecture": architecture.figure,
     "trace": architecture.trace,

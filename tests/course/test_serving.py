@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI, WebSocket
 from starlette.testclient import TestClient
 
+from course.exercises import source, state
 from course.manifest import Section, sections
 from course.offline_docs import PREFIX, with_offline_docs
 from course.serve import announcement, load
@@ -121,6 +122,19 @@ def test_every_section_announces_lines_to_try_at_its_own_address(
     assert tries
     assert all("http://127.0.0.1:8123/" in line for line in tries)
     assert BASE not in "\n".join(lines)
+
+
+def test_what_is_served_announces_the_next_exercise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(state, "FILE", tmp_path / "progress.json")
+
+    lines = announcement(SECTIONS[0], "http://127.0.0.1:8123")
+    assert [line for line in lines if "course check s1a" in line]
+
+    monkeypatch.setattr(source, "exercises", list)  # an installation without them
+    lines = announcement(SECTIONS[0], "http://127.0.0.1:8123")
+    assert not [line for line in lines if "xercise" in line]
 
 
 def test_a_continued_line_is_joined_and_keeps_its_spaces() -> None:

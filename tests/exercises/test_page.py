@@ -1,6 +1,11 @@
 """The page of exercises shows every task unsolved, with the solution folded."""
 
+import re
+
+import pytest
+
 from course.exercises import quiz, source
+from course.manifest import Section, sections
 from course.site import exercises, pages
 
 
@@ -21,3 +26,20 @@ def test_every_question_is_on_the_page_and_each_answer_folds_its_reply() -> None
         assert f"**{question.text}**" in page
         for answer in question.answers:
             assert f'??? note "{answer.text}"\n\n    {answer.words}' in page
+
+
+@pytest.mark.parametrize("section", sections(), ids=lambda section: section.id)
+def test_the_page_of_a_section_leads_to_its_exercises_and_asks_its_questions(
+    section: Section,
+) -> None:
+    everything = exercises.listed()
+    linked = exercises.linked(section.id)
+    place = "full-app/index" if section.id == "full_app" else f"sections/{section.stem}"
+    page = (pages.PAGES / f"{place}.md").read_text(encoding="utf-8")
+
+    assert f"{{{{ exercises_of {section.id} }}}}" in page
+    assert f"{{{{ quiz {section.id} }}}}" in page
+    anchors = re.findall(r"exercises\.md#([\w-]+)\)", linked)
+    assert len(anchors) >= 2
+    for anchor in anchors:
+        assert f"{{ #{anchor} }}" in everything

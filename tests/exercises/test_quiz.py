@@ -8,9 +8,11 @@ import pytest
 from course import cli
 from course.exercises import quiz, state
 from course.exercises.quiz import Question
+from course.notebook import quiz as notebook_quiz
+from course.places import CourseError
 from tests.servers import ROOT
 
-SECTIONS = ["s1", "s2", "s3", "s4", "s5"]
+SECTIONS = ["s1", "s2", "s3", "s4", "s5", "full_app"]
 QUESTIONS = [(section, one) for section in SECTIONS for one in quiz.read(section)]
 
 
@@ -71,17 +73,32 @@ def test_every_answer_is_replied_to_and_the_result_is_kept(
     assert kept == {"right": 3 if right else 0, "of": 3}
 
 
-@pytest.mark.parametrize(
-    ("section", "words"),
-    [("full_app", "There is no quiz for full_app"), ("s1", "before its last answer")],
-)
-def test_a_quiz_that_cannot_go_on_ends_with_a_sentence(
-    section: str,
-    words: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_a_quiz_that_is_left_ends_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
 
-    assert cli.main(["quiz", section]) == 1
-    assert words in capsys.readouterr().err
+    assert cli.main(["quiz", "s1"]) == 1
+    assert "before its last answer" in capsys.readouterr().err
+
+
+def test_a_section_without_a_quiz_hears_which_there_are(tmp_path: Path) -> None:
+    (tmp_path / "s1.toml").touch()
+
+    with pytest.raises(CourseError, match=r"no quiz for s2. There are: s1\."):
+        quiz.read("s2", tmp_path)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_notebook_shows_the_same_questions_with_the_replies_folded(
+    section: str,
+) -> None:
+    shown = notebook_quiz(section)
+
+    for question in quiz.read(section):
+        assert question.text in shown.text
+        assert f"{question.text}**" in shown.markdown
+        for answer in question.answers:
+            assert answer.text in shown.text
+            assert answer.words not in shown.text
+            assert f"</summary>\n\n{answer.words}\n\n</details>" in shown.markdown

@@ -25,7 +25,7 @@ def jupyter() -> None:
         pytest.skip("Jupyter is missing: `python3 -m course setup notebooks`")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_real_kernel_says_what_is_committed() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "course", "notebook", "--compare"],

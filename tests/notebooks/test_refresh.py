@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from course.notebook import lab
-from course.notebook.files import paths, read, write
+from course.notebook.files import NOTEBOOKS, paths, read, write
 from course.notebook.merge import merge
 from course.notebook.normal import is_setting, normal, summary
 from course.notebook.session import Session
@@ -118,7 +118,7 @@ def test_an_error_is_never_taken_for_an_output() -> None:
 
 
 @pytest.mark.parametrize("path", paths(), ids=lambda path: path.stem)
-def test_a_committed_notebook_is_written_as_a_refresh_writes_it(
+def test_a_committed_notebook_is_written_as_jupyter_writes_it(
     path: Path, tmp_path: Path
 ) -> None:
     write(tmp_path / "copy.ipynb", read(path))
@@ -203,7 +203,7 @@ def test_settings_of_the_sections_do_not_reach_a_refresh() -> None:
 
 
 def test_jupyterlab_is_for_this_machine_only_and_asks_the_internet_nothing() -> None:
-    words = lab.command(paths()[0], 8890, browser=False)
+    words = lab.command(NOTEBOOKS, paths()[0], 8890, browser=False)
 
     assert "--ServerApp.ip=127.0.0.1" in words
     assert "--ServerApp.port=8890" in words
@@ -216,7 +216,7 @@ def test_jupyterlab_is_for_this_machine_only_and_asks_the_internet_nothing() -> 
 
 
 def test_without_a_section_the_list_opens_in_a_browser() -> None:
-    words = lab.command(None, 8888, browser=True)
+    words = lab.command(NOTEBOOKS, None, 8888, browser=True)
 
     assert "--no-browser" not in words
     assert not [word for word in words if "default_url" in word]
