@@ -2,6 +2,7 @@
 
 import re
 import signal
+from pathlib import Path
 
 import httpx2
 import pytest
