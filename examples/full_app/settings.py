@@ -264,6 +264,26 @@ class Settings(s4.Settings):
         default=None,
         description="The model to ask for there, in place of the requested one.",
     )
+    unknown_fields: Literal["pass", "refuse"] = Field(
+        default="pass",
+        description="What happens to fields of a request for an upstream's model that "
+        "OpenAI does not define: `pass` sends them on, `refuse` answers with 400. "
+        "For the models that answer without an upstream they are always refused.",
+    )
+    context_window: int = Field(
+        default=2_000_000,
+        ge=1,
+        le=1_000_000_000,
+        description="How many tokens a question to an upstream's model may have, "
+        "together with its answer. Without an upstream there may be 128,000.",
+    )
+    max_text_chars: int = Field(
+        default=8_000_000,
+        ge=1,
+        description="How many characters the texts of one message to an upstream's "
+        "model may have, and those of one request for embeddings. Without an upstream "
+        "a text may have 100,000.",
+    )
     offline_pace: float = Field(
         default=1.0,
         ge=0,

@@ -8,10 +8,18 @@ character beyond ASCII counts as one token. Rounded up: a limit must not be unde
 from collections.abc import Sequence
 from typing import Protocol
 
-from examples.full_app.schemas.chat import AssistantMessage, ChatMessage
+from examples.full_app.schemas.chat import (
+    AssistantMessage,
+    ChatCompletionRequest,
+    ChatMessage,
+)
+from examples.full_app.schemas.upstream import UpstreamChatRequest
 from examples.s2_models import CHARS_PER_TOKEN
 
 MESSAGE_OVERHEAD = 3  # tokens around each message, as in OpenAI's chat format
+# For an image, a sound or a file. Nobody here knows how an upstream counts it: what is
+# charged is what the upstream reports.
+PART_TOKENS = 1_500
 
 
 class Tokenizer(Protocol):
@@ -44,4 +52,16 @@ def count_messages(tokenizer: Tokenizer, messages: Sequence[ChatMessage]) -> int
         if isinstance(message, AssistantMessage):
             for call in message.tool_calls or []:
                 total += tokenizer.count(call.function.name + call.function.arguments)
+    return total
+
+
+def count_prompt(tokenizer: Tokenizer, request: ChatCompletionRequest) -> int:
+    """Tokens of a request's conversation, also where it has images and other parts."""
+    if not isinstance(request, UpstreamChatRequest):
+        return count_messages(tokenizer, request.messages)
+    total = MESSAGE_OVERHEAD * len(request.messages)
+    for message in request.messages:
+        total += tokenizer.count(message.text)
+        total += tokenizer.count(message.further_text)
+        total += PART_TOKENS * message.other_parts
     return total

@@ -34,6 +34,7 @@ from examples.full_app.providers.upstream.fallback import ResilientProvider
 from examples.full_app.providers.upstream.upstreams import Upstream
 from examples.full_app.queue import Queue, open_queue, work
 from examples.full_app.resumable.generations import open_generations
+from examples.full_app.schemas.upstream import UpstreamRules
 from examples.full_app.settings import Grant, Settings
 from examples.full_app.tokens import EstimateTokenizer
 from examples.full_app.web.dependencies import AppState
@@ -192,22 +193,31 @@ async def _chat_service(
     offline = OfflineProvider(pace=settings.offline_pace, tokenizer=tokenizer)
     faults = FaultProvider(offline)
     primary = provider or offline
+    local: dict[str, Provider] = {"offline-": offline, FAULT_PREFIX: faults}
+    rules = None
     if provider is None and settings.upstream_base_url is not None:
         upstreams = await _upstreams(settings, stack)
         primary = ResilientProvider(upstreams, abandoned=metrics.count_abandoned)
+        rules = UpstreamRules(
+            unknown_fields=settings.unknown_fields,
+            context_window=settings.context_window,
+            max_text_chars=settings.max_text_chars,
+            local_prefixes=tuple(local),
+        )
 
     metrics.know(DEFAULT_PRICES)
     metrics.know(name for name in settings.prices if "*" not in name)
-    for local in (offline, faults):
-        metrics.know([model.id for model in await local.models()])
+    for each in (offline, faults):
+        metrics.know([model.id for model in await each.models()])
     return ChatService(
         primary,
-        {"offline-": offline, FAULT_PREFIX: faults},
+        local,
         tokenizer=tokenizer,
         metrics=metrics,
         draining=draining,
         max_logprobs=settings.max_logprobs,
         max_answer_bytes=settings.max_answer_bytes,
+        upstream_rules=rules,
     )
 
 

@@ -20,7 +20,8 @@ from examples.full_app.providers.base import (
 )
 from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
-from examples.full_app.tokens import Tokenizer, count_messages
+from examples.full_app.schemas.upstream import UpstreamRules
+from examples.full_app.tokens import Tokenizer, count_prompt
 from examples.s2_models import CONTEXT_WINDOW, Usage
 from examples.s5_error_handling import ContextLengthError
 
@@ -80,14 +81,18 @@ class ChatService:
         draining: Draining | None = None,
         max_logprobs: int = MAX_LOGPROBS,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
+        upstream_rules: UpstreamRules | None = None,
     ) -> None:
         """`by_prefix` names the providers of models whose names begin so; all other
         models are the primary provider's. An answer has at most `max_logprobs` log
-        probabilities and `max_answer_bytes` bytes."""
+        probabilities and `max_answer_bytes` bytes. `upstream_rules` say how far
+        requests for the primary provider may go; None: no further than the
+        chapter's."""
         self.primary_provider = primary_provider
         self.by_prefix = by_prefix
         self.tokenizer = tokenizer
         self.metrics = metrics
+        self.upstream_rules = upstream_rules
         self.draining = draining or Draining()
         self.max_logprobs = max_logprobs
         self.max_answer_bytes = max_answer_bytes
@@ -109,18 +114,19 @@ class ChatService:
             self.draining.admit()
         if logprobs_asked(request) > self.max_logprobs:
             raise TooManyLogprobsError(request, self.max_logprobs)
-        prompt_tokens = count_messages(self.tokenizer, request.messages)
+        prompt_tokens = count_prompt(self.tokenizer, request)
         needed = prompt_tokens + request.output_limit
-        if needed > CONTEXT_WINDOW:
-            raise ContextLengthError(needed, CONTEXT_WINDOW)
         provider = self.provider_for(request.model)
+        window = self.context_window_of(provider)
+        if needed > window:
+            raise ContextLengthError(needed, window)
         account = await CallAccount.open(
             "chat",
             request.model,
             context,
             provider,
             limits,
-            prompt=(message.content or "" for message in request.messages),
+            prompt=request.prompt_texts,
             prompt_tokens=prompt_tokens,
             output_tokens=request.output_limit * request.n,
             metrics=self.metrics,
@@ -181,6 +187,12 @@ class ChatService:
             if model.startswith(prefix):
                 return provider
         return self.primary_provider
+
+    def context_window_of(self, provider: Provider) -> int:
+        """The tokens that a question and its answer may have together."""
+        if self.upstream_rules is None or provider is not self.primary_provider:
+            return CONTEXT_WINDOW
+        return self.upstream_rules.context_window
 
     async def models(self) -> list[Model]:
         """Everything any provider answers for, the first provider of an id first."""

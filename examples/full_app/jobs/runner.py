@@ -23,7 +23,7 @@ from examples.full_app.observability.tracing import continued, tracing
 from examples.full_app.periodic import repeating
 from examples.full_app.providers.base import CallContext
 from examples.full_app.schemas.answers import ChatCompletion
-from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.schemas.chat import ChatCompletionRequest, rules_applied
 from examples.full_app.schemas.jobs import JobItem
 from examples.s3_patterns import JobStatus
 from examples.s5_error_handling import AIError, InternalError, RateLimitExceededError
@@ -111,7 +111,8 @@ class JobRunner:
         return True
 
     async def _work(self, job_id: str, attempt: int) -> bool:
-        request = await self.store.request(job_id)
+        with rules_applied(self.service.upstream_rules):
+            request = await self.store.request(job_id)
         record = await self.store.record(job_id)
         if request is None or record is None:
             return True

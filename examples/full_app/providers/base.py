@@ -70,12 +70,15 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingCall:
-    """What a provider needs of an embedding request: texts or token ids, normalised."""
+    """What a provider needs of an embedding request: texts or token ids, normalised.
+
+    `further` holds fields of the caller that are for the upstream alone.
+    """
 
     model: str
     inputs: Sequence[str] | Sequence[Sequence[int]]
     dimensions: int | None = None
-    user: str | None = field(default=None)
+    further: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Provider(Protocol):

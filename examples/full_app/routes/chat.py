@@ -21,7 +21,7 @@ from examples.full_app.routes.openapi import (
     parameters,
 )
 from examples.full_app.schemas.answers import ChatCompletion
-from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.schemas.chat import AnyChatRequest
 from examples.full_app.web.dependencies import (
     CallContextDep,
     CallerLimitsDep,
@@ -81,7 +81,7 @@ EXAMPLES = {
     openapi_extra=parameters(IDEMPOTENCY_KEY),
 )
 async def create_chat_completion(
-    body: Annotated[ChatCompletionRequest, Bounded, Body(openapi_examples=EXAMPLES)],
+    body: Annotated[AnyChatRequest, Bounded, Body(openapi_examples=EXAMPLES)],
     request: Request,
     service: ChatServiceDep,
     context: CallContextDep,

@@ -14,10 +14,10 @@ from examples.full_app.providers.base import EmbeddingCall
 from examples.full_app.routes.openapi import BODY, MODEL, errors
 from examples.full_app.schemas.catalogue import (
     Embedding,
-    EmbeddingRequest,
     EmbeddingResponse,
     EmbeddingUsage,
 )
+from examples.full_app.schemas.upstream import AnyEmbeddingRequest
 from examples.full_app.web.dependencies import (
     CallContextDep,
     CallerLimitsDep,
@@ -52,7 +52,7 @@ EXAMPLES = {
     responses=errors(*BODY, *MODEL),
 )
 async def create_embeddings(
-    body: Annotated[EmbeddingRequest, Bounded, Body(openapi_examples=EXAMPLES)],
+    body: Annotated[AnyEmbeddingRequest, Bounded, Body(openapi_examples=EXAMPLES)],
     request: Request,
     service: ChatServiceDep,
     limits: CallerLimitsDep,
@@ -60,7 +60,7 @@ async def create_embeddings(
 ) -> Response:
     """One vector a text, in the order of the texts, each of length 1."""
     request.state.log = {"model": body.model}
-    asked = EmbeddingCall(body.model, body.inputs, body.dimensions)
+    asked = EmbeddingCall(body.model, body.inputs, body.dimensions, body.further)
     embeddings, account = await until_disconnect(
         request, service.embed(asked, context, limits)
     )

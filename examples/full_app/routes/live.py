@@ -41,6 +41,7 @@ from examples.full_app.routes.live_messages import (
     chat_delta,
     chat_error,
 )
+from examples.full_app.schemas.chat import rules_applied
 from examples.full_app.settings import Settings
 from examples.full_app.web.dependencies import (
     AppSettingsDep,
@@ -185,7 +186,8 @@ class LiveSession:
             raise RequestTooLargeError(self.settings.max_body_bytes)
         message = parse_json(body)
         try:
-            return ClientEvent.validate_python(message)
+            with rules_applied(self.service.upstream_rules):
+                return ClientEvent.validate_python(message)
         except ValidationError as error:
             raise from_validation_error(error, message) from None
 

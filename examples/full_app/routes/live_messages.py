@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from examples.full_app.schemas.base import Wire
-from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.schemas.chat import AnyChatRequest
 from examples.full_app.web.json_body import Bounded
 
 
@@ -13,7 +13,7 @@ class ChatCreate(Wire):
     """Begin an answer."""
 
     type: Literal["chat.create"]
-    request: ChatCompletionRequest
+    request: AnyChatRequest
     resumable: bool = False
 
 

@@ -3,10 +3,10 @@
 Source: OpenAI API reference, embeddings and models.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from examples import s2_models as s2
 from examples.full_app.schemas.base import Answer, ModelName
@@ -15,7 +15,7 @@ TokenId = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=8192)]
 
 
-def _kind_of_input(value: object) -> str:
+def kind_of_input(value: object) -> str:
     """Which of the four forms is meant, so that one mistake is one error."""
     if not isinstance(value, list):
         return "text"
@@ -36,8 +36,21 @@ class EmbeddingRequest(s2.EmbeddingRequest):
         | Annotated[
             list[TokenIds], Field(min_length=1, max_length=2048), Tag("batches")
         ],
-        Discriminator(_kind_of_input),
+        Discriminator(kind_of_input),
     ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def null_is_not_given(cls, value: object) -> object:
+        """`null` means "not given", as it does in OpenAI's API."""
+        if not isinstance(value, dict):
+            return value
+        return {name: item for name, item in value.items() if item is not None}
+
+    @property
+    def further(self) -> Mapping[str, Any]:
+        """Fields that this service does not read: none, unless an upstream may."""
+        return {}
 
     @property
     def inputs(self) -> Sequence[str] | Sequence[Sequence[int]]:

@@ -4,20 +4,26 @@ First the messages, a union told apart by `role`. Text parts become one string. 
 clients echo back in an assistant message is accepted and dropped
 (`DROPPED_ECHO_FIELDS`, one test for each client); anything else unknown is refused.
 Then the request: every field that OpenAI defines is known by name, and
-`UNSUPPORTED_PARAMETERS` says why some are refused.
+`UNSUPPORTED_PARAMETERS` says why some are refused. These are the rules for what this
+process answers itself; `AnyChatRequest` is read by others if an upstream answers.
 Source: OpenAI API reference, chat completions.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    SerializeAsAny,
     StrictBool,
     StringConstraints,
     TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -286,12 +292,7 @@ class ChatCompletionRequest(s2.ChatCompletionRequest):
     @model_validator(mode="after")
     def check_combinations(self) -> Self:
         """Fields that only make sense, or none, together."""
-        limits = {"max_tokens", "max_completion_tokens"} & self.model_fields_set
-        if len(limits) == 2 and self.max_tokens != self.max_completion_tokens:
-            raise _conflict(
-                "max_tokens",
-                "give max_completion_tokens or max_tokens, or the same twice",
-            )
+        check_token_limits(self)
         if self.stream_options is not None and not self.stream:
             raise _conflict("stream_options", "it is for stream: true only")
         if self.tool_choice not in (None, "none", "auto") and not self.tools:
@@ -316,6 +317,21 @@ class ChatCompletionRequest(s2.ChatCompletionRequest):
         """Whether a stream ends with a usage chunk."""
         return self.stream_options is not None and self.stream_options.include_usage
 
+    @property
+    def prompt_texts(self) -> list[str]:
+        """The texts of the messages, for the log's hash."""
+        return [message.content or "" for message in self.messages]
+
+
+def check_token_limits(request: ChatCompletionRequest) -> None:
+    """Raise where a request has two limits of output tokens that differ."""
+    limits = {"max_tokens", "max_completion_tokens"} & request.model_fields_set
+    if len(limits) == 2 and request.max_tokens != request.max_completion_tokens:
+        raise _conflict(
+            "max_tokens",
+            "give max_completion_tokens or max_tokens, or the same twice",
+        )
+
 
 def _conflict(param: str, why: str) -> PydanticCustomError:
     return PydanticCustomError(
@@ -327,3 +343,57 @@ def _without(value: object, names: frozenset[str] | set[str]) -> object:
     if isinstance(value, dict) and not names.isdisjoint(value):
         return {key: item for key, item in value.items() if key not in names}
     return value
+
+
+# --- Whose rules a request is read by ---
+# What a request may hold depends on who answers it, which the settings and the model's
+# name decide. FastAPI validates a body without pydantic's validation context, so the
+# rules travel in a `ContextVar`, as pydantic's documentation shows it. Whoever reads a
+# request sets it around the validation.
+
+
+class RequestRules(Protocol):
+    """Rules that are not the chapter's: those of `schemas/upstream.py`."""
+
+    def apply_to(self, value: object) -> bool:
+        """Whether `value`, a request as it was sent, is read by these rules."""
+        ...
+
+    def chat_request(self, value: object) -> ChatCompletionRequest:
+        """`value` as a request. Raises pydantic.ValidationError."""
+        ...
+
+
+_rules: ContextVar[RequestRules | None] = ContextVar("request_rules", default=None)
+
+
+def current_rules() -> RequestRules | None:
+    """The rules that are applied now; None: the chapter's alone."""
+    return _rules.get()
+
+
+@contextlib.contextmanager
+def rules_applied(rules: RequestRules | None) -> Iterator[None]:
+    """A block in which requests are read by these rules; None: by the chapter's."""
+    token = _rules.set(rules)
+    try:
+        yield
+    finally:
+        _rules.reset(token)
+
+
+def _by_rules(
+    value: object, chapters: ValidatorFunctionWrapHandler
+) -> ChatCompletionRequest:
+    rules = current_rules()
+    if rules is not None and rules.apply_to(value):
+        return rules.chat_request(value)
+    request: ChatCompletionRequest = chapters(value)
+    return request
+
+
+# The request of a body. It is serialized as what it is: an upstream's has fields that
+# the chapter's lacks.
+AnyChatRequest = Annotated[
+    SerializeAsAny[ChatCompletionRequest], WrapValidator(_by_rules)
+]

@@ -9,7 +9,7 @@ from pydantic_core import PydanticKnownError
 from examples.full_app.errors import ErrorBody
 from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.base import Answer, Wire, is_none
-from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.schemas.chat import AnyChatRequest
 from examples.s3_patterns import JobStatus
 
 MAX_ITEMS = 10_000
@@ -38,8 +38,8 @@ def _not_too_many(items: object) -> object:
 class JobRequest(Wire):
     """`POST /v1/jobs`: chat requests, none of them streamed."""
 
-    requests: Annotated[list[ChatCompletionRequest], BeforeValidator(_not_too_many)] = (
-        Field(min_length=1, max_length=MAX_ITEMS)
+    requests: Annotated[list[AnyChatRequest], BeforeValidator(_not_too_many)] = Field(
+        min_length=1, max_length=MAX_ITEMS
     )
     webhook: JobWebhook | None = None
 

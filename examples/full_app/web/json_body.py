@@ -28,6 +28,7 @@ from examples.full_app.errors import (
     UnsupportedMediaTypeError,
 )
 from examples.full_app.lifecycle import Draining
+from examples.full_app.schemas.chat import rules_applied
 
 MAX_DEPTH = 64
 MAX_INTEGER = 10**64
@@ -255,7 +256,8 @@ class JSONRoute(APIRoute):
             async with upload_time(request):
                 body = await read_body(request, request.state.settings.max_body_bytes)
             parsed = parse_json(body, limits)
-            return await self.respond(JSONRequest(request, body, parsed), inner)
+            with rules_applied(request.state.chat_service.upstream_rules):
+                return await self.respond(JSONRequest(request, body, parsed), inner)
 
         return handler
 

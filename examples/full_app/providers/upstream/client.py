@@ -49,7 +49,6 @@ MAX_BLANKS = 64 * 1024  # bytes before an answer begins
 LARGE_BODY_BYTES = 1024 * 1024  # aiohttp wants larger ones as a file
 EVENT_STREAM = "text/event-stream"
 BLANKS = b" \t\r\n\xef\xbb\xbf"  # white space, and UTF-8's byte order mark
-STREAM_FIELDS = b',"stream":true,"stream_options":{"include_usage":true}}'
 
 
 @contextlib.asynccontextmanager
@@ -126,11 +125,11 @@ class OpenAICompatibleProvider:
     async def embed(self, request: EmbeddingCall, call: CallContext) -> Embeddings:
         """Vectors as the upstream sends them, as floats."""
         body = {
+            **request.further,
             "model": request.model,
             "input": list(request.inputs),
             "encoding_format": "float",
             "dimensions": request.dimensions,
-            "user": request.user,
         }
         given = {name: value for name, value in body.items() if value is not None}
         with translated(request.model):
@@ -177,14 +176,19 @@ class OpenAICompatibleProvider:
 
 
 def _chat_body(request: ChatCompletionRequest, call: CallContext) -> bytes:
-    """What the caller sent; whether to stream is ours to say."""
+    """What the caller sent; whether to stream, and with a usage, is ours to say."""
     body = request.model_dump_json(
         by_alias=True,
         exclude_unset=True,
         exclude_none=True,
         exclude={"stream", "stream_options"},
     ).encode("utf-8")
-    return body if call.whole else body[:-1] + STREAM_FIELDS
+    if call.whole:
+        return body
+    asked = request.stream_options
+    options = {**((asked and asked.model_extra) or {}), "include_usage": True}
+    written = json.dumps(options).encode("utf-8")
+    return body[:-1] + b',"stream":true,"stream_options":' + written + b"}"
 
 
 def _timeout(call: CallContext) -> aiohttp.ClientTimeout:
