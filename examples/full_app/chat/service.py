@@ -5,6 +5,7 @@ provider, reserve from the caller's limits, and hand over a `Call` to be read.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from examples.full_app.chat.accounting import CallAccount
 from examples.full_app.chat.call import MAX_ANSWER_BYTES, Call
@@ -172,7 +173,10 @@ class ChatService:
         try:
             async with self.draining.limited():
                 embeddings = await provider.embed(request, context)
-            usage = Usage(prompt_tokens=embeddings.prompt_tokens, completion_tokens=0)
+            if embeddings.prompt_tokens is None:
+                embeddings = replace(embeddings, prompt_tokens=prompt_tokens)
+            used = embeddings.prompt_tokens or 0
+            usage = Usage(prompt_tokens=used, completion_tokens=0)
             account.error = ""
         except Exception as failure:
             account.error = type(failure).__name__

@@ -62,10 +62,10 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Vectors in the order of the inputs, and the tokens that were read."""
+    """Vectors in the order of the inputs, and the tokens that were read, if known."""
 
     vectors: Sequence[Sequence[float]]
-    prompt_tokens: int
+    prompt_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)

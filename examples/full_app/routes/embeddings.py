@@ -72,8 +72,8 @@ async def create_embeddings(
         ],
         model=body.model,
         usage=EmbeddingUsage(
-            prompt_tokens=embeddings.prompt_tokens,
-            total_tokens=embeddings.prompt_tokens,
+            prompt_tokens=embeddings.prompt_tokens or 0,
+            total_tokens=embeddings.prompt_tokens or 0,
         ),
     )
     content = answer.model_dump_json().encode("utf-8")

@@ -6,7 +6,7 @@ Source: OpenAI API reference, embeddings and models.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from examples import s2_models as s2
 from examples.full_app.schemas.base import Answer, ModelName
@@ -89,7 +89,12 @@ class EmbeddingResponse(Answer):
 
 
 class Model(Answer):
-    """A model this service answers for; `description` is ours, clients ignore it."""
+    """A model this service answers for; fields of an upstream's own are kept.
+
+    `description` is ours, clients ignore it.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     id: str
     object: Literal["model"] = "model"

@@ -119,7 +119,7 @@ class UpstreamMessage(BaseModel):
     passes also where unknown fields are refused.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     role: ShortText
     content: str | list[JSONObject] | None = Field(default=None, validate_default=True)
@@ -272,6 +272,8 @@ class UpstreamChatRequest(ChatCompletionRequest):
     agree.
     """
 
+    model_config = ConfigDict(extra="allow")
+
     messages: list[UpstreamMessage] = Field(  # type: ignore[assignment]  # more fields
         min_length=1
     )
@@ -344,6 +346,8 @@ UpstreamIds = Annotated[list[TokenId], Field(min_length=1)]
 
 class UpstreamEmbeddingRequest(EmbeddingRequest):
     """Texts or token ids for an upstream, with the fields that it knows."""
+
+    model_config = ConfigDict(extra="allow")
 
     model: UpstreamModelName
     input: Annotated[

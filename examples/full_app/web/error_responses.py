@@ -103,6 +103,7 @@ _CODES = {
 PATTERNS_IN_WORDS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$": "Begin with a letter or a digit, and use "
     "letters, digits and the signs `_ . : / -` only.",
+    r"^[!-~]+$": "Use letters, digits and signs of ASCII, without spaces.",
     r"^[A-Za-z0-9_-]+$": "Use letters, digits, `_` and `-` only.",
     r"^whsec_[A-Za-z0-9+/=]+$": "Send a secret that begins with `whsec_`, followed by "
     "base64.",

@@ -100,14 +100,14 @@ class AnswerReader:
                 raise UpstreamError(data.decode("utf-8", "replace")[:500]) from None
             raise
         if not self.complete:
-            _raise_error_in(value, is_error=kind == b"error")
+            raise_error_in(value, is_error=kind == b"error")
         if isinstance(value, Mapping):
             yield from self._items(value, whole=False)
 
     def answer(self, data: bytes) -> Iterator[Delta | Usage]:
         """What a whole answer says. Raises as `event` does, and without a choice."""
         value = parse_json(data)
-        _raise_error_in(value, is_error=False)
+        raise_error_in(value)
         if isinstance(value, Mapping):
             yield from self._items(value, whole=True)
         if not self._choices:
@@ -155,7 +155,7 @@ class AnswerReader:
         self, choice: _Choice, entry: Mapping[str, Any], *, whole: bool
     ) -> Delta:
         message = _message_of(entry)
-        calls = self._tool_calls(choice, message)
+        calls = self._tool_calls(choice, message, whole=whole)
         reason = self._finish_reason(choice, entry, bool(calls), whole=whole)
         content = message.get("content")
         text = self._text(choice, "content", text_of(content), ends=reason is not None)
@@ -220,23 +220,26 @@ class AnswerReader:
         return further
 
     def _tool_calls(
-        self, choice: _Choice, message: Mapping[str, Any]
+        self, choice: _Choice, message: Mapping[str, Any], *, whole: bool
     ) -> list[ToolCallDelta]:
         listed = message.get("tool_calls")
         if not listed and isinstance(message.get("function_call"), Mapping):
             listed = [{"index": 0, "function": message["function_call"]}]
         pieces = listed if isinstance(listed, list) else [listed]
         deltas = [
-            self._tool_call(choice, piece)
+            self._tool_call(choice, piece, whole=whole)
             for piece in pieces
             if isinstance(piece, Mapping)
         ]
         return [delta for delta in deltas if delta is not None]
 
     def _tool_call(
-        self, choice: _Choice, piece: Mapping[str, Any]
+        self, choice: _Choice, piece: Mapping[str, Any], *, whole: bool
     ) -> ToolCallDelta | None:
-        """A piece with what is missing filled in; None if nothing is left to send."""
+        """A piece with what is missing filled in; None if nothing is left to send.
+
+        In a whole answer each piece is a call of its own.
+        """
         function = piece.get("function")
         if not isinstance(function, Mapping):
             function = piece
@@ -250,7 +253,9 @@ class AnswerReader:
             for key, value in piece.items()
             if key not in known and value is not None
         }
-        call = self._call_of(choice, piece.get("index"), sent_id or None, name)
+        call = None
+        if not whole:
+            call = self._call_of(choice, piece.get("index"), sent_id or None, name)
         first = call is None
         if call is None:
             call = _ToolCall(len(choice.calls), sent_id or None)
@@ -279,9 +284,9 @@ class AnswerReader:
     ) -> _ToolCall | None:
         """The call that a piece continues; None if it begins one.
 
-        By its index; without one by its id; without both it continues the last call,
-        unless it names a function. Some upstreams give every call the index 0: another
-        id beside a name begins another call.
+        By its index; without one by its id, unless it names another function; without
+        both it continues the last call, unless it names a function. Some upstreams give
+        every call the index 0: another id beside a name begins another call.
         """
         if type(index) is int:
             call = choice.by_index.get(index)
@@ -290,7 +295,9 @@ class AnswerReader:
             return call if call.sent_id == sent_id else None
         if sent_id is not None:
             same = [call for call in choice.calls if call.sent_id == sent_id]
-            return same[-1] if same else None
+            if not same or (name and name != same[-1].name):
+                return None
+            return same[-1]
         return choice.calls[-1] if choice.calls and not name else None
 
     def _new_id(self, choice: _Choice, sent_id: str | None) -> str:
@@ -321,7 +328,7 @@ def _message_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"content": entry["text"]} if "text" in entry else {}
 
 
-def _raise_error_in(value: object, *, is_error: bool) -> None:
+def raise_error_in(value: object, *, is_error: bool = False) -> None:
     """Raise the error that an event, or a body with status 200, is in truth."""
     holders = value if isinstance(value, list) else [value]
     for holder in holders:

@@ -15,7 +15,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 import aiohttp
-from pydantic import ValidationError
 
 from examples.full_app.observability.tracing import traceparent
 from examples.full_app.providers.base import (
@@ -25,6 +24,7 @@ from examples.full_app.providers.base import (
     Embeddings,
 )
 from examples.full_app.providers.upstream.answers import AnswerReader
+from examples.full_app.providers.upstream.catalogue import embeddings_in, models_in
 from examples.full_app.providers.upstream.errors import (
     UnreadableAnswerError,
     UpstreamError,
@@ -32,7 +32,7 @@ from examples.full_app.providers.upstream.errors import (
     translated,
 )
 from examples.full_app.providers.upstream.event_parser import EventParser
-from examples.full_app.schemas.catalogue import EmbeddingResponse, Model, ModelList
+from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.tls import trusted
 from examples.s2_models import Usage
@@ -95,10 +95,9 @@ class OpenAICompatibleProvider:
             ) as answer:
                 if answer.status != 200:
                     return []
-                listed = ModelList.model_validate_json(await _read_whole(answer))
-        except (aiohttp.ClientError, TimeoutError, UpstreamError, ValidationError):
+                return models_in(await _read_whole(answer))
+        except (aiohttp.ClientError, TimeoutError, UpstreamError, ValueError):
             return []
-        return listed.data
 
     async def stream(
         self, request: ChatCompletionRequest, call: CallContext
@@ -144,15 +143,7 @@ class OpenAICompatibleProvider:
                 raw = await _read_whole(answer)
             finally:
                 answer.close()
-            response = EmbeddingResponse.model_validate_json(raw)
-        ordered = sorted(response.data, key=lambda item: item.index)
-        vectors = [item.embedding for item in ordered]
-        if any(isinstance(vector, str) for vector in vectors):
-            raise UpstreamError("The upstream answered base64 where floats were asked.")
-        return Embeddings(
-            [vector for vector in vectors if not isinstance(vector, str)],
-            response.usage.prompt_tokens,
-        )
+            return embeddings_in(raw, len(request.inputs))
 
     async def _post(
         self, path: str, body: bytes, call: CallContext, *, accept: str
