@@ -36,6 +36,7 @@ from examples.full_app.routes import (
     live,
     models,
     openai_webhooks,
+    responses,
     resume,
     unsupported,
     usage,
@@ -74,6 +75,7 @@ TELEMETRY: TelemetryConfig = {
 ROUTERS = (
     chat.router,
     resume.router,
+    responses.router,
     embeddings.router,
     models.router,
     usage.router,

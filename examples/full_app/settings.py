@@ -387,6 +387,24 @@ class Settings(s4.Settings):
         gt=0,
         description="How long a resumable answer goes on while nobody reads it.",
     )
+    response_keep_seconds: int = Field(
+        default=30 * 24 * 3600,
+        ge=60,
+        description="How long a stored response (`store: true`) can be read and "
+        "continued.",
+    )
+    response_bytes_per_caller: int = Field(
+        default=32 * 1024 * 1024,
+        ge=64 * 1024,
+        description="How much room the stored responses of each caller may take. The "
+        "oldest make room for the newest.",
+    )
+    unsupported_tools: Literal["refuse", "drop"] = Field(
+        default="refuse",
+        description="What happens on `/v1/responses` to tools that only OpenAI runs, "
+        "such as `web_search`: `refuse` answers with 400, `drop` goes on without them "
+        "and names them in the header `x-dropped-tools`.",
+    )
     drain_seconds: float = Field(
         default=10,
         ge=0,

@@ -33,6 +33,8 @@ from examples.full_app.providers.upstream.client import (
 from examples.full_app.providers.upstream.fallback import ResilientProvider
 from examples.full_app.providers.upstream.upstreams import Upstream
 from examples.full_app.queue import Queue, open_queue, work
+from examples.full_app.responses.service import ResponseService
+from examples.full_app.responses.store import ResponseStore
 from examples.full_app.resumable.generations import open_generations
 from examples.full_app.schemas.upstream import UpstreamRules
 from examples.full_app.settings import Grant, Settings
@@ -78,6 +80,16 @@ async def open_services(
             max_bytes=settings.job_results_bytes,
         )
         jobs = JobService(store, queue, webhooks.store)
+        responses = ResponseService(
+            ResponseStore(
+                redis,
+                keep=settings.response_keep_seconds,
+                events_keep=settings.resume_seconds,
+                max_bytes=settings.response_bytes_per_caller,
+            ),
+            chat,
+            drop_tools=settings.unsupported_tools == "drop",
+        )
         runner = JobRunner(
             store,
             chat,
@@ -106,6 +118,7 @@ async def open_services(
             generations=generations,
             jobs=jobs,
             job_events=JobEvents(generations.log, draining),
+            responses=responses,
             webhooks=webhooks,
             queue=queue,
             metrics=metrics,

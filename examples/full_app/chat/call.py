@@ -194,7 +194,7 @@ class Call:
             if self._on_close is not None:
                 self._on_close()
                 self._on_close = None
-            self.account.settle(self._usage_at_close())
+            self.account.settle(self.usage_so_far())
 
     async def _stop_provider(self) -> None:
         if self._first is not None and not self._first.done():
@@ -286,9 +286,12 @@ class Call:
             }
         )
 
-    def _usage_at_close(self) -> Usage:
-        """What is charged. A call that was cut off has produced more than it reported,
-        if its upstream counts at the beginning only."""
+    def usage_so_far(self) -> Usage:
+        """What is charged if nothing more comes.
+
+        A call that was cut off has produced more than it reported, if its upstream
+        counts at the beginning only.
+        """
         estimated = self._estimated_usage()
         if self.usage is None:
             return estimated

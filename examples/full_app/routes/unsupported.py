@@ -13,11 +13,8 @@ router = APIRouter(include_in_schema=False)
 CHAT = "Use POST /v1/chat/completions"
 INSTEAD = {
     "messages": (f"This is Anthropic's API. {CHAT}, with a client for OpenAI's API."),
-    "responses": (
-        f"{CHAT}: `client.chat.completions.create(...)`, in the AI SDK "
-        "`openai.chat(model)`, in pydantic-ai `OpenAIChatModel`, in openai-agents "
-        "`OpenAIChatCompletionsModel`."
-    ),
+    "responses/compact": "Send the items that matter as `input`.",
+    "responses/input_tokens": "The `usage` of a response says how many there were.",
     "completions": f"{CHAT} with the prompt as one user message.",
     "batches": "Use POST /v1/jobs with up to 10,000 chat requests.",
     "files": "Use POST /v1/jobs: it takes the requests themselves.",

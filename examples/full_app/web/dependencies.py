@@ -23,6 +23,7 @@ from examples.full_app.observability.metrics import Metrics
 from examples.full_app.observability.tracing import traceparent
 from examples.full_app.providers.base import CallContext
 from examples.full_app.queue import Queue
+from examples.full_app.responses.service import ResponseService
 from examples.full_app.resumable.generations import Generations
 from examples.full_app.settings import Settings
 from examples.full_app.webhooks.service import WebhookService
@@ -42,6 +43,7 @@ class AppState(TypedDict):
     generations: Generations
     jobs: JobService
     job_events: JobEvents
+    responses: ResponseService
     webhooks: WebhookService
     queue: Queue
     metrics: Metrics
@@ -76,6 +78,12 @@ async def get_job_events(connection: HTTPConnection) -> JobEvents:
     """What happens to jobs."""
     events: JobEvents = connection.state["job_events"]
     return events
+
+
+async def get_response_service(connection: HTTPConnection) -> ResponseService:
+    """The one service behind responses."""
+    service: ResponseService = connection.state["responses"]
+    return service
 
 
 async def get_webhook_service(connection: HTTPConnection) -> WebhookService:
@@ -157,5 +165,6 @@ ChatServiceDep = Annotated[ChatService, Depends(get_chat_service)]
 GenerationsDep = Annotated[Generations, Depends(get_generations)]
 JobEventsDep = Annotated[JobEvents, Depends(get_job_events)]
 JobServiceDep = Annotated[JobService, Depends(get_job_service)]
+ResponseServiceDep = Annotated[ResponseService, Depends(get_response_service)]
 StreamingDep = Annotated[Streaming, Depends(get_streaming)]
 WebhookServiceDep = Annotated[WebhookService, Depends(get_webhook_service)]

@@ -29,6 +29,7 @@ from examples.full_app.errors import (
 from examples.full_app.schemas.catalogue import EmbeddingRequest
 from examples.full_app.schemas.chat import ChatCompletionRequest, UserMessage
 from examples.full_app.schemas.jobs import JobRequest
+from examples.full_app.schemas.responses import ResponseRequest
 from examples.s5_error_handling import AIError, ErrorCode
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -36,6 +37,7 @@ MAX_VALIDATION_ERRORS = 20
 KNOWN = sorted(
     {*ChatCompletionRequest.model_fields, *EmbeddingRequest.model_fields}
     | {*JobRequest.model_fields, *UserMessage.model_fields}
+    | {*ResponseRequest.model_fields}
 )
 
 
@@ -81,9 +83,11 @@ def from_validation_error(
     message = (
         f"{first['param']}: {first['message']}" if first["param"] else first["message"]
     )
-    if code == "unknown_parameter":
+    if first["type"] == "extra_forbidden":
         message = f"Unknown parameter: '{first['param']}'."
-        near = difflib.get_close_matches(first["param"].rpartition(".")[2], KNOWN, 1)
+        name = first["param"].rpartition(".")[2]
+        others = [known for known in KNOWN if known != name]  # of another route
+        near = difflib.get_close_matches(name, others, 1)
         message += f" Did you mean '{near[0]}'?" if near else ""
     return RequestError(
         message,
@@ -95,8 +99,10 @@ def from_validation_error(
 
 _CODES = {
     "extra_forbidden": "unknown_parameter",
+    "unknown_parameter": "unknown_parameter",
     "unsupported_parameter": "unsupported_parameter",
     "unsupported_content": "unsupported_content",
+    "conflicting_parameters": "parameter_conflict",
 }
 
 

@@ -35,6 +35,7 @@ PUBLIC_PREFIXES = ("/static-offline-docs/", "/console/")
 SCOPES: Mapping[str, KeyScope] = {  # of a path and what is below it
     "/v1/chat": "chat",
     "/v1/live": "chat",
+    "/v1/responses": "chat",
     "/v1/embeddings": "embeddings",
     "/v1/jobs": "jobs",
     "/v1/webhooks": "webhooks",

@@ -1,0 +1,212 @@
+"""A request of this route as a request of the chat route, and as fields of its answer.
+
+Every model behind this service speaks chat completions. So a response is a chat call
+with other words around it, and whatever holds for chat calls holds for it.
+`metadata` and `store` stay here: chat completions of an upstream would keep the
+conversation a second time.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from examples.full_app.errors import RequestError
+from examples.full_app.responses.items import as_messages
+from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.schemas.responses import (
+    LOGPROBS,
+    AllowedTools,
+    ContextItem,
+    EchoedTool,
+    FunctionTool,
+    HostedTool,
+    JSONObjectFormat,
+    JSONSchemaFormat,
+    NamedTool,
+    Response,
+    ResponseRequest,
+    ResponseStatus,
+)
+
+COPIED_FIELDS = (
+    "temperature",
+    "top_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "parallel_tool_calls",
+    "user",
+    "service_tier",
+    "prompt_cache_key",
+    "safety_identifier",
+)
+
+
+def split_tools(
+    request: ResponseRequest, *, drop: bool
+) -> tuple[ResponseRequest, list[str]]:
+    """The request with functions only, and the types of the tools that were dropped.
+
+    Raises RequestError (400) for a tool that only OpenAI runs, unless `drop` is set.
+    """
+    dropped = []
+    for index, tool in enumerate(request.tools):
+        if isinstance(tool, HostedTool):
+            if not drop:
+                raise RequestError(
+                    "Only tools of type function run here.",
+                    param=f"tools[{index}].type",
+                    code="unsupported_parameter",
+                )
+            dropped.append(tool.type)
+    if not dropped:
+        return request, []
+    functions = [tool for tool in request.tools if isinstance(tool, FunctionTool)]
+    if request.tool_choice == "required" and not functions:
+        raise RequestError(
+            "`tool_choice`: none of the tools runs here.",
+            param="tool_choice",
+            code="parameter_conflict",
+        )
+    return request.model_copy(update={"tools": functions}), dropped
+
+
+def as_chat_request(
+    request: ResponseRequest, context: Sequence[ContextItem]
+) -> ChatCompletionRequest:
+    """The chat request that answers this one. Raises RequestError (400)."""
+    fields: dict[str, Any] = {
+        "model": request.model,
+        "messages": as_messages(context, request.instructions),
+        "stream": request.stream,
+    }
+    given = request.model_fields_set
+    for name in COPIED_FIELDS:
+        if name in given:
+            fields[name] = getattr(request, name)
+    if request.max_output_tokens is not None:
+        fields["max_completion_tokens"] = request.max_output_tokens
+    if request.reasoning is not None:
+        fields["reasoning_effort"] = request.reasoning.effort
+    fields["verbosity"] = request.text.verbosity
+    fields["response_format"] = _response_format(request)
+    if LOGPROBS in request.include:
+        fields["logprobs"] = True
+        fields["top_logprobs"] = request.top_logprobs
+    fields |= _tools(request)
+    try:
+        return ChatCompletionRequest.model_validate(fields)
+    except ValidationError as error:
+        # A conversation that grew over many turns can be more than one call may hold.
+        kind = error.errors()[0]["type"]
+        reason = "The conversation has too many items." if kind == "too_long" else None
+        raise RequestError(
+            reason or "The conversation cannot be sent to a model.", param="input"
+        ) from None
+
+
+def _response_format(request: ResponseRequest) -> dict[str, Any] | None:
+    """The format of the text, nested as chat completions nest it."""
+    wanted = request.text.format
+    if isinstance(wanted, JSONSchemaFormat):
+        schema = {
+            "name": wanted.name,
+            "schema": wanted.schema_,
+            "description": wanted.description,
+            "strict": wanted.strict,
+        }
+        return {"type": "json_schema", "json_schema": _given(schema)}
+    if isinstance(wanted, JSONObjectFormat):
+        return {"type": "json_object"}
+    return None
+
+
+def _tools(request: ResponseRequest) -> dict[str, Any]:
+    """The tools as chat completions nest them, and which of them may be called."""
+    tools = [tool for tool in request.tools if isinstance(tool, FunctionTool)]
+    choice: Any = request.tool_choice
+    if isinstance(choice, AllowedTools):
+        allowed = {tool.name for tool in choice.tools}
+        tools = [tool for tool in tools if tool.name in allowed]
+        choice = choice.mode
+    elif isinstance(choice, NamedTool):
+        choice = {"type": "function", "function": {"name": choice.name}}
+    if not tools:
+        return {}
+    nested = [
+        {
+            "type": "function",
+            "function": _given(
+                {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": tool.parameters,
+                    "strict": tool.strict,
+                }
+            ),
+        }
+        for tool in tools
+    ]
+    return {"tools": nested, "tool_choice": choice}
+
+
+def new_response(
+    request: ResponseRequest,
+    chat: ChatCompletionRequest,
+    response_id: str,
+    created_at: int,
+    status: ResponseStatus,
+) -> Response:
+    """The response before its first word: what was asked for, written out.
+
+    What was not given shows the value that counts in its place.
+    """
+    text: dict[str, Any] = {"format": _echoed_format(request)}
+    if request.text.verbosity is not None:
+        text["verbosity"] = request.text.verbosity
+    reasoning = request.reasoning
+    choice = request.tool_choice
+    return Response(
+        id=response_id,
+        created_at=created_at,
+        status=status,
+        background=request.background,
+        instructions=request.instructions,
+        max_output_tokens=request.max_output_tokens,
+        max_tool_calls=request.max_tool_calls,
+        metadata=request.metadata,
+        model=request.model,
+        parallel_tool_calls=request.parallel_tool_calls,
+        previous_response_id=request.previous_response_id,
+        prompt_cache_key=request.prompt_cache_key,
+        reasoning={
+            "effort": None if reasoning is None else reasoning.effort,
+            "summary": None if reasoning is None else reasoning.summary,
+        },
+        safety_identifier=request.safety_identifier,
+        service_tier=request.service_tier or "default",
+        store=request.store,
+        temperature=chat.temperature,
+        text=text,
+        tool_choice=choice if isinstance(choice, str) else choice.model_dump(),
+        tools=[
+            EchoedTool(**tool.model_dump(include=set(EchoedTool.model_fields)))
+            for tool in request.tools
+            if isinstance(tool, FunctionTool)
+        ],
+        top_logprobs=request.top_logprobs or 0,
+        top_p=chat.top_p,
+        frequency_penalty=request.frequency_penalty,
+        presence_penalty=request.presence_penalty,
+        truncation=request.truncation,
+        user=request.user,
+    )
+
+
+def _echoed_format(request: ResponseRequest) -> dict[str, Any]:
+    """The format of the text, with every field that its type has."""
+    return request.text.format.model_dump(by_alias=True)
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
