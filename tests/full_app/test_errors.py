@@ -6,6 +6,7 @@ was made on the way.
 """
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ from tests.full_app.webhooks.test_receiving import Service, message, signed
 from tests.servers import free_port, wait_until
 
 CHAT, JOBS, HOOKS = "/v1/chat/completions", "/v1/jobs", "/v1/webhooks"
+RESPONSES = "/v1/responses"
+SAY = {"model": "offline-echo", "input": "hi"}
 ECHO = {**ASK, "model": "offline-echo"}
 POOR = {"name": "poor", "key": "sk-test-poor", "budget_usd": "0.000001"}
 Seen = tuple[int | None, str]  # status, which an event of a stream has none of; code
@@ -194,7 +197,16 @@ SIMPLE: dict[tuple[str, str], Scenario] = {
         "/v1/models/none"
     ),
     ("RouteNotServedError", "a route of OpenAI that is not here"): lambda on: on.post(
-        "/v1/responses", {}
+        "/v1/responses/compact", {}
+    ),
+    ("ResponseNotFoundError", "a response that is not there"): lambda on: on.get(
+        f"{RESPONSES}/resp_0"
+    ),
+    ("ItemNotFoundError", "a reference to an item that is not there"): lambda on: (
+        on.post(RESPONSES, {**SAY, "input": [{"type": "item_reference", "id": "x"}]})
+    ),
+    ("PreviousResponseNotFoundError", "a conversation that is not there"): (
+        lambda on: on.post(RESPONSES, {**SAY, "previous_response_id": "resp_0"})
     ),
     ("GenerationNotFoundError", "an answer that is not kept"): lambda on: on.get(
         f"{CHAT}/chatcmpl-none"
@@ -282,6 +294,16 @@ def a_job_cancelled_after_its_end(on: Stage) -> Seen:
     where = on.http.post(JOBS, json={"requests": [ECHO]}).headers["location"]
     wait_until(lambda: on.http.get(where).json()["status"] == "succeeded", what="it")
     return seen(on.http.delete(where))
+
+
+@shows("PreviousResponseNotFinishedError")
+def a_conversation_that_goes_on_from_a_failure(on: Stage) -> Seen:
+    http, model = on.serving()
+    model.failure = RuntimeError("broken")
+    asked = {"model": "any", "input": "hi"}
+    broken = http.post(RESPONSES, json={**asked, "stream": True}).text
+    failed = re.findall(r"resp_[0-9a-f]{32}", broken)[-1]
+    return seen(http.post(RESPONSES, json={**asked, "previous_response_id": failed}))
 
 
 @shows("InvalidEventIdError")

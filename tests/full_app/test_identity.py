@@ -25,6 +25,7 @@ PUBLIC = {"/health/live", "/health/ready"}
 ANY_KEY = {"/v1/models", "/v1/models/{model}", "/v1/usage"}
 BY_PREFIX: dict[str, KeyScope] = {
     "/v1/chat/": "chat",
+    "/v1/responses": "chat",
     "/v1/embeddings": "embeddings",
     "/v1/jobs": "jobs",
     "/v1/webhooks": "webhooks",

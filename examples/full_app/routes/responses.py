@@ -10,6 +10,7 @@ from fastapi.openapi.models import Example
 from starlette.responses import Response as HTTPResponse
 
 from examples.full_app.chat.call import Call
+from examples.full_app.errors import RequestError
 from examples.full_app.limits.rates import management_limit
 from examples.full_app.providers.faults.catalogue import PREFIX, WireFault, wire_fault
 from examples.full_app.responses.builder import ResponseEvent
@@ -65,10 +66,6 @@ EXAMPLES = {
         summary="A stream of events",
         value={"model": "gpt-4o-mini", "input": "Count to five.", "stream": True},
     ),
-    "background": Example(
-        summary="A job: poll it with GET until it has ended",
-        value={"model": "gpt-4o-mini", "input": "Write a poem.", "background": True},
-    ),
 }
 ResponseId = Annotated[str, Path(max_length=64, description="The response's `id`.")]
 Include = Annotated[
@@ -102,6 +99,13 @@ async def create_response(
     fault = wire_fault(body.model) if body.model.startswith(PREFIX) else None
     if fault is not None and fault.kind == "html-502":
         return break_answer(b"", fault)
+
+    if body.background:
+        raise RequestError(
+            "`background` is not supported yet: use POST /v1/jobs.",
+            param="background",
+            code="unsupported_parameter",
+        )
 
     async def answer() -> HTTPResponse:
         prepared = await service.prepare(body, identity.subject)

@@ -32,6 +32,8 @@ MATRIX = {
         "tools",
         "round trip",
         "errors",
+        "responses",
+        "responses stream",
         "retries",
         "embeddings",
         "models",

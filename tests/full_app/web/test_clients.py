@@ -275,7 +275,7 @@ def test_a_base_url_that_is_not_quite_right_is_answered_with_the_right_one(
         ("/api/generate", "/v1/chat/completions"),
         ("/openai/deployments/gpt-4o/chat/completions", "AzureOpenAI"),
         ("/v1beta/models/gemini:generateContent", "/v1/chat/completions"),
-        ("/v1/responses", "/v1/chat/completions"),
+        ("/v1/completions", "/v1/chat/completions"),
     ],
 )
 def test_a_route_of_another_api_is_answered_with_what_to_use(

@@ -17,6 +17,7 @@ const providers = (more = {}) => [
   (name) => createOpenAI({ ...given, ...more }).chat(name),
   (name) => compatible(more).chatModel(name),
   (name) => compatible({ supportsStructuredOutputs: true, ...more }).chatModel(name),
+  (name) => createOpenAI({ ...given, ...more })(name), // /v1/responses, its default
 ];
 const id = "gpt-4o-mini";
 const prompt = "Why does streaming feel faster?";
@@ -60,8 +61,8 @@ const cases = {
   },
 
   async structured() {
-    const [official, , strict] = providers();
-    for (const chat of [official, strict]) {
+    const [official, , strict, responses] = providers();
+    for (const chat of [official, strict, responses]) {
       const answer = await generateText({
         model: chat(id),
         prompt,
@@ -117,11 +118,19 @@ const cases = {
     });
   },
 
+  // It refers to what was said by the ids of items, and does not send it again.
   async "its default route"() {
-    const model = createOpenAI(given)(id);
-    const error = await thrown(() => generateText({ model, prompt, maxRetries }));
-    assert.equal(error.statusCode, 404);
-    assert.match(error.message, /openai\.chat\(model\)/);
+    const model = createOpenAI(given)("offline-echo");
+    assert.equal(model.provider, "openai.responses");
+    const first = await generateText({ model, prompt: "blue" });
+    const messages = [
+      { role: "user", content: prompt },
+      ...first.response.messages,
+      { role: "user", content: "red" },
+    ];
+    const second = await generateText({ model, messages });
+    assert.ok(JSON.stringify(second.request.body).includes("item_reference"));
+    assert.equal(second.text, "red");
   },
 
   async embeddings() {

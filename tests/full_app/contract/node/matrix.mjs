@@ -129,6 +129,31 @@ const cases = {
     assert.ok(!(cut instanceof assert.AssertionError));
   },
 
+  async responses() {
+    const input = "Why does streaming feel faster?";
+    const whole = await client.responses.create({ model, input });
+    assert.ok(whole.output_text);
+    const next = { model, input: "And why?", previous_response_id: whole.id };
+    assert.ok((await client.responses.create(next)).output_text);
+    const items = [];
+    for await (const item of client.responses.inputItems.list(whole.id)) items.push(item);
+    assert.equal(items[0].content[0].text, input);
+    await client.responses.delete(whole.id);
+    const gone = await thrown(() => client.responses.retrieve(whole.id));
+    assert.equal(gone.code, "response_not_found");
+  },
+
+  async "responses stream"() {
+    const input = "Why does streaming feel faster?";
+    const whole = await client.responses.create({ model, input });
+    const stream = client.responses.stream({ model, input });
+    assert.equal((await stream.finalResponse()).output_text, whole.output_text);
+    const find = { ...tools[0].function, type: "function", strict: true };
+    const asked = { model, input, tools: [find], tool_choice: "required" };
+    const [call] = (await client.responses.stream(asked).finalResponse()).output;
+    assert.equal(typeof JSON.parse(call.arguments).people, "number");
+  },
+
   async retries() {
     const patient = new OpenAI({ baseURL, apiKey, maxRetries: 2 });
     const content = `flaky for Node at ${Date.now()}`;
