@@ -8,6 +8,7 @@ second, and hands out what came. Source: Redis documentation (XREAD).
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
@@ -16,11 +17,15 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
 
 START = "0-0"
 BATCH = 256  # entries of a stream per round trip
 BLOCK_MS = 1000
+FAILURE_PAUSE_SECONDS = 0.2  # between two questions to a Redis that is away
 PAUSE_SECONDS = 0.01  # many streams that are written to share a round trip
 WAKE_KEEP_SECONDS = 60
 
@@ -126,7 +131,11 @@ class EventWatch:
         return [e for e in news.result() if numbers(e.id) > numbers(after)]
 
     async def run(self) -> None:
-        """Wait for all of them, until `close`."""
+        """Wait for all of them, until `close`.
+
+        The readers get whatever goes wrong as a RedisError, and the wait goes on: who
+        reads from a watch that has ended would wait for ever.
+        """
         while not self._closed:
             if not self._streams:
                 self._some.clear()
@@ -136,15 +145,25 @@ class EventWatch:
             try:
                 arrived = await self._wait(positions)
             except RedisError as error:
-                for stream in self._streams.values():
-                    stream.fail(error)
-                arrived = {}
+                await self._fail(error)
+                continue
+            except Exception as error:
+                log.exception("events could not be read")
+                failure = RedisConnectionError("The events could not be read.")
+                failure.__cause__ = error
+                await self._fail(failure)
+                continue
             for key, events in arrived.items():
                 if key == self._wake_key:
                     self._woken = events[-1].id
                 elif key in self._streams:
                     self._streams[key].deliver(events)
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _fail(self, error: RedisError) -> None:
+        for stream in self._streams.values():
+            stream.fail(error)
+        await asyncio.sleep(FAILURE_PAUSE_SECONDS)
 
     async def _wait(self, positions: dict[str, str]) -> dict[str, list[Event]]:
         after: Any = positions

@@ -33,7 +33,11 @@ from examples.full_app.errors import (
     ModelNotPricedError,
     NotReadyError,
 )
-from examples.full_app.limits.pipelining import regardless
+from examples.full_app.limits.pipelining import (
+    MAX_CALLS,
+    RedisSilentError,
+    regardless,
+)
 from examples.full_app.limits.rates import Lease, Limiter, caller_hash_tag
 from examples.full_app.limits.scripts import COUNT, COUNTS, RESERVE, SETTLE, STANDING
 from examples.full_app.limits.slots import NoSlotError
@@ -47,12 +51,13 @@ from examples.full_app.money import (
     fits,
     period_bounds,
 )
+from examples.full_app.observability.logs import ThrottledLog
 from examples.full_app.periodic import repeating
 from examples.full_app.settings import Grant
 
-log = logging.getLogger(__name__)
+warnings = ThrottledLog(logging.getLogger(__name__))
 
-RESEND_SECONDS = 5.0  # between two attempts to send what Redis has not confirmed
+RESEND_SECONDS = 1.0  # between two attempts to send what Redis has not confirmed
 COUNT_SECONDS = 1.0  # between two times at which the counts of models are written
 MAX_MODELS = 200  # with counts of their own, for each caller
 DAY_SECONDS = 24 * 3600
@@ -105,13 +110,19 @@ class ModelUsage:
 
 
 class _Settlement(NamedTuple):
-    """How a hold ends: its cost, the tokens used beyond its lease, its slot."""
+    """How a hold ends: its cost, the tokens used beyond its lease, its slot.
+
+    `times` is how often it is to be sent. It is 2 for a hold whose reservation was not
+    answered: Redis may read the release before the reservation, which came over another
+    connection.
+    """
 
     hold_id: str
     cost: int
     tokens: int
     slot: str
     account: str
+    times: int = 1
 
 
 class Ledger:
@@ -207,7 +218,8 @@ class Ledger:
         if budget is None:
             return None
         try:
-            await self._catch_up(subject)
+            while self._unsent.get(subject):
+                await self._catch_up(subject)
             keys = _keys(self.account_of(subject))
             spent, reserved = await self.scripts.call(STANDING, keys, [])
         except (RedisError, TimeoutError) as error:
@@ -235,7 +247,7 @@ class Ledger:
             try:
                 await self.scripts.call(COUNT, [f"{name}:models"], args)
             except (RedisError, TimeoutError) as error:
-                log.warning("usage not counted yet", extra={"reason": repr(error)})
+                warnings.warning("usage not counted yet", error)
                 self._kept_seconds[name] = int(kept)
                 for model, used in models.items():
                     self._counts[name][model].add(used)
@@ -258,9 +270,20 @@ class Ledger:
         return dict(sorted(found.items()))
 
     async def send_unsent(self) -> None:
-        """Send the settlements that Redis has not confirmed; what fails is kept."""
-        unsent = map(self._catch_up, tuple(self._unsent))
-        await asyncio.gather(*unsent, return_exceptions=True)
+        """Send the settlements that Redis has not confirmed, in batches.
+
+        What fails is kept. While Redis is silent one is sent, as its probe.
+        """
+        with contextlib.suppress(RedisError, TimeoutError):
+            await self.limiter.undo_unheard()
+        for subject in tuple(self._unsent):
+            for _ in range(len(self._unsent[subject])):
+                if self.scripts.is_probing or not self._unsent.get(subject):
+                    break
+                try:
+                    await self._catch_up(subject)
+                except (RedisError, TimeoutError):
+                    break
 
     @contextlib.asynccontextmanager
     async def sending_unsent(self) -> AsyncIterator[None]:
@@ -290,8 +313,8 @@ class Ledger:
             sent = True
             reply: list[Any] = await self.scripts.call(RESERVE, keys, args)
         except (RedisError, TimeoutError) as error:
-            if sent:  # and perhaps taken all the same
-                self._unsent[subject].append(release)
+            if sent and not isinstance(error, RedisSilentError):  # perhaps taken
+                self._unsent[subject].append(release._replace(times=2))
             raise _closed(error) from error
         except asyncio.CancelledError:
             if sent:
@@ -301,10 +324,20 @@ class Ledger:
         return reply
 
     async def _catch_up(self, subject: str) -> None:
-        """Send this caller's unconfirmed settlements. Raises as a script does."""
-        for answer in [
-            self._send(subject, end) for end in self._unsent.pop(subject, ())
-        ]:
+        """Send a batch of this caller's unconfirmed settlements.
+
+        A Redis that was silent gets one of them. Raises as a script does.
+        """
+        if not self._unsent.get(subject):
+            return
+        if self.scripts.is_probing:
+            raise RedisSilentError
+        size = 1 if self.scripts.is_silent else MAX_CALLS
+        unsent = self._unsent.pop(subject)
+        batch, later = unsent[:size], unsent[size:]
+        if later:
+            self._unsent[subject] = later
+        for answer in [self._send(subject, end) for end in batch]:
             await answer
 
     def _send(self, subject: str, end: _Settlement) -> asyncio.Future[Any]:
@@ -322,7 +355,9 @@ class Ledger:
         error = None if answer.cancelled() else answer.exception()
         if answer.cancelled() or error is not None:
             self._unsent[subject].append(end)
-            log.warning("money not settled yet", extra={"reason": repr(error)})
+            warnings.warning("money not settled yet", error)
+        elif end.times > 1:
+            self._unsent[subject].append(end._replace(times=end.times - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,7 +471,7 @@ def _text(value: str | bytes) -> str:
 
 
 def _closed(error: Exception) -> NotReadyError:
-    log.warning("money closed", extra={"reason": repr(error)})
+    warnings.warning("money closed", error)
     return NotReadyError("The budget cannot be checked: Redis does not answer.")
 
 

@@ -5,7 +5,12 @@ its answer. Here all calls of one turn of the event loop, and those made while a
 pipeline is on its way, share the next one. Each caller gets its own answer or error.
 One pipeline at a time keeps the order: what was settled before a question was asked is
 part of its answer. After a broken connection redis-py sends the whole pipeline once
-more, so a script has to allow that it runs twice: money is held and settled by ids.
+more, so a script has to allow that it runs twice: money is held and settled by ids,
+and so is a slot with what was taken beside it.
+
+Once Redis was silent or away, one call at a time asks it, as its probe. All others fail
+at once and are never sent, so that an outage leaves nothing behind that has to be sent
+later. The first answer ends that.
 """
 
 import asyncio
@@ -28,6 +33,13 @@ class Script:
     def __init__(self, text: str) -> None:
         self.text = text
         self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisSilentError(TimeoutError):
+    """Redis was silent, and another call asks it now. This one was not sent."""
+
+    def __init__(self) -> None:
+        super().__init__("Redis is silent, and is asked by another call.")
 
 
 @dataclass(slots=True, eq=False)
@@ -54,16 +66,34 @@ class Pipelining:
         self._waiting: list[_PendingScript] = []
         self._sender: asyncio.Task[None] | None = None
         self._last_answer = 0.0  # when Redis last answered, on the event loop's clock
+        self._silent = False
+        self._probe: asyncio.Future[Any] | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether Redis did not answer the last call that asked it."""
+        return self._silent
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether a silent Redis is being asked: every other call fails at once."""
+        return self._silent and self._probe is not None and not self._probe.done()
 
     def call(
         self, script: Script, keys: Sequence[str], args: Sequence[str | int]
     ) -> asyncio.Future[Any]:
         """Run a script; the answer raises RedisError or TimeoutError.
 
-        Cancelled before it was sent, it never is; after that it is too late.
+        A RedisSilentError says that it was never sent. Cancelled before it was sent, it
+        never is; after that it is too late.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
+        if self.is_probing:
+            answer.set_exception(RedisSilentError())
+            return answer
+        if self._silent:
+            self._probe = answer
         self._waiting.append(_PendingScript(script, keys, args, answer))
         own = contextvars.Context()  # the sender and the timer outlive this caller
         if self._sender is None:
@@ -96,6 +126,7 @@ class Pipelining:
         elif again > loop.time():
             loop.call_at(again, self._expire, answer, timeout, last)
         else:
+            self._silent = True
             answer.set_exception(TimeoutError("Redis did not answer in time."))
 
     async def _send_all(self) -> None:
@@ -105,7 +136,8 @@ class Pipelining:
                     call for call in self._waiting[:MAX_CALLS] if not call.answer.done()
                 ]
                 del self._waiting[:MAX_CALLS]
-                await self._send(calls)
+                if calls:
+                    await self._send(calls)
         finally:
             self._sender = None
 
@@ -124,11 +156,13 @@ class Pipelining:
         try:
             answers = await pipeline.execute(raise_on_error=False)
             self._last_answer = asyncio.get_running_loop().time()
+            self._silent = False
         except asyncio.CancelledError:  # the event loop ends
             for call in [*calls, *self._waiting]:
                 call.answer.cancel()
             raise
         except Exception as error:  # whatever it is, every caller gets it
+            self._silent = True
             answers = [error] * len(calls)
         forgotten: list[_PendingScript] = []
         for call, answer in zip(calls, answers, strict=True):

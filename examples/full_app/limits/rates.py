@@ -21,13 +21,20 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from examples.full_app.errors import RequestError
-from examples.full_app.limits.pipelining import Pipelining, Script, regardless
+from examples.full_app.limits.pipelining import (
+    MAX_CALLS,
+    Pipelining,
+    RedisSilentError,
+    Script,
+    regardless,
+)
 from examples.full_app.limits.scripts import DECIDE, LEAVE, UNDO
 from examples.full_app.limits.slots import Slots
+from examples.full_app.observability.logs import ThrottledLog
 from examples.s4_dependency_injection import RateLimiter
 from examples.s5_error_handling import RateLimitExceededError
 
-log = logging.getLogger(__name__)
+warnings = ThrottledLog(logging.getLogger(__name__))
 
 TIMEOUT_SECONDS = 0.25  # for Redis to decide; then requests pass
 
@@ -72,6 +79,15 @@ class Lease(NamedTuple):
     slot: str = ""
 
 
+class UnheardReservation(NamedTuple):
+    """A reservation whose answer was lost: perhaps Redis has it, perhaps not."""
+
+    subject: str
+    tokens: int
+    slot: str
+    times_undone: int = 0
+
+
 class Limiter:
     """Reserves before the work and settles after it.
 
@@ -93,6 +109,7 @@ class Limiter:
         self.scripts = Pipelining(redis, timeout)
         self._general = CallerRates(requests, tokens)
         self._own = own or {}
+        self._unheard: list[UnheardReservation] = []
 
     def rates_of(self, subject: str) -> "CallerRates":
         """The limits that count for one caller."""
@@ -109,7 +126,9 @@ class Limiter:
         try:
             verdict, *numbers = await self.scripts.call(DECIDE, keys, args)
         except (RedisError, TimeoutError) as error:
-            log.warning("rate limit not checked", extra={"reason": repr(error)})
+            warnings.warning("rate limit not checked", error)
+            if slot and not isinstance(error, RedisSilentError):
+                self._unheard.append(UnheardReservation(subject, tokens, slot))
             return Lease(subject, 0, {})
         except asyncio.CancelledError:  # and perhaps it was taken
             keys, args = self.script_part(subject, (-1, -tokens), slot, force=True)
@@ -117,6 +136,32 @@ class Limiter:
                 await self._leave(UNDO, keys, args)
             raise
         return self.lease(subject, tokens, verdict, numbers, slot)
+
+    async def undo_unheard(self) -> None:
+        """Give back what was reserved for calls that never heard of it.
+
+        It is done twice. Redis may read the first undoing before the reservation, which
+        came over another connection. Raises RedisError and TimeoutError: what was not
+        undone is kept for the next time.
+        """
+        unheard, self._unheard = self._unheard, []
+        while unheard:
+            size = 1 if self.scripts.is_silent else MAX_CALLS
+            batch, unheard = unheard[:size], unheard[size:]
+            try:
+                await asyncio.gather(*map(self._undo, batch))
+            except (RedisError, TimeoutError):
+                self._unheard += batch + unheard
+                raise
+            for one in batch:
+                if one.times_undone == 0:
+                    self._unheard.append(one._replace(times_undone=1))
+
+    def _undo(self, one: UnheardReservation) -> asyncio.Future[None]:
+        keys, args = self.script_part(
+            one.subject, (-1, -one.tokens), one.slot, force=True
+        )
+        return self.scripts.call(UNDO, keys, args)
 
     def settle(self, lease: Lease, used: int) -> asyncio.Future[None]:
         """Leave the slot; give back what was not used, or take what was used beyond.
@@ -196,7 +241,7 @@ class Limiter:
 
 def _warn_of_failure(left: asyncio.Future[None]) -> None:
     if not left.cancelled() and (error := left.exception()) is not None:
-        log.warning("rate limit not settled", extra={"reason": repr(error)})
+        warnings.warning("rate limit not settled", error)
 
 
 @functools.lru_cache(maxsize=KNOWN_CALLERS)

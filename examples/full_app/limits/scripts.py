@@ -66,12 +66,16 @@ local function leave(keys, args)
   finish(true)
 end
 """
+# A call that has its slot was admitted before, by a try whose answer was lost.
 DECIDE = Script(f"""{ADMIT}
+local _, pools, slot = apart(KEYS, ARGV)
+local again = pools[1] and redis.call('ZSCORE', pools[1], slot[1])
 local verdict, finish = admit(KEYS, ARGV)
+if again then return {{1, unpack(finish(false))}} end
 return {{verdict, unpack(finish(verdict == 1))}}
 """)
 LEAVE = Script(f"{ADMIT} leave(KEYS, ARGV)")
-# For who left before the answer came: only with a slot was anything taken.
+# For a call whose answer did not arrive: only with a slot was anything taken.
 UNDO = Script(f"""{ADMIT}
 local _, pools, slot = apart(KEYS, ARGV)
 if pools[1] and redis.call('ZSCORE', pools[1], slot[1]) then leave(KEYS, ARGV) end

@@ -194,6 +194,30 @@ def access_line(facts: dict[str, Any]) -> None:
     access_log.info("request", extra=facts)
 
 
+class ThrottledLog:
+    """Warnings that may come a thousand times a second, each once in an interval.
+
+    A line says in `times` how often its message has come since the line before it.
+    """
+
+    def __init__(self, log: logging.Logger, seconds: float = 5.0) -> None:
+        self._log = log
+        self._seconds = seconds
+        self._times: dict[str, int] = {}
+        self._next_line: dict[str, float] = {}
+
+    def warning(self, message: str, error: BaseException | None) -> None:
+        """Count `message`; write it with its reason if its interval is over."""
+        times = self._times.get(message, 0) + 1
+        self._times[message] = times
+        now = time.monotonic()
+        if now < self._next_line.get(message, 0.0):
+            return
+        self._next_line[message] = now + self._seconds
+        self._times[message] = 0
+        self._log.warning(message, extra={"reason": repr(error), "times": times})
+
+
 def redacted(text: str) -> str:
     """What a log may hold of a text that may be secret."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4)

@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import fakeredis
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from examples.full_app.events import follower
 from examples.full_app.events.errors import EventsExpiredError
-from examples.full_app.events.follower import START, open_watch
+from examples.full_app.events.follower import START, EventWatch, open_watch
 from examples.full_app.events.log import EventLog, EventWriter
 
 LAST = {"done"}
@@ -165,3 +167,41 @@ async def test_a_stream_is_bounded_in_bytes_and_who_comes_too_late_is_told(
         await all_of(log, "s", "1-3")
     with pytest.raises(EventsExpiredError):
         await all_of(log, "s")
+
+
+class FailingReader:
+    """Reads nothing: the first time it has a bug, and every field is missing then."""
+
+    def __init__(self, redis: Redis, error: Exception) -> None:
+        self.redis, self.error = redis, error
+        self.asked = 0
+
+    async def xread(self, *asked: Any, **options: Any) -> Any:
+        """Fail once; then read as Redis does, without waiting."""
+        self.asked += 1
+        if self.asked == 1:
+            raise self.error
+        return await self.redis.xread(*asked, **{**options, "block": 1})
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), RedisConnectionError("away")])
+async def test_a_watch_goes_on_after_whatever_went_wrong(
+    redis: Redis, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "FAILURE_PAUSE_SECONDS", 0)
+    reader: Any = FailingReader(redis, error)
+    watch = EventWatch(redis, reader)
+    log = EventLog(redis, watch, keep=100)
+    work = asyncio.create_task(watch.run())
+    try:
+        async with asyncio.timeout(10):
+            with pytest.raises(RedisError):
+                await all_of(log, "watched")
+            following = asyncio.create_task(all_of(log, "watched"))
+            await write(log, "watched", ["a", "b"], end=True)
+            assert await following == ["a", "b"]
+        assert not work.done()
+    finally:
+        watch.close()
+        work.cancel()
+        await asyncio.wait({work})

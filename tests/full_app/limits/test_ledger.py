@@ -479,6 +479,38 @@ async def test_an_outage_leaves_no_more_to_tell_than_it_interrupted(
         assert wire.sent - before < 10
 
 
+async def test_calls_refused_in_an_outage_leave_little_to_send_and_few_lines(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with over_a_wire(redis) as (client, wire):
+        purse = ledger(client, 1_000_000)
+        holds = [await purse.reserve("ada", 1, 10, seconds=MINUTE) for _ in range(250)]
+        wire.hold_back = True
+        purse.scripts.timeout = 0.05
+        outcomes = await refused_at_once(purse, 300)
+        for hold in holds:
+            purse.settle(hold, 1, 7)
+        outcomes += await refused_at_once(purse, 300)
+        purse.scripts.timeout = 60
+        wire.go_on.set()
+        await purse.scripts.idle()
+        before = wire.sent
+        await purse.send_unsent()
+        sent = wire.sent - before
+
+        assert all(isinstance(each, NotReadyError) for each in outcomes)
+        assert sent <= 12  # batches of 100: 300 releases, twice, and 250 settlements
+        assert await standing(purse) == (1_750, 0, 998_250)
+        lines = [record.getMessage() for record in caplog.records]
+        assert len(lines) == len(set(lines))  # one for each message
+
+
+async def refused_at_once(purse: Ledger, count: int) -> list[object]:
+    """What as many reservations at once raise."""
+    steps = [purse.reserve("ada", 1, 1, seconds=MINUTE) for _ in range(count)]
+    return list(await asyncio.gather(*steps, return_exceptions=True))
+
+
 async def test_who_leaves_while_money_is_reserved_has_none_reserved(
     redis: Redis,
 ) -> None:

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from examples.full_app.limits.pipelining import (
     MAX_CALLS,
     Pipelining,
+    RedisSilentError,
     Script,
     regardless,
 )
@@ -226,6 +227,38 @@ async def test_with_a_silent_redis_nobody_waits_longer_than_the_timeout() -> Non
     server.close()
 
 
+async def test_a_redis_that_is_silent_is_asked_by_one_call_at_a_time(
+    wired: tuple[Pipelining, Wire],
+) -> None:
+    scripts, wire = wired
+    scripts.timeout = 0.05
+    wire.hold_back = True
+    with pytest.raises(TimeoutError):
+        await scripts.call(COUNT, ["count"], [1])
+    scripts.timeout = 60
+    probe = scripts.call(COUNT, ["count"], [10])
+    refused = [scripts.call(COUNT, ["count"], [100]) for _ in range(5)]
+    errors = await asyncio.gather(*refused, return_exceptions=True)
+
+    assert scripts.is_silent
+    assert all(isinstance(error, RedisSilentError) for error in errors)
+    wire.go_on.set()
+    assert await probe == 11  # what was refused was never sent
+    assert not scripts.is_silent
+    assert await scripts.call(COUNT, ["count"], [100]) == 111
+
+
+async def test_a_redis_that_is_away_is_asked_again_by_the_next_call(
+    wired: tuple[Pipelining, Wire],
+) -> None:
+    scripts, wire = wired
+    wire.lose = 2  # also the answer to the second try
+    with pytest.raises(RedisError):
+        await scripts.call(ECHO, [], ["lost"])
+
+    assert await scripts.call(ECHO, [], ["there again"]) == "there again"
+
+
 # What a request costs Redis
 
 
@@ -263,8 +296,9 @@ def lonely_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["budget", "no_budget"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_a_request_is_one_script_to_come_in_and_one_to_leave(
-    lonely_redis: str, key: str, stream: bool
+    lonely_redis: str, key: str, stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("examples.full_app.limits.ledger.COUNT_SECONDS", 600)
     keys = [
         {"name": "alpha", "key": KEY, "budget_usd": "1"},
         {"name": "beta", "key": OTHER_KEY},

@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from websockets.sync.client import connect
 
 from examples.full_app.limits.ledger import Ledger
-from examples.full_app.limits.rates import Limiter, RateLimit
+from examples.full_app.limits.rates import Limiter, RateLimit, UnheardReservation
+from examples.full_app.limits.scripts import DECIDE
 from examples.full_app.limits.slots import (
     MOST_RETRY_AFTER,
     RETRY_AFTER,
@@ -109,6 +110,64 @@ async def test_what_a_killed_process_held_comes_back_and_nothing_else(
             await asyncio.sleep(0.05)
         with pytest.raises(NoSlotError):  # the first is renewed still
             await alive.reserve("ada", 1)
+
+
+async def test_a_call_that_redis_was_too_slow_for_gives_its_slot_and_tokens_back(
+    redis: Redis,
+) -> None:
+    async with over_a_wire(redis) as (client, wire):
+        limiter = process_of(client, each=1)
+        await limiter.settle(await limiter.reserve("ada", 0), 0)
+        limiter.scripts.timeout = 0.05
+        wire.hold_back = True
+        lease = await limiter.reserve("ada", 50)  # it passes, without a limit
+        assert await redis.zcard("slots:overall") == 1
+        with pytest.raises(TimeoutError):
+            await limiter.undo_unheard()  # Redis is silent still
+        limiter.scripts.timeout = 60
+        wire.go_on.set()
+        await limiter.scripts.idle()
+        await limiter.undo_unheard()
+
+        other = process_of(redis, each=1)
+        again = await other.reserve("ada", 0)
+        await limiter.undo_unheard()  # once more, and then never again
+    assert lease.slot == ""
+    assert again.headers["x-ratelimit-remaining-requests"] == "98"
+    assert again.headers["x-ratelimit-remaining-tokens"] == "100"
+    assert await redis.zcard("slots:overall") == 1  # the other's
+    assert not limiter._unheard
+
+
+async def test_a_reservation_that_redis_reads_after_its_undoing_is_undone(
+    redis: Redis,
+) -> None:
+    """It waited on a connection of its own while Redis was stopped."""
+    limiter, late = process_of(redis, each=1), process_of(redis, each=1)
+    slot = late.new_slot()
+    limiter._unheard.append(UnheardReservation("ada", 50, slot))
+    await limiter.undo_unheard()
+    keys, args = late.script_part("ada", (1, 50), slot)
+    assert (await late.scripts.call(DECIDE, keys, args))[0] == 1
+    await limiter.undo_unheard()
+
+    assert await redis.zcard("slots:overall") == 0
+
+
+async def test_an_admission_whose_answer_was_lost_counts_once(redis: Redis) -> None:
+    async with over_a_wire(redis) as (client, wire):
+        limiter = process_of(client, each=1)
+        await limiter.settle(await limiter.reserve("ada", 0), 0)
+        wire.lose = 1  # redis-py sends the whole pipeline again
+        lease = await limiter.reserve("ada", 40)
+        assert wire.lose == 0
+
+        assert lease.headers["x-ratelimit-remaining-requests"] == "98"
+        assert lease.headers["x-ratelimit-remaining-tokens"] == "60"
+        await limiter.settle(lease, 40)
+        again = await limiter.reserve("ada", 0)
+    assert again.headers["x-ratelimit-remaining-requests"] == "97"
+    assert again.headers["x-ratelimit-remaining-tokens"] == "60"
 
 
 async def test_who_leaves_while_the_answer_is_on_its_way_holds_no_slot(

@@ -5,6 +5,8 @@ import gc
 import json
 import signal
 import socket
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -421,6 +423,53 @@ def test_a_redis_that_hangs_is_waited_for_briefly_and_told_later(
 
     assert refused.status_code == 503
     assert sums == {"spent": str(price(1, 3)), "reserved": "0"}
+
+
+def test_a_service_that_is_called_all_the_time_recovers_from_a_silent_redis(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Callers come back at once, for two seconds in which Redis says nothing.
+
+    Then paid calls pass again, what was reserved is given back, and the log is short.
+    """
+    with running_redis(tmp_path) as (redis_url, server):
+        given = {"api_keys": keys("1"), "redis_url": redis_url, "job_worker": False}
+        given["redis_timeout_seconds"] = 0.25
+        answers: list[int] = []
+        with (
+            serve(create_app(settings(**given), provider=Toolish())) as url,
+            ThreadPoolExecutor(4) as threads,
+        ):
+            over = threading.Event()
+
+            def call_again_and_again() -> None:
+                with httpx2.Client(base_url=url, headers=HEADERS, timeout=20) as http:
+                    while not over.is_set():
+                        answers.append(http.post(PATH, json=ASK).status_code)
+
+            callers = [threads.submit(call_again_and_again) for _ in range(4)]
+            try:
+                wait_until(lambda: answers.count(200) > 4, what="paid calls")
+                server.send_signal(signal.SIGSTOP)
+                stopped = time.monotonic()
+                wait_until(lambda: time.monotonic() > stopped + 2, what="two seconds")
+                server.send_signal(signal.SIGCONT)
+                paid_for = answers.count(200)
+                wait_until(
+                    lambda: answers.count(200) > paid_for + 4, what="paid calls again"
+                )
+            finally:
+                over.set()
+            for caller in callers:
+                caller.result()
+            with httpx2.Client(base_url=url, headers=HEADERS, timeout=20) as http:
+                wait_until(lambda: account(http)["reserved"] == 0, what="the releases")
+                spent = account(http)["spent"]
+
+    assert set(answers) == {200, 503}
+    assert spent == answers.count(200) * price(1, 3)
+    lines = [one for one in caplog.records if one.name.startswith("examples.full_app")]
+    assert len([one for one in lines if "money" in one.getMessage()]) <= 6
 
 
 class Settled:
