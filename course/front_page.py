@@ -9,9 +9,8 @@ import html
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, APIWebSocketRoute
 
-from course.places import ROOT
+from course import tokens
 
-TOKENS = ROOT / "examples" / "full_app" / "console" / "tokens.css"
 STYLE = """
 body { margin: 0 auto; max-width: 52rem; padding: 1.5rem clamp(1rem, 4vw, 2rem);
   font: 1.05rem/1.55 var(--text); color: var(--ink); background: var(--paper); }
@@ -20,7 +19,7 @@ h2 { margin: 1.6rem 0 .4rem; font-size: 1.15rem; }
 a { color: var(--accent); }
 li { margin: .25rem 0; }
 code, pre { font: .9rem/1.5 var(--code); }
-pre { padding: .8rem; overflow-x: auto; background: var(--well);
+pre { padding: .8rem; overflow-x: auto; background: var(--panel);
   border-radius: var(--radius); }
 .start { display: inline-block; padding: .5rem 1rem; border-radius: var(--radius);
   background: var(--accent); color: var(--on-accent); font-weight: 600;
@@ -41,7 +40,7 @@ def front_page(app: FastAPI, about: str, lines: list[str]) -> str:
     """HTML of the page: `about` is a sentence or two, `lines` what to try."""
     title = html.escape(app.title)
     routes = "\n".join(f"<li>{row}</li>" for row in rows(app))
-    tokens = TOKENS.read_text(encoding="utf-8")
+    look = tokens.TOKENS.read_text(encoding="utf-8")
     to_try = html.escape("\n".join(lines))
     trial = f'<h2>Try it</h2>\n<pre tabindex="0">{to_try}</pre>' if lines else ""
     return f"""<!doctype html>
@@ -51,9 +50,9 @@ def front_page(app: FastAPI, about: str, lines: list[str]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
-<link rel="icon" href="data:,">
+<link rel="icon" href="{tokens.icon()}">
 <style>
-{tokens}{STYLE}</style>
+{look}{STYLE}</style>
 </head>
 <body>
 <main>

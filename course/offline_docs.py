@@ -1,9 +1,11 @@
 """`/docs` and `/redoc` without the internet, and a page at `/`.
 
 FastAPI's own pages load Swagger UI and ReDoc from a CDN: in a train they stay blank.
-These take the same files from the installed package fastapi-offline.
+These take the same files from the installed package fastapi-offline. Swagger UI has the
+colours of the course, light or dark as the reader's system is.
 """
 
+import json
 from pathlib import Path
 
 import fastapi_offline
@@ -11,16 +13,27 @@ from fastapi import FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from course import tokens
 from course.front_page import front_page, has_front_page, introduction
 from course.tryit import try_it
+from examples.full_app.routes.openapi import document_answers
 
 FILES = Path(fastapi_offline.__file__).with_name("static")
 PREFIX = "/static-offline-docs"
+RECORDED_ANSWERS = Path(__file__).with_name("recorded_answers.json")
+LOOK = f'<link rel="stylesheet" href="{PREFIX}/look.css">'
+
+
+def show_recorded_answers(app: FastAPI, module: str) -> None:
+    """Show in the OpenAPI document of a section or step what its routes answered."""
+    recorded = json.loads(RECORDED_ANSWERS.read_text(encoding="utf-8"))
+    if module in recorded:
+        document_answers(app, recorded[module])
 
 
 def with_offline_docs(app: FastAPI, docstring: str | None = None) -> ASGIApp:
@@ -30,10 +43,10 @@ def with_offline_docs(app: FastAPI, docstring: str | None = None) -> ASGIApp:
     the module's own, is answered there.
     """
     schema = app.openapi_url or "/openapi.json"
-    icon = f"{PREFIX}/favicon.png"
+    icon = tokens.icon()
 
     def swagger(_: Request) -> HTMLResponse:
-        return get_swagger_ui_html(
+        page = get_swagger_ui_html(
             openapi_url=schema,
             title=app.title,
             swagger_js_url=f"{PREFIX}/swagger-ui-bundle.js",
@@ -41,6 +54,13 @@ def with_offline_docs(app: FastAPI, docstring: str | None = None) -> ASGIApp:
             swagger_favicon_url=icon,
             swagger_ui_parameters=app.swagger_ui_parameters,
         )
+        text = bytes(page.body).decode()
+        return HTMLResponse(text.replace("</head>", f"{LOOK}</head>", 1))
+
+    def look(_: Request) -> Response:
+        rules = tokens.TOKENS.read_text(encoding="utf-8")
+        rules += tokens.SWAGGER.read_text(encoding="utf-8")
+        return Response(rules, media_type="text/css")
 
     def redoc(_: Request) -> HTMLResponse:
         return get_redoc_html(
@@ -60,6 +80,7 @@ def with_offline_docs(app: FastAPI, docstring: str | None = None) -> ASGIApp:
             Route("/", front),
             Route("/docs", swagger),
             Route("/redoc", redoc),
+            Route(f"{PREFIX}/look.css", look),
             Mount(PREFIX, StaticFiles(directory=FILES)),
         ]
     )

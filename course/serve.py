@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from course.exercises import room, source
 from course.manifest import Rung, Section, find_app
 from course.mistakes import explain, sentence
-from course.offline_docs import with_offline_docs
+from course.offline_docs import show_recorded_answers, with_offline_docs
 from course.places import CourseError, say
 from course.ports import listen
 from course.tryit import try_it
@@ -158,7 +158,10 @@ def load(app: Section | Rung) -> ASGIApp:
     asgi: object = getattr(module, "app", None)
     if not isinstance(asgi, FastAPI):
         raise CourseError(f"{module.__file__} has no FastAPI object called `app`.")
-    return asgi if app.id == "full_app" else with_offline_docs(asgi, module.__doc__)
+    if app.id == "full_app":
+        return asgi
+    show_recorded_answers(asgi, app.module)
+    return with_offline_docs(asgi, module.__doc__)
 
 
 def reason(app: Section | Rung, error: Exception) -> Exception:

@@ -20,7 +20,10 @@ def parse(text: str) -> ast.Module:
     once can be a SystemError in Python 3.11 (python/cpython#106905).
     """
     with _parsing:
-        return ast.parse(text)
+        try:
+            return ast.parse(text)
+        except SystemError:  # a library parses something in another thread
+            return ast.parse(text)
 
 
 def extract(text: str, name: str) -> str:

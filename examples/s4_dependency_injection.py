@@ -398,7 +398,7 @@ RequestContextDep = Annotated[RequestContext, Depends(get_request_context)]
 # Each route names what it needs, as a parameter. A dependency whose result a route does
 # not use, such as a limiter, stands in the decorator.
 
-app = FastAPI(title="Section 4", lifespan=lifespan)
+app = FastAPI(title="Section 4: dependency injection", lifespan=lifespan)
 
 LIMITED: dict[int | str, dict[str, Any]] = {
     429: {"description": "Too many requests. Wait for Retry-After seconds."}

@@ -465,7 +465,7 @@ class ErrorDescription(BaseModel):
     recovery: str
 
 
-@app.get("/errors", summary="All codes, and what to do about each")
+@app.get("/errors", tags=["codes"], summary="All codes, and what to do about each")
 async def list_errors() -> list[ErrorDescription]:
     """Describe all codes; everything is read from the classes."""
     return [
@@ -481,16 +481,16 @@ async def list_errors() -> list[ErrorDescription]:
 
 
 # This route comes before /errors/{code}, because the first route that matches wins.
-@app.get("/errors/unexpected", summary="Run into a bug")
-@app.post("/errors/unexpected", summary="Run into a bug")
+@app.get("/errors/unexpected", tags=["failures"], summary="Run into a bug")
+@app.post("/errors/unexpected", tags=["failures"], summary="Run into a bug")
 async def run_into_a_bug() -> float:
     """Look up a price that is not there: a KeyError that nobody catches."""
     prices: dict[str, float] = {}
     return prices["gpt-4o"]
 
 
-@app.get("/errors/{code}", summary="Raise the error of a code")
-@app.post("/errors/{code}", summary="Raise the error of a code")
+@app.get("/errors/{code}", tags=["failures"], summary="Raise the error of a code")
+@app.post("/errors/{code}", tags=["failures"], summary="Raise the error of a code")
 async def raise_error(code: ErrorCode) -> None:
     """Raise what a service would raise: a class, and what happened this time."""
     match code:
@@ -522,7 +522,7 @@ class Echo(BaseModel):
     metadata: dict[str, JsonValue] = {}
 
 
-@app.post("/echo", summary="Send it bad JSON", response_model=Echo)
+@app.post("/echo", tags=["failures"], summary="Send it bad JSON", response_model=Echo)
 async def echo(body: Echo) -> Response:
     """Send a valid body back as it came."""
     return json_response(body.model_dump())

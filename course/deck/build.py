@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
+from course import tokens
 from course.deck import cells, code, render
 from course.deck.source import SLIDES, Deck, decks
 from course.notebook.files import paths
@@ -19,6 +20,8 @@ ASSETS = Path(__file__).parent / "assets"
 REVEAL_STYLE = "dist/reveal.css"
 REVEAL_SCRIPTS = ("dist/reveal.js", "plugin/notes/notes.js")
 THEME = "course-theme.css"
+# A deck, a notebook and a page have the same subject: in a tab one sees which it is.
+SLIDES_OF, NOTEBOOK = "Slides", "Notebook as slides"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def notebooks(target: Path) -> list[str]:
         sections = [cells.section(it, number) for number, it in enumerate(made, 1)]
         page = target / path.stem / "notebook.html"
         page.parent.mkdir(parents=True, exist_ok=True)
-        _write(page, "deck.html", f"{made[0].title}: notebook", "\n".join(sections))
+        title = f"{NOTEBOOK}: {made[0].title}"
+        _write(page, "deck.html", title, "\n".join(sections))
         written.append(f"{path.stem}/notebook.html")
     return written
 
@@ -70,14 +74,15 @@ def reveal() -> Path:
 
 def _styles(*, slides: bool) -> str:
     """The style sheets of a deck, or of a handout, as one text."""
-    parts = [(ASSETS / "deck.css").read_text(encoding="utf-8"), render.styles()]
-    if slides:
-        theme = (SLIDES / THEME).read_text(encoding="utf-8")
-        reveal_style = (reveal() / REVEAL_STYLE).read_text(encoding="utf-8")
-        # A Marp theme speaks of `section` and `:root`: nested, it means our slides.
-        nested = f".reveal .slides {{\n{theme}\n}}\n"
-        parts = [reveal_style, parts[0], nested, parts[1]]
-    return "\n".join(parts)
+    colours = tokens.style_sheet(":root", ".dark")
+    own = (ASSETS / "deck.css").read_text(encoding="utf-8")
+    if not slides:
+        return f"{colours}\n{own}"
+    theme = (SLIDES / THEME).read_text(encoding="utf-8")
+    reveal_style = (reveal() / REVEAL_STYLE).read_text(encoding="utf-8")
+    # A Marp theme speaks of `section` and `:root`: nested, it means our slides.
+    nested = f".reveal .slides {{\n{theme}\n}}\n"
+    return "\n".join([reveal_style, colours, own, nested])
 
 
 def _scripts(*, slides: bool) -> str:
@@ -104,7 +109,8 @@ def _deck(deck: Deck, target: Path) -> Built:
     folder = target / deck.stem
     folder.mkdir(parents=True, exist_ok=True)
     slides = render.sections(deck)
-    _write(folder / "index.html", "deck.html", deck.title, "\n".join(slides))
+    title = f"{SLIDES_OF}: {deck.title}"
+    _write(folder / "index.html", "deck.html", title, "\n".join(slides))
     pages = [_page(deck, number) for number in range(len(deck.slides))]
     _write(folder / "handout.html", "handout.html", deck.title, "\n".join(pages))
     return Built(
@@ -137,5 +143,6 @@ def _write(path: Path, template: str, title: str, body: str) -> None:
         body=body,
         styles=_styles(slides=slides),
         scripts=_scripts(slides=slides),
+        icon=tokens.icon(),
     )
     path.write_text(page, encoding="utf-8")

@@ -68,11 +68,6 @@ class _Html(RendererHTML):
         return f'<span class="drawing" tabindex="0" style="{style}">{svg}</span>'
 
 
-# Too pale on our panel for WCAG's 4.5 to 1.
-_DARKER = """.light .code .ow, .light .code .nd { color: #7a12bd }
-.light .code .ne { color: #a32a24 }
-.light .code .c1 { color: #336a6a }
-.light .code .si { color: #8a3a5c }"""
 MARKDOWN = MarkdownIt("commonmark", {"html": True}, renderer_cls=_Html).enable("table")
 
 
@@ -106,10 +101,3 @@ def sections(deck: Deck) -> list[str]:
         )
         begins = ends
     return made
-
-
-def styles() -> str:
-    """Pygments' colours for light and dark pages, both checked for contrast."""
-    light = HtmlFormatter(style="default").get_style_defs(".light .code")
-    dark = HtmlFormatter(style="github-dark").get_style_defs(".dark .code")
-    return f"{light}\n{_DARKER}\n{dark}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from course import manifest
 from course.places import ROOT, CourseError, say
 from course.ports import listen
-from course.site import decks, pages, playground
+from course.site import decks, head, pages, playground
 
 SITE = ROOT / "build" / "site"
 LOCK = ROOT / "build" / "pages.lock"
@@ -33,6 +33,7 @@ def build(target: Path) -> None:
         _mkdocs(target)
     help_who_is_lost(target / "404.html")
     decks.build(target / "slides")
+    head.introduce(target)
     playground.build(target / "assets" / "playground")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from course import source
+from course import source, tokens
 from course.places import ROOT, CourseError
 from course.site import (
     architecture,
@@ -20,6 +20,7 @@ from course.site import (
     decks,
     diagrams,
     exercises,
+    head,
     notebooks,
     playground,
     proofs,
@@ -113,7 +114,23 @@ def write() -> Path:
     reference.write_api(GENERATED / "assets")
     results.copy_plots(GENERATED / "reference")
     diagrams.write(GENERATED / "assets" / "diagrams")
+    _write_look(GENERATED / "assets")
+    for page in GENERATED.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(head.described(text), encoding="utf-8")
     return GENERATED
+
+
+def _write_look(folder: Path) -> None:
+    """The tokens for the two schemes of the theme, and the course's mark."""
+    light = tokens.declarations(tokens.light())
+    dark = tokens.declarations(tokens.dark())
+    rules = (
+        f':root, [data-md-color-scheme="default"] {{ {light} }}\n'
+        f'@media screen {{ [data-md-color-scheme="slate"] {{ {dark} }} }}\n'
+    )  # on paper the ground is white
+    (folder / "tokens.css").write_text(rules, encoding="utf-8")
+    shutil.copy(tokens.MARK, folder)
 
 
 def expand(page: Path) -> str:

@@ -1,11 +1,12 @@
 """Reference pages that are read off the code: settings, commands, times, figures."""
 
 import json
+import shutil
 from pathlib import Path
 
 import fastapi_offline
 
-from course import manifest, timetable
+from course import manifest, timetable, tokens
 from course.parser import COMMANDS
 from examples.full_app.main import app
 from examples.full_app.settings import Settings
@@ -87,4 +88,5 @@ def write_api(folder: Path) -> None:
     (folder / "openapi.json").write_text(described, encoding="utf-8")
     static = Path(fastapi_offline.__file__).with_name("static")
     for name in SWAGGER:
-        (folder / name).write_bytes((static / name).read_bytes())
+        shutil.copy(static / name, folder)
+    shutil.copy(tokens.SWAGGER, folder)

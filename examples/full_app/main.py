@@ -42,7 +42,7 @@ from examples.full_app.routes import (
     usage,
     webhooks,
 )
-from examples.full_app.routes.openapi import document_answers
+from examples.full_app.routes.openapi import document_answers, without_unused_422
 from examples.full_app.settings import Settings
 from examples.full_app.web.application import Application
 from examples.full_app.web.dependencies import AppState
@@ -147,6 +147,7 @@ def create_app(
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     document_keys(app)
     document_answers(app)
+    without_unused_422(app)
     setup_error_handlers(app, render=render)
     refuse: Any = app.exception_handlers[HTTPException]
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 SYNC_SECONDS = 5
 
-app = FastAPI()
+app = FastAPI(title="Synchronous answers")
 
 
 class Prompt(BaseModel):

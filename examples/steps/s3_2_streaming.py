@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
-app = FastAPI()
+app = FastAPI(title="Streamed answers")
 
 
 class Prompt(BaseModel):

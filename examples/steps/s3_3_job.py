@@ -16,7 +16,7 @@ import asyncio
 from fastapi import BackgroundTasks, FastAPI, HTTPException, Response
 from pydantic import BaseModel
 
-app = FastAPI()
+app = FastAPI(title="Jobs")
 
 
 class Job(BaseModel):

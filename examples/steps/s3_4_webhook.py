@@ -19,7 +19,7 @@ from fastapi import BackgroundTasks, FastAPI, HTTPException, Request
 
 SECRET = token_bytes(32)  # the sender and the receiver know it, and nobody else
 
-app = FastAPI()
+app = FastAPI(title="Webhooks")
 inbox: list[str] = []
 
 

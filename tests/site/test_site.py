@@ -94,14 +94,33 @@ def test_every_proof_is_quiet_and_fits(
             assert overflows(tab) == [], page
 
 
-def test_the_routes_of_swagger_ui_can_be_read_in_both_colours(
+def test_an_open_route_of_swagger_ui_can_be_read_in_both_colours(
     address: str, browser: "Browser"
 ) -> None:
-    with opened(browser, address + "reference/http/#/chat") as tab:
+    with opened(browser, address + "reference/http/") as tab:
         tab.locator(".opblock-tag").first.click()
-        tab.locator(".opblock-summary-path").first.wait_for()
+        tab.locator(".opblock-summary-control").first.click()
+        tab.locator(".responses-table .microlight").last.wait_for()
+        tab.get_by_role("tab", name="Schema").first.click()
         for look in looks(tab):
             assert axe_violations(tab, without=THEIRS) == [], look
+        shown = tab.locator("#swagger").inner_text()
+    assert "additionalProp1" not in shown
+    assert "1000000000000" not in shown
+
+
+def test_every_page_says_what_it_is_and_no_two_have_the_same_title(site: Path) -> None:
+    titles: dict[str, str] = {}
+    for page in pages(site):
+        text = (site / page / "index.html").read_text(encoding="utf-8")
+        title = text.partition("<title>")[2].partition("</title>")[0]
+        assert titles.setdefault(title, page) == page, title
+        assert '<meta name="description" content="' in text, page
+        if not page.startswith("slides/"):
+            assert '<link rel="icon" href="' in text, page
+            assert "mark.svg" in text, page
+        assert 'property="og:title"' in text, page
+        assert 'property="og:description"' in text, page
 
 
 def test_the_search_finds_a_page_without_the_internet(

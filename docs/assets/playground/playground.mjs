@@ -1,4 +1,5 @@
 // The playground's page. Python runs in worker.mjs; here is what is seen of it.
+import { showRoutes } from "../swagger.mjs";
 import { makeEditor } from "./editor.mjs";
 
 const root = document.getElementById("playground");
@@ -274,20 +275,10 @@ function tabFetch(url, options = {}) {
 
 async function swagger() {
   if (!part("routes").open || !ready) return;
-  if (!window.SwaggerUIBundle) {
-    await new Promise((resolve, reject) => {
-      const script = document.createElement("script");
-      script.src = new URL("../swagger-ui-bundle.js", import.meta.url).href;
-      script.onload = resolve;
-      script.onerror = reject;
-      document.head.append(script);
-    });
-  }
   const spec = await (await tabFetch("/openapi.json")).json();
   spec.servers = [{ url: "/" }];
-  window.SwaggerUIBundle({
+  await showRoutes(part("swagger"), {
     spec,
-    domNode: part("swagger"),
     tryItOutEnabled: true,
     docExpansion: "list",
     defaultModelsExpandDepth: -1,

@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const STEPS = [0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1200]; // seconds on the axis
-const TICKS = 4;
+const TICKS = 5;
 
 export const seconds = (milliseconds) => (milliseconds < 1000
   ? `${milliseconds.toFixed(0)} ms` : `${(milliseconds / 1000).toFixed(1)} s`);

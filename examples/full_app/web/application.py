@@ -6,7 +6,9 @@ would not find it: FastAPI's telemetry wraps both.
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 from starlette.types import Receive, Scope, Send
 
@@ -14,6 +16,9 @@ from examples.full_app.web.http_protocol import use_our_protocol
 from examples.full_app.web.middleware.websocket_timeout import (
     WebSocketTimeoutMiddleware,
 )
+
+FILES = "/static-offline-docs"  # where fastapi-offline serves Swagger UI
+LOOK = ("/console/tokens.css", "/console/swagger.css")  # light, or dark
 
 
 class Application(FastAPI):
@@ -26,13 +31,28 @@ class Application(FastAPI):
 
     def __init__(self, *, websocket_seconds: float, title: str, **options: Any) -> None:
         super().__init__(title=title, docs_url=None, redoc_url=None, **options)
-        pages = FastAPIOffline(title=title).routes
+        self.add_route("/docs", self.show_docs, include_in_schema=False)
+        pages = FastAPIOffline(title=title, docs_url=None).routes
         self.router.routes += [
             page for page in pages if getattr(page, "path", "") != self.openapi_url
         ]
         self.within_timeout = WebSocketTimeoutMiddleware(
             super().__call__, seconds=websocket_seconds
         )
+
+    async def show_docs(self, request: Request) -> HTMLResponse:
+        """Swagger UI in the colours of the console."""
+        base = request.scope.get("root_path", "")
+        page = get_swagger_ui_html(
+            openapi_url=f"{base}{self.openapi_url}",
+            title=self.title,
+            swagger_js_url=f"{base}{FILES}/swagger-ui-bundle.js",
+            swagger_css_url=f"{base}{FILES}/swagger-ui.css",
+            swagger_favicon_url=f"{base}/console/mark.svg",
+        )
+        links = "".join(f'<link rel="stylesheet" href="{base}{it}">' for it in LOOK)
+        text = bytes(page.body).decode()
+        return HTMLResponse(text.replace("</head>", f"{links}</head>", 1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle the lifespan, one request or one WebSocket."""

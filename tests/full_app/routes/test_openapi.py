@@ -39,3 +39,26 @@ def test_no_recorded_answer_holds_a_secret_or_the_address_of_a_machine() -> None
     secrets = set(re.findall(r"whsec_(?!\.)([^\"]+)", text))
     assert [b64decode(it) for it in secrets] == [b"an example, no real secret here."]
     assert "127.0.0.1" not in text
+
+
+def test_every_answer_of_every_route_has_an_example() -> None:
+    missing = [
+        f"{method.upper()} {path} {status}"
+        for path, operations in document()["paths"].items()
+        for method, operation in operations.items()
+        for status, response in operation["responses"].items()
+        for kind, media in response.get("content", {}).items()
+        if kind == "application/json" and "example" not in media
+    ]
+    assert missing == []
+
+
+def test_a_refused_request_is_not_documented_as_fastapi_would_answer_it() -> None:
+    text = json.dumps(document()["paths"])
+    assert "HTTPValidationError" not in text
+
+
+def test_an_error_without_a_recording_of_its_own_shows_that_of_another_route() -> None:
+    responses = document()["paths"]["/v1/embeddings"]["post"]["responses"]
+    example = responses["415"]["content"]["application/json"]["example"]
+    assert example["code"] == "unsupported_media_type"
