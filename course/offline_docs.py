@@ -43,7 +43,7 @@ def with_offline_docs(app: FastAPI, docstring: str | None = None) -> ASGIApp:
     the module's own, is answered there.
     """
     schema = app.openapi_url or "/openapi.json"
-    icon = tokens.icon()
+    icon = f"{PREFIX}/mark.svg"
 
     def swagger(_: Request) -> HTMLResponse:
         page = get_swagger_ui_html(
@@ -71,6 +71,9 @@ def with_offline_docs(app: FastAPI, docstring: str | None = None) -> ASGIApp:
             with_google_fonts=False,
         )
 
+    def mark(_: Request) -> Response:
+        return Response(tokens.MARK.read_bytes(), media_type="image/svg+xml")
+
     def front(request: Request) -> HTMLResponse:
         lines = try_it(docstring, str(request.base_url).rstrip("/"))
         return HTMLResponse(front_page(app, introduction(docstring), lines))
@@ -81,6 +84,7 @@ def with_offline_docs(app: FastAPI, docstring: str | None = None) -> ASGIApp:
             Route("/docs", swagger),
             Route("/redoc", redoc),
             Route(f"{PREFIX}/look.css", look),
+            Route(f"{PREFIX}/mark.svg", mark),
             Mount(PREFIX, StaticFiles(directory=FILES)),
         ]
     )

@@ -46,7 +46,7 @@ def test_the_docs_of_a_section_load_nothing_from_elsewhere(section: Section) -> 
             assert len(assets) >= 2
             for asset in assets:
                 assert asset.startswith(f"{PREFIX}/"), asset
-                assert client.get(asset).status_code == 200
+                assert client.get(asset).status_code == 200, asset
             schema = re.search(r"(?:spec-url=\"|url: ')([^\"']+)", html)
             assert schema is not None
             assert client.get(schema[1]).json()["openapi"].startswith("3.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from fastapi.testclient import TestClient
 
 from examples.full_app.main import create_app
 from examples.full_app.routes.openapi import RECORDED_ANSWERS
@@ -62,3 +63,12 @@ def test_an_error_without_a_recording_of_its_own_shows_that_of_another_route() -
     responses = document()["paths"]["/v1/embeddings"]["post"]["responses"]
     example = responses["415"]["content"]["application/json"]["example"]
     assert example["code"] == "unsupported_media_type"
+
+
+def test_the_page_of_the_routes_has_the_colours_of_the_console() -> None:
+    with TestClient(create_app(settings())) as client:
+        page = client.get("/docs").text
+        assert 'href="/console/tokens.css"' in page
+        assert 'href="/console/swagger.css"' in page
+        for asset in re.findall(r'(?:src|href)="([^"]+)"', page):
+            assert client.get(asset).status_code == 200, asset
