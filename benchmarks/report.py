@@ -119,7 +119,7 @@ def relative(row: Row, rows: list[Row]) -> float:
 
 def _pydantic(pairs: list[Pair]) -> Table:
     table = Table(title="Pydantic 1 and 2 (the chapter: 5 to 50 times)")
-    for name in ("messages", "body", "v1 us", "v2 us", "v1 / v2"):
+    for name in ("messages", "body", "v1 µs", "v2 µs", "v1 / v2"):
         table.add_column(name, justify="right")
     for pair in pairs:
         kind = "valid" if pair.valid else "invalid"
@@ -133,8 +133,7 @@ def _practices(practices: list[Practice]) -> Table:
     for name in ("what", "one way", "another", "ratio"):
         table.add_column(name)
     for it in practices:
-        ways = [
-            f"{name}: {value:,.1f} {it.unit}" for name, value in (it.first, it.second)
-        ]
+        unit = "µs" if it.unit == "us" else it.unit
+        ways = [f"{name}: {value:,.1f} {unit}" for name, value in (it.first, it.second)]
         table.add_row(it.what, *ways, f"{it.ratio:.1f}")
     return table

@@ -153,7 +153,7 @@ def _scales(results: Results) -> Rows:
     head = ["full_app with", "CPU ms a request", "req/s"]
     rows = [
         [
-            f"{it.number:,} {it.what}",
+            f"{it.number:,} {it.what if it.number > 1 else it.what.removesuffix('s')}",
             f"{it.cpu_ms:.2f}",
             f"{it.requests_per_second:,.0f}",
         ]
@@ -163,7 +163,10 @@ def _scales(results: Results) -> Rows:
 
 
 def _figures(results: Results) -> Rows:
-    rows = [[it.what, _number(it.value), it.unit] for it in results.figures]
+    rows = [
+        [it.what, _number(it.value), it.unit.replace("CPU us", "µs of CPU")]
+        for it in results.figures
+    ]
     title = "Jobs, resuming, the limiter: full_app alone"
     return (title, ["what", "figure", "unit"], rows)
 

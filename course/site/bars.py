@@ -6,31 +6,40 @@ import textwrap
 LABEL, BAR, FIGURE, ROW = 290, 270, 90, 24
 
 
-def chart(title: str, rows: list[tuple[str, float]], unit: str) -> str:
-    """One bar a row, as long as its number; `unit` is named once, above."""
-    most = max((value for _, value in rows), default=0) or 1
+def chart(
+    title: str, rows: list[tuple[str, float]], unit: str, *, ours: str = ""
+) -> str:
+    """One bar for each row, the longest first; `unit` is named once, above.
+
+    The row whose label is `ours` is marked, in its colour and in bold letters.
+    """
+    longest = max((value for _, value in rows), default=0) or 1
+    ordered = sorted(rows, key=lambda row: row[1], reverse=True)
     drawn = "".join(
-        _row(number, label, value, most) for number, (label, value) in enumerate(rows)
+        _row(number, label, value, longest, marked=label == ours)
+        for number, (label, value) in enumerate(ordered)
     )
-    told = "; ".join(f"{label} {_number(value)}" for label, value in rows)
-    said = html.escape(f"{title}: {unit}")
+    in_words = "; ".join(f"{label} {_number(value)}" for label, value in ordered)
+    caption = html.escape(f"{title}: {unit}")
     size = f"0 0 {LABEL + BAR + FIGURE} {ROW * len(rows) + 6}"
     return (
-        f'<figure class="bars"><figcaption>{said}</figcaption>'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{said}">'
-        f'<svg viewBox="{size}" role="img" aria-label="{html.escape(told)}">{drawn}'
-        "</svg></div></figure>"
+        f'<figure class="bars"><figcaption>{caption}</figcaption>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}">'
+        f'<svg viewBox="{size}" role="img" aria-label="{html.escape(in_words)}">'
+        f"{drawn}</svg></div></figure>"
     )
 
 
-def _row(number: int, label: str, value: float, most: float) -> str:
-    at = ROW * number + 4
-    short = textwrap.shorten(label, 42, placeholder="…")
-    width = max(1.0, value / most * BAR)
+def _row(number: int, label: str, value: float, longest: float, *, marked: bool) -> str:
+    top = ROW * number + 4
+    short = html.escape(textwrap.shorten(label, 42, placeholder="…"))
+    width = max(1.0, value / longest * BAR)
+    mark = ' class="ours"' if marked else ""
     return (
-        f'<text x="{LABEL - 8}" y="{at + 14}" text-anchor="end">{html.escape(short)}'
-        f'</text><rect x="{LABEL}" y="{at}" width="{width:.1f}" height="{ROW - 6}"/>'
-        f'<text x="{LABEL + width + 6:.1f}" y="{at + 14}">{_number(value)}</text>'
+        f'<text{mark} x="{LABEL - 8}" y="{top + 14}" text-anchor="end">{short}</text>'
+        f'<rect{mark} x="{LABEL}" y="{top}" width="{width:.1f}" height="{ROW - 6}"/>'
+        f'<text{mark} x="{LABEL + width + 6:.1f}" y="{top + 14}">{_number(value)}'
+        "</text>"
     )
 
 

@@ -406,8 +406,48 @@ def test_every_committed_figure_and_list_of_a_benchmark_is_on_its_page(
         assert (tmp_path / plot.name).is_file()
     assert "| FastAPI | native | json | 32 | 1 | " in text
     assert "{" not in text
-    for stem, _ in results.BARS:
-        assert f"{stem.replace('_', ' ')}: " in text
+    for stem, name in results.BARS:
+        title = results.TITLES.get(name, results.HEADINGS[stem])
+        assert f"{title}: " in text
+    for unit in (" us ", "_us", "microseconds", "1 keys"):
+        assert unit not in text
+
+
+def test_the_page_of_benchmarks_begins_with_four_claims_and_their_figures() -> None:
+    claims = results.claims()
+    found = json.loads((results.RESULTS / "frameworks.json").read_text("utf-8"))
+    speeds = {
+        it["server"]: f"{it['requests_per_second']:,.0f}"
+        for it in found["frameworks"]
+        if (it["workload"], it["connections"], it["workers"]) == ("model", 256, 1)
+    }
+    assert len(re.findall(r"^\d\. \*\*", claims, re.MULTILINE)) == 4
+    assert speeds["FastAPI"] in claims
+    assert speeds["Flask"] in claims
+
+
+def test_one_request_has_three_costs_and_each_is_explained() -> None:
+    rows = results.costs().splitlines()[-3:]
+    assert all(re.search(r"\| [\d,]+ µs \|$", row) for row in rows)
+
+
+def test_no_heading_of_the_benchmarks_is_there_twice() -> None:
+    headings = re.findall(r"^#+ .*$", results.benchmarks(), re.MULTILINE)
+    assert len(set(headings)) == len(headings)
+
+
+def test_a_run_that_failed_is_not_drawn() -> None:
+    rows = [
+        {"server": name, "workload": "json", "connections": at, "workers": workers}
+        | {"requests_per_second": 10.0, "errors": errors}
+        for name, at, workers, errors in (
+            ("FastAPI", 32, 1, 0),
+            ("FastAPI", 256, 1, 0),
+            ("Flask", 256, 1, 3),
+            ("Django", 256, 2, 0),
+        )
+    ]
+    assert results.drawn_rows(rows, "json") == {"FastAPI": 10.0}
 
 
 def test_a_run_with_peers_is_shown_and_its_absence_said(tmp_path: Path) -> None:
@@ -428,6 +468,10 @@ def test_a_run_with_peers_is_shown_and_its_absence_said(tmp_path: Path) -> None:
             {**load, **times, "contestant": name, "requests_per_second": speed}
             | {"events_per_second": None}
             for name, speed in (("bare", 4000), ("full_app", 1234))
+        ]
+        + [
+            {**load, **times, "contestant": "broken", "requests_per_second": 0.0}
+            | {"events_per_second": None, "rounds": [0]}
         ],
     }
     path.write_text(json.dumps(found), encoding="utf-8")
@@ -437,12 +481,15 @@ def test_a_run_with_peers_is_shown_and_its_absence_said(tmp_path: Path) -> None:
     assert "| full_app | 8 | 1,234 | " in text
     assert "requests per second, 8 at once" in text
     assert "- another: it was not there" in text
+    assert ">broken<" not in text  # not drawn, but in the table
+    assert "| broken | 8 | 0 | " in text
 
 
-def test_a_bar_is_as_long_as_its_number() -> None:
-    drawn = bars.chart("speed", [("a", 200.0), ("b <c>", 50.0)], "a second")
+def test_a_bar_is_as_long_as_its_number_and_the_longest_is_first() -> None:
+    drawn = bars.chart("speed", [("b <c>", 50.0), ("a", 200.0)], "a second", ours="a")
     assert re.findall(r'<rect .*?width="([\d.]+)"', drawn) == ["270.0", "67.5"]
     assert "b &lt;c&gt;" in drawn
+    assert drawn.count('class="ours"') == 3
 
 
 def test_what_a_client_should_send_is_shown_as_it_is_sent() -> None:
