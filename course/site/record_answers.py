@@ -91,6 +91,12 @@ def record() -> dict[str, Any]:
                 body={**QUESTION, "model": f"fault-{status}"},
             )
         ask("POST", "/v1/embeddings", body=EMBEDDING)
+        asked = {"model": QUESTION["model"], "input": "What is a token?"}
+        response = ask("POST", "/v1/responses", body=asked)
+        kept = f"/v1/responses/{response['id']}"
+        ask("GET", "/v1/responses/{response_id}", kept)
+        ask("GET", "/v1/responses/{response_id}/input_items", f"{kept}/input_items")
+        ask("DELETE", "/v1/responses/{response_id}", kept)
         ask("GET", "/v1/models")
         ask("GET", "/v1/models/{model}", "/v1/models/gpt-4o-mini")
         ask("GET", "/v1/models/{model}", "/v1/models/gpt-none")
