@@ -5,7 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from fastapi.openapi.models import Example
 
+from examples.full_app.chat.service import ChatService
+from examples.full_app.errors import RequestError
 from examples.full_app.jobs.events import encode_event
+from examples.full_app.limits.ledger import CallerLimits
 from examples.full_app.limits.rates import management_limit
 from examples.full_app.routes.openapi import (
     BODY,
@@ -17,6 +20,8 @@ from examples.full_app.routes.openapi import (
 from examples.full_app.schemas.jobs import MAX_ITEMS, Job, JobList, JobRequest
 from examples.full_app.web.dependencies import (
     AppSettingsDep,
+    CallerLimitsDep,
+    ChatServiceDep,
     IdentityDep,
     JobEventsDep,
     JobServiceDep,
@@ -72,15 +77,39 @@ async def create_job(
     body: Annotated[JobRequest, Bounded, Body(openapi_examples=EXAMPLES)],
     jobs: JobServiceDep,
     identity: IdentityDep,
+    service: ChatServiceDep,
+    limits: CallerLimitsDep,
     request: Request,
     response: Response,
 ) -> Job:
-    """Queue the batch. `Location` is where to poll, `Retry-After` how often."""
+    """Queue the batch. `Location` is where to poll, `Retry-After` how often.
+
+    A batch is refused as a whole if your key may not use one of its models.
+    """
+    refuse_models(body, service, limits)
     seed = getattr(request.state, "idempotency_seed", None)
     job = await jobs.create(identity.subject, body, seed=seed)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     response.headers["Retry-After"] = POLL_SECONDS
     return job
+
+
+def refuse_models(body: JobRequest, service: ChatService, limits: CallerLimits) -> None:
+    """Raise what a chat request for one of these models would be refused with.
+
+    `param` is the first such model. Raises ModelNotAllowedError and
+    ModelNotPricedError.
+    """
+    asked: set[str] = set()
+    for position, request in enumerate(body.requests):
+        if request.model in asked:
+            continue
+        asked.add(request.model)
+        try:
+            limits.price_of(request.model, service.provider_for(request.model).name)
+        except RequestError as error:
+            error.param = f"requests[{position}].model"
+            raise
 
 
 @router.get("", summary="List your jobs", responses=errors(400))

@@ -309,6 +309,29 @@ def test_a_key_uses_its_own_models_only_and_sees_no_other() -> None:
     assert usage["allowed_models"] == ["gpt-4o*", "offline-echo"]
 
 
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [("offline-poet", "model_not_allowed"), ("gpt-4o-free", "model_not_priced")],
+)
+def test_a_job_with_a_model_that_its_key_may_not_use_is_refused_as_chat_does(
+    model: str, code: str
+) -> None:
+    with service({"models": ["gpt-4o*"]}) as (client, provider):
+        batch = [ASK, ASK, {**ASK, "model": model}]
+        refusal = client.post("/v1/jobs", json={"requests": batch})
+        chat = client.post(CHAT, json=batch[2])
+        listed = client.get("/v1/jobs").json()["data"]
+        elsewhere = client.post("/v1/jobs", json={"requests": batch}, headers=FREE)
+
+    assert (refusal.status_code, refusal.json()["code"]) == (403, code)
+    assert (chat.status_code, chat.json()["code"]) == (403, code)
+    assert refusal.json()["error"]["param"] == "requests[2].model"
+    assert refusal.headers["x-should-retry"] == "false"
+    assert listed == []
+    assert provider.started == 0
+    assert elsewhere.status_code == 202
+
+
 def test_a_key_has_limits_of_its_own_and_headers_that_say_so() -> None:
     own = {
         "requests_per_minute": 2,
