@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import openai
@@ -58,7 +58,7 @@ MODEL = "pot/small"
 class Upstream:
     """A server that answers every request with `whole` or `stream`.
 
-    `asked` holds the bodies so far. With `answers`, these are sent first, one each.
+    `asked` holds the bodies so far.
     """
 
     def __init__(self) -> None:
@@ -91,10 +91,12 @@ def _is_whole(text: bytes) -> bool:
     return bool(found) and len(body) >= (int(length[1]) if length else 0)
 
 
+AnUpstream = TypeVar("AnUpstream", bound=Upstream)
+
+
 @contextlib.contextmanager
-def upstream_running() -> Iterator[Upstream]:
+def upstream_running(upstream: AnUpstream) -> Iterator[AnUpstream]:
     """An `Upstream` on loopback."""
-    upstream = Upstream()
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         upstream.url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
 
@@ -125,7 +127,7 @@ class Service:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Service]:
-    with upstream_running() as upstream:
+    with upstream_running(Upstream()) as upstream:
         app = create_app(settings(upstream_base_url=upstream.url, api_keys=KEYS))
         with serve(app) as url, contextlib.ExitStack() as stack:
             http = httpx2.Client(

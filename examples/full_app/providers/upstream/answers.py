@@ -214,6 +214,8 @@ class AnswerReader:
         for name, value in message.items():
             if name in KNOWN_FIELDS or value is None:
                 continue
+            if name == "refusal":
+                value = text_of(value)  # the official clients read no other type
             if isinstance(value, str):
                 value = self._text(choice, name, value, ends=ends)
             further[whole_characters(name)] = plain(value)
@@ -249,7 +251,7 @@ class AnswerReader:
         sent_id = piece.get("id") if isinstance(piece.get("id"), str) else None
         known = {"index", "id", "type", "function", "name", "arguments"}
         further = {
-            key: plain(value)
+            whole_characters(key): plain(value)
             for key, value in piece.items()
             if key not in known and value is not None
         }

@@ -249,7 +249,7 @@ async def _first_piece(answer: aiohttp.ClientResponse) -> bytes:
     while not start.strip(BLANKS) and (piece := await answer.content.readany()):
         start += piece
         if len(start) > MAX_ANSWER_BYTES or (
-            len(start) > MAX_BLANKS and start.isspace()
+            len(start) > MAX_BLANKS and not start.strip(BLANKS)
         ):
             raise UnreadableAnswerError("The upstream's answer is too long.")
     return bytes(start)

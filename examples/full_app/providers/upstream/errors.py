@@ -21,6 +21,9 @@ from examples.s5_error_handling import (
 )
 
 MAX_ERROR_BYTES = 64 * 1024
+MAX_REASON = 500  # characters
+MAX_REASONS = 20  # of a list
+MAX_DEPTH = 16  # of an error's body
 DECIMAL = r"[0-9]{1,9}(\.[0-9]{1,9})?"
 
 
@@ -78,21 +81,25 @@ async def check_status(answer: aiohttp.ClientResponse, model: str) -> None:
     raise _error(answer, _error_body(bytes(raw), answer.content_type), model)
 
 
-def reason_in(body: object) -> str | None:
+def reason_in(body: object, depth: int = MAX_DEPTH) -> str | None:
     """What an error says to a person, in any of the forms that upstreams use.
 
     `error` as text or object, `detail`, `message`, a list of these, and what a router
-    such as OpenRouter quotes of the server behind it. At most 500 characters.
+    such as OpenRouter quotes of the server behind it. At most `MAX_REASON` characters,
+    from at most `depth` levels of nesting.
     """
     if isinstance(body, str):
-        return body.strip().encode("utf-8", "replace").decode("utf-8")[:500] or None
+        text = body.strip().encode("utf-8", "replace").decode("utf-8")
+        return text[:MAX_REASON] or None
+    if depth == 0:
+        return None
     if isinstance(body, list):
-        reasons = [reason for item in body if (reason := reason_in(item))]
-        return "; ".join(reasons)[:500] or None
+        found = (reason_in(item, depth - 1) for item in body[:MAX_REASONS])
+        return "; ".join(filter(None, found))[:MAX_REASON] or None
     if not isinstance(body, Mapping):
         return None
     for name in ("error", "message", "detail", "msg", "errors", "reason", "title"):
-        if reason := reason_in(body.get(name)):
+        if reason := reason_in(body.get(name), depth - 1):
             return reason
     return None
 

@@ -105,7 +105,7 @@ def usage_of(value: object) -> Usage | None:
     if not prompt and not completion:
         return None
     fields = {
-        name: _usage_field(name, item)
+        whole_characters(name): _usage_field(name, item)
         for name, item in value.items()
         if isinstance(name, str) and item is not None
     }
@@ -130,7 +130,7 @@ def _usage_field(name: str, value: object) -> object:
         return plain(value)
     if not isinstance(value, Mapping):
         return None
-    counts = {key: count_of(item) for key, item in value.items()}
+    counts = {whole_characters(key): count_of(item) for key, item in value.items()}
     return {key: count for key, count in counts.items() if count is not None}
 
 
