@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from examples.full_app.settings import Settings
+from tests.servers import ROOT
 
 
 @pytest.mark.parametrize("name", ["BASE_URL", "API_KEY"])
@@ -22,3 +23,17 @@ def test_an_empty_setting_of_section_4_is_no_setting(
     monkeypatch.setenv("FULL_APP_OPENAI_API_KEY", "")
 
     assert Settings().upstream_api_key is None
+
+
+def test_the_operators_page_names_each_setting_of_an_upstream() -> None:
+    page = (ROOT / "docs" / "full-app" / "upstreams.md").read_text(encoding="utf-8")
+    of_upstreams = {
+        name
+        for name, field in Settings.model_fields.items()
+        if name.startswith(("upstream_", "fallback_", "max_answer"))
+        or "upstream" in (field.description or "")
+    }
+
+    assert len(of_upstreams) >= 9
+    for name in of_upstreams - {"offline_pace"}:
+        assert f"`FULL_APP_{name.upper()}`" in page, name
