@@ -26,8 +26,14 @@ from course.offline_docs import RECORDED_ANSWERS as OF_SECTIONS
 from course.places import ROOT, say
 from course.site import live
 from examples import s5_error_handling as s5
-from examples.full_app.errors import InvalidAPIKeyError, SlowUploadError, error_body
+from examples.full_app.errors import (
+    InvalidAPIKeyError,
+    RequestTooLargeError,
+    SlowUploadError,
+    error_body,
+)
 from examples.full_app.events.errors import EventsExpiredError
+from examples.full_app.settings import Settings
 
 RECORDING = ROOT / "examples" / "full_app" / "routes" / "recorded_answers.json"
 QUESTION = {
@@ -41,12 +47,12 @@ EMBEDDING = {
 }
 SECRET = f"whsec_{b64encode(b'an example, no real secret here.').decode('ascii')}"
 JOB_SECONDS = 60.0
-LARGER_THAN_READ = 5_000_000
 FEW_EVENTS = 4
 # What no caller can bring about at once: here the errors themselves make the answers.
 CHAT = "POST /v1/chat/completions"
 RARE: tuple[tuple[str, s5.AIError], ...] = (
     (CHAT, SlowUploadError()),
+    (CHAT, RequestTooLargeError(Settings().max_body_bytes)),
     (CHAT, InvalidAPIKeyError("This API key is not known.")),
     (CHAT, s5.ModelError("The model's answer could not be read.")),
     ("GET /v1/jobs/{job_id}/events", EventsExpiredError()),
@@ -211,8 +217,6 @@ def refusals(client: httpx2.Client) -> dict[str, Any]:
 
     ask(QUESTION, Origin="https://elsewhere.example.com")  # 403
     keep(client.post(path, content="hello", headers={"Content-Type": "text/plain"}))
-    long = {"role": "user", "content": "a" * LARGER_THAN_READ}
-    ask({**QUESTION, "messages": [long]})  # 413
     key = {"Idempotency-Key": "one-key"}
     client.post(path, json=QUESTION, headers=key).raise_for_status()
     ask({**QUESTION, "temperature": 1}, **key)  # 422
