@@ -43,6 +43,7 @@ DOCUMENTED = {
     # documented by libraries as their interface
     "_exit",  # os
     "_fields",  # collections.namedtuple
+    "_replace",  # collections.namedtuple
     "_repr_mimebundle_",  # IPython, for objects that display themselves
 }
 BY_NAME = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller"}

@@ -346,6 +346,18 @@ class Settings(s4.Settings):
         gt=0,
         description="A WebSocket whose client reads nothing for so long is closed.",
     )
+    stream_send_seconds: float = Field(
+        default=20,
+        gt=0,
+        description="A client that reads nothing of an answer, whole or streamed, for "
+        "so long is cut off. What its answer holds is given back.",
+    )
+    header_timeout_seconds: float = Field(
+        default=15,
+        gt=0,
+        description="A connection is closed if no complete request head arrives for so "
+        "long. Between two requests uvicorn's `timeout_keep_alive` counts.",
+    )
     max_body_bytes: int = Field(
         default=2 * 1024 * 1024,
         ge=1024,

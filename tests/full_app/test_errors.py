@@ -244,6 +244,29 @@ def a_body_that_does_not_come(on: Stage) -> Seen:
     return status_and_code(http, SLOW_UPLOAD)
 
 
+@shows("HeadTooLargeError")
+def a_hundred_headers_and_one_more(on: Stage) -> Seen:
+    http, _ = on.serving()
+    lines = "".join(f"x-{number}: 1\r\n" for number in range(100))
+    return status_and_code(
+        http, f"GET /health/live HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"
+    )
+
+
+@shows("SlowHeadError")
+def half_a_head(on: Stage) -> Seen:
+    http, _ = on.serving(header_timeout_seconds=0.2)
+    return status_and_code(http, "GET /health/live HTTP/1.1\r\n")
+
+
+@shows("InvalidHostError")
+def two_hosts(on: Stage) -> Seen:
+    http, _ = on.serving()
+    return status_and_code(
+        http, "GET /health/live HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n"
+    )
+
+
 @shows("InvalidHTTPError")
 def bytes_that_are_no_http(on: Stage) -> Seen:
     http, _ = on.serving()

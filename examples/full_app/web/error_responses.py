@@ -113,7 +113,6 @@ PATTERNS_IN_WORDS = {
     r"^[A-Za-z0-9_-]+$": "Use letters, digits, `_` and `-` only.",
     r"^whsec_[A-Za-z0-9+/=]+$": "Send a secret that begins with `whsec_`, followed by "
     "base64.",
-    "^job_[0-9a-f]+$": "Send the id of a job: it begins with `job_`.",
     "^we_[0-9a-f]+$": "Send the id of a webhook endpoint: it begins with `we_`.",
     "^evt_[0-9a-f]+$": "Send the id of an event: it begins with `evt_`.",
     r"^[a-z_]+(\.[a-z_]+)*$": "Send the name of an event, such as `job.completed`.",

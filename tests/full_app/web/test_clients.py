@@ -154,7 +154,16 @@ def test_the_rest_of_a_connection_that_was_handed_over_has_our_body_too(
 
 def test_the_protocol_is_a_public_class_of_uvicorn_with_the_names_that_we_use() -> None:
     assert issubclass(FastProtocol, HttpToolsProtocol)
-    for name in ("data_received", "send_400_response"):
+    for name in (
+        "data_received",
+        "on_header",
+        "on_headers_complete",
+        "on_message_complete",
+        "on_response_complete",
+        "pause_writing",
+        "resume_writing",
+        "send_400_response",
+    ):
         assert hasattr(HttpToolsProtocol, name)
 
 
@@ -358,10 +367,10 @@ def test_param_of_a_job_and_of_embeddings_is_such_a_path_too(http: TestClient) -
 
 
 def test_a_message_says_what_to_do_and_shows_no_pattern(http: TestClient) -> None:
-    bad_id = http.get("/v1/jobs/none").json()["error"]["message"]
+    bad_id = http.get("/v1/webhook_endpoints/none").json()["error"]["message"]
     bad_tool = http.post(CHAT, json={**ASK, "tools": [TOOL]}).json()["error"]["message"]
 
-    assert bad_id == "job_id: Send the id of a job: it begins with `job_`."
+    assert bad_id.endswith("Send the id of a webhook endpoint: it begins with `we_`.")
     assert bad_tool == "tools[0].function.name: Use letters, digits, `_` and `-` only."
 
 

@@ -12,6 +12,7 @@ Sources: RFC 6750 (bearer tokens); RFC 6454 and RFC 6455, section 10.2 (origins)
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Collection, Mapping
 
 from starlette.datastructures import Headers
@@ -22,6 +23,7 @@ from examples.full_app.errors import (
     InvalidAPIKeyError,
     OriginNotAllowedError,
     PermissionDeniedError,
+    RequestError,
 )
 from examples.full_app.identity import Identity, key_subject
 from examples.full_app.settings import Grant, KeyScope
@@ -47,10 +49,34 @@ MAX_KEY_LENGTH = 512
 INDEX = 16  # hex digits of a digest that lead to its key
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+HOST = re.compile(  # of RFC 3986, section 3.2.2 and 3.2.3
+    r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(?::[0-9]{0,5})?"
+)
 OTHER_KEY_HEADERS = ("api-key", "x-api-key", "x-goog-api-key")
 
 
 _NOBODY: tuple[str, Identity | None] = ("", None)
+
+
+class InvalidHostError(RequestError):
+    """The request has several headers `Host`, or one that is no host.
+
+    Two servers on its way could read it as two different requests. Source: RFC 9112,
+    section 3.2.
+    """
+
+    code = "invalid_host"
+    recovery = "Send one header `Host`, with a name and perhaps a port."
+
+    def __init__(self) -> None:
+        super().__init__("Send exactly one header `Host` that names a host.")
+
+
+def check_host(headers: Headers) -> None:
+    """Raise InvalidHostError unless there is one valid `Host`, or none (HTTP/1.0)."""
+    hosts = headers.getlist("host")
+    if len(hosts) > 1 or not all(map(HOST.fullmatch, hosts)):
+        raise InvalidHostError
 
 
 class Authenticator:
@@ -155,13 +181,17 @@ class AuthenticationMiddleware:
             return
         state = scope.setdefault("state", {})
         client = scope.get("client")
+        headers = Headers(scope=scope)
         try:
+            check_host(headers)
             state["identity"] = identity = self.authenticator.identify(
-                Headers(scope=scope), client[0] if client else None
+                headers, client[0] if client else None
             )
             check_scope(identity, route_path(scope))
         except AIError as error:
-            if not is_public(scope["path"]) or isinstance(error, PermissionDeniedError):
+            if not is_public(scope["path"]) or not isinstance(
+                error, InvalidAPIKeyError
+            ):
                 refusal = render(error, state["request_id"])
                 await refusal(scope, receive, send)
                 return
