@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,11 +21,23 @@ if TYPE_CHECKING:
 
 DESKTOP = (1280, 800)
 PHONE = (390, 844)
+CONTRAST = "color-contrast"  # half of axe's time, and the one rule about colours
+
+
+class Look(NamedTuple):
+    """A colour scheme and a window, and which of axe's rules can differ there."""
+
+    dark: bool
+    size: tuple[int, int]
+    contrast: bool
+    others: bool
+
+
 LOOKS = {
-    "light, wide": (False, DESKTOP),
-    "light, narrow": (False, PHONE),
-    "dark, narrow": (True, PHONE),
-    "dark, wide": (True, DESKTOP),
+    "light, wide": Look(False, DESKTOP, contrast=True, others=True),
+    "light, narrow": Look(False, PHONE, contrast=False, others=True),
+    "dark, narrow": Look(True, PHONE, contrast=False, others=False),
+    "dark, wide": Look(True, DESKTOP, contrast=True, others=False),
 }
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 DRAWN = "() => new Promise((it) => requestAnimationFrame(() => setTimeout(it)))"
@@ -108,17 +120,28 @@ def opened(
     assert not wrong, "\n".join(wrong)
 
 
-def axe_violations(page: "Page", *, without: Sequence[str] = ()) -> list[str]:
+def axe_violations(
+    page: "Page",
+    *,
+    without: Sequence[str] = (),
+    contrast: bool = True,
+    others: bool = True,
+) -> list[str]:
     """What axe finds, one line a rule and place; empty is clean (WCAG 2.2 A, AA).
 
-    `without`: rules that are not ours to keep. A page is looked at as it is now: look
-    again after its colours or its width have changed.
+    `without`: rules that are not ours to keep. `contrast`, `others`: whether the rule
+    about colours and the rules about everything else are asked. A page is looked at as
+    it is now: look again after its colours or its width have changed.
     """
     from axe_playwright_python.base import AXE_SCRIPT
 
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    off = {rule: {"enabled": False} for rule in without}
-    asked = {"runOnly": tags, "rules": off, "resultTypes": ["violations"]}
+    left_out = [*without, *([] if contrast else [CONTRAST])]
+    asked = {
+        "runOnly": tags if others else [CONTRAST],
+        "rules": {rule: {"enabled": False} for rule in left_out},
+        "resultTypes": ["violations"],
+    }
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     found = page.evaluate("it => axe.run(it).then((it) => it.violations)", asked)
@@ -129,13 +152,31 @@ def axe_violations(page: "Page", *, without: Sequence[str] = ()) -> list[str]:
     ]
 
 
-def looks(page: "Page") -> Iterator[str]:
+def looks(page: "Page") -> Iterator[tuple[str, Look]]:
     """Both colours, desktop and phone, one after the other, without loading anew."""
-    for name, (dark, (width, height)) in LOOKS.items():
-        page.emulate_media(color_scheme="dark" if dark else "light")
+    for name, look in LOOKS.items():
+        width, height = look.size
+        page.emulate_media(color_scheme="dark" if look.dark else "light")
         page.set_viewport_size({"width": width, "height": height})
         page.evaluate(DRAWN)
-        yield name
+        yield name, look
+
+
+def wrong_in_any_look(page: "Page", *, without: Sequence[str] = ()) -> list[str]:
+    """What axe finds and what reaches past the edge, in both colours and widths.
+
+    Each rule is asked in every look in which its answer can differ: colours once for
+    each scheme, everything else once for each width.
+    """
+    wrong = []
+    for name, look in looks(page):
+        found = overflows(page)
+        if look.contrast or look.others:
+            found += axe_violations(
+                page, without=without, contrast=look.contrast, others=look.others
+            )
+        wrong += [f"{name}: {it}" for it in found]
+    return wrong
 
 
 def overflows(page: "Page") -> list[str]:

@@ -13,7 +13,14 @@ from urllib.parse import unquote, urldefrag, urljoin
 import pytest
 
 from course.site import pages as pages_module
-from tests.browser import PHONE, axe_violations, looks, opened, overflows
+from tests.browser import (
+    PHONE,
+    axe_violations,
+    looks,
+    opened,
+    overflows,
+    wrong_in_any_look,
+)
 from tests.servers import ROOT
 
 if TYPE_CHECKING:
@@ -79,9 +86,8 @@ def test_every_page_is_quiet_accessible_and_fits(
             if "reference/http" in page:
                 tab.wait_for_selector(".opblock-tag")
             theirs = THEIRS if "reference/http" in page else ()
-            for look in looks(tab):
-                found = axe_violations(tab, without=theirs) + overflows(tab)
-                wrong += [f"{page}, {look}: {it}" for it in found]
+            found = wrong_in_any_look(tab, without=theirs)
+            wrong += [f"{page}, {it}" for it in found]
     assert not wrong, "\n".join(wrong)
 
 
@@ -102,8 +108,9 @@ def test_an_open_route_of_swagger_ui_can_be_read_in_both_colours(
         tab.locator(".opblock-summary-control").first.click()
         tab.locator(".responses-table .microlight").last.wait_for()
         tab.get_by_role("tab", name="Schema").first.click()
-        for look in looks(tab):
-            assert axe_violations(tab, without=THEIRS) == [], look
+        for name, look in looks(tab):
+            if look.contrast:
+                assert axe_violations(tab, without=THEIRS) == [], name
         shown = tab.locator("#swagger").inner_text()
     assert "additionalProp1" not in shown
     assert "1000000000000" not in shown

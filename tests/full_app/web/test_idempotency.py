@@ -230,19 +230,22 @@ async def test_who_takes_over_from_the_dead_goes_on_with_their_seed(
 
 
 async def test_a_claim_is_renewed_while_the_work_lasts(redis: Redis) -> None:
-    store = IdempotencyStore(redis, keep=60, claim_seconds=0.12)
+    store = IdempotencyStore(redis, keep=60, claim_seconds=1.5)
     go = asyncio.Event()
 
     async def work(_: str) -> Response:
         await go.wait()
         return Response(b"done")
 
+    async def other(_: str) -> Response:
+        raise AssertionError("the claim has ended while its work lasts")
+
     first = asyncio.create_task(store.run("idempotency:x", "f", work))
-    ends = asyncio.get_running_loop().time() + 0.36  # three times the claim
+    ends = asyncio.get_running_loop().time() + 2  # longer than the claim
     while asyncio.get_running_loop().time() < ends:
         if await redis.exists("idempotency:x"):
             with pytest.raises(IdempotencyConflictError):
-                await store.run("idempotency:x", "f", work)
+                await store.run("idempotency:x", "f", other)
         await asyncio.sleep(0.02)
     assert await redis.exists("idempotency:x")
     go.set()
