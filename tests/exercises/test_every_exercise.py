@@ -28,6 +28,7 @@ def outcome_of(exercise: Exercise, code: str, folder: Path) -> runner.Outcome:
     return runner.check(exercise, answer, TIME)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name)
 def test_the_starter_fails_with_a_sentence(exercise: Exercise, tmp_path: Path) -> None:
     outcome = outcome_of(exercise, exercise.handout(), tmp_path)
@@ -37,6 +38,7 @@ def test_the_starter_fails_with_a_sentence(exercise: Exercise, tmp_path: Path) -
     assert outcome.words.endswith((".", "?", ")"))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name)
 def test_the_solution_passes_every_check(exercise: Exercise, tmp_path: Path) -> None:
     outcome = outcome_of(exercise, exercise.solution, tmp_path)
