@@ -84,6 +84,33 @@ def show(results: Results, console: Console) -> None:
     console.print(_practices(results.practices))
 
 
+def verdict(results: Results) -> str:
+    """What the run says, in one sentence, about small answers and about waiting.
+
+    It compares FastAPI with Flask on one worker, where both were measured.
+    """
+    answers, waiting = (_fastest(results, it) for it in ("json", "model"))
+    if not answers or not waiting:
+        return "This run measured too little for a verdict."
+    return (
+        f"On this machine FastAPI sends {answers[0]:,.0f} small answers per second "
+        f"({answers[0] / answers[1]:.1f} times Flask), and where each waits "
+        f"200 ms for a model {waiting[0]:,.0f} ({waiting[0] / waiting[1]:.1f} times)."
+    )
+
+
+def _fastest(results: Results, workload: str) -> tuple[float, float] | None:
+    """FastAPI's and Flask's requests per second; None if one of them has none."""
+    found = {
+        row.server: row.requests_per_second
+        for row in sorted(results.frameworks, key=lambda row: row.connections)
+        if row.workload == workload and row.workers == 1 and not row.errors
+    }
+    if not found.get("FastAPI") or not found.get("Flask"):
+        return None
+    return found["FastAPI"], found["Flask"]
+
+
 def _frameworks(workload: str, rows: list[Row]) -> Table:
     simple = workload == "json"
     table = Table(title=f"/{workload}")

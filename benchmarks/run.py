@@ -51,6 +51,10 @@ def run(*, quick: bool, out: Path) -> int:
     results.save(out / RESULTS)
     from benchmarks import plots
 
-    for path in plots.draw(results, out):
-        console.print(f"Wrote {path.name}")
+    drawn = plots.draw(results, out)
+    console.print(f"\n{report.verdict(results)}", soft_wrap=True)
+    console.print(
+        f"The figures are in {out / RESULTS}, with {len(drawn)} drawings beside them.",
+        soft_wrap=True,
+    )
     return 0

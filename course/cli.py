@@ -59,6 +59,7 @@ def dispatch(arguments: list[str]) -> int:
         return _test(arguments)
     if not arguments:
         return _welcome()
+    parser.refuse_unknown(arguments[0])
     options = parser.build().parse_args(arguments)
     match options.command:
         case "run":

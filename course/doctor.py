@@ -8,11 +8,22 @@ from dataclasses import dataclass
 
 from course import environment, installers
 from course.exercises import room
-from course.places import ROOT, VENV, command, say, venv_python
+from course.places import (
+    GREEN,
+    RED,
+    ROOT,
+    VENV,
+    YELLOW,
+    coloured,
+    command,
+    say,
+    venv_python,
+)
 from course.ports import bind
 
 MEGABYTE = 1_000_000
-ROOM_NEEDED = 200 * MEGABYTE
+ROOM_NEEDED = 150 * MEGABYTE  # the packages of `run`, and room to unpack them
+ALL_GROUPS = 900 * MEGABYTE  # with those of notebooks, site, browser and benchmarks
 PACKAGES = {  # what brings a program, by sys.platform
     "curl": {
         "linux": "sudo apt install curl",
@@ -60,12 +71,18 @@ def examine() -> int:
     """Print every finding; 1 if a required one is bad, else 0."""
     findings = list(look())
     for it in findings:
-        mark = "ok  " if it.good else "FAIL" if it.required else "-   "
-        say(f"{mark}  {it.name:13} {it.detail}")
+        say(f"{_mark(it)}  {it.name:13} {it.detail}")
         if not it.good and it.repair:
             say(f"      {'':13} repair: {it.repair}")
     say(f"\n{room.next_words()}")
     return int(any(it.required and not it.good for it in findings))
+
+
+def _mark(finding: Finding) -> str:
+    """ "ok", "FAIL", or a dash for what the course can do without."""
+    if finding.good:
+        return coloured("ok  ", GREEN)
+    return coloured("FAIL", RED) if finding.required else coloured("-   ", YELLOW)
 
 
 def look() -> Iterator[Finding]:
@@ -102,7 +119,10 @@ def _writable() -> Finding:
 
 def _disk() -> Finding:
     free = shutil.disk_usage(ROOT).free
-    detail = f"{free // MEGABYTE} MB free, {ROOM_NEEDED // MEGABYTE} needed"
+    detail = (
+        f"{free // MEGABYTE} MB free; `run` needs {ROOM_NEEDED // MEGABYTE}, "
+        f"every command together {ALL_GROUPS // MEGABYTE}"
+    )
     return Finding("disk", free >= ROOM_NEEDED, detail, "free some space")
 
 

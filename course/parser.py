@@ -1,6 +1,7 @@
 """The commands of `course`: one table that makes the parser and the reference page."""
 
 import argparse
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from course.groups import GROUPS
+from course.places import CourseError
+from course.places import command as typed
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
@@ -270,6 +273,18 @@ FIRST = (  # for somebody who types no command
     ("doctor", "what this machine lacks"),
     ("--help", "all commands"),
 )
+
+
+def refuse_unknown(word: str) -> None:
+    """Raise CourseError, with near names, for a word that is no command or option."""
+    names = [it.name for it in COMMANDS]
+    if word in names or word.startswith("-"):
+        return
+    near = difflib.get_close_matches(word, names, n=2, cutoff=0.5)
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    raise CourseError(
+        f"There is no command {word!r}. {meant}All commands: {typed('course --help')}"
+    )
 
 
 def build() -> argparse.ArgumentParser:

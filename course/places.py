@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOCKS = ROOT / "requirements"
 WINDOWS = os.name == "nt"
+GREEN, RED, YELLOW, BOLD = "32", "31", "33", "1"  # of a terminal (ECMA-48, SGR)
 
 
 class CourseError(Exception):
@@ -50,6 +51,23 @@ def command(words: str) -> str:
 def say(line: str) -> None:
     """Print a line at once: what follows may replace this process."""
     print(line, flush=True)
+
+
+def coloured(text: str, colour: str) -> str:
+    """The text in a colour on a terminal, plain in a pipe or with NO_COLOR.
+
+    Source: https://no-color.org.
+    """
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def show_progress(done: int, total: int, what: str) -> None:
+    """One line on a terminal that says how far a long work is; nothing in a pipe."""
+    if sys.stdout.isatty():
+        end = "\n" if done == total else ""
+        print(f"\r{done:4} of {total} {what}", end=end, flush=True)
 
 
 def complain(line: str) -> None:

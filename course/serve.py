@@ -1,5 +1,6 @@
 """One section, one step or the complete service, under uvicorn."""
 
+import asyncio
 import contextlib
 import gc
 import importlib
@@ -29,6 +30,7 @@ GRACE_SECONDS = 12  # for the streams of a section to end
 DRAINED_GRACE_SECONDS = 1  # full_app has ended its streams before its server stops
 RELOAD_GRACE_SECONDS = 1  # who saves a file waits for the new version
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, not bound
+CANCELLED = "Cancel "  # what uvicorn says of tasks that outlast the grace
 STOP = "Stop it with Ctrl-C."
 
 
@@ -110,7 +112,20 @@ def configuration(asgi: ASGIApp, grace_seconds: int) -> uvicorn.Config:
         timeout_graceful_shutdown=grace_seconds,
     )
     logging.getLogger("uvicorn.access").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").addFilter(is_no_farewell)
     return config
+
+
+def is_no_farewell(record: logging.LogRecord) -> bool:
+    """Whether a log line is not only about work that Ctrl-C has ended.
+
+    uvicorn reports a job that was still running as an error, with a traceback. Who
+    pressed Ctrl-C knows.
+    """
+    if record.getMessage().startswith(CANCELLED):
+        return False
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, asyncio.CancelledError)
 
 
 def address_of(listener: socket.socket, host: str) -> str:

@@ -1,19 +1,23 @@
 """The commands of the exercise room: check, hint, reset, solution and their words."""
 
-import os
-import sys
 import textwrap
 import time
 
 from course import manifest
 from course.exercises import runner, source, state
 from course.exercises.source import Exercise
-from course.places import ROOT, CourseError, command, say
+from course.places import (
+    BOLD,
+    GREEN,
+    RED,
+    ROOT,
+    CourseError,
+    coloured,
+    command,
+    say,
+)
 
 POLL = 0.3  # seconds between two looks at a watched file
-GREEN = "32"
-RED = "31"
-BOLD = "1"
 SIGNS = {"solved": "✔", "tried": "…", "open": " "}
 
 
@@ -38,7 +42,7 @@ def check(word: str | None, *, watch: bool = False) -> int:
 
 def check_once(exercise: Exercise) -> int:
     """Check the student's file, say the result and keep it: 0 when solved, else 1."""
-    say(_coloured(f"{exercise.id}: {exercise.title} ({exercise.minutes} min)", BOLD))
+    say(coloured(f"{exercise.id}: {exercise.title} ({exercise.minutes} min)", BOLD))
     if not exercise.file.exists():
         state.write_whole(exercise.file, exercise.handout())
         say(_wrapped(exercise.task))
@@ -46,9 +50,9 @@ def check_once(exercise: Exercise) -> int:
         return 1
     outcome = runner.check(exercise, exercise.file)
     for name in outcome.passed:
-        say(_coloured(f"  ✔ {label(name)}", GREEN))
+        say(coloured(f"  ✔ {label(name)}", GREEN))
     if outcome.failed:
-        say(_coloured(f"  ✘ {label(outcome.failed)}", RED))
+        say(coloured(f"  ✘ {label(outcome.failed)}", RED))
     if outcome.printed:
         say("Your code printed:")
         say(textwrap.indent(outcome.printed, "    "))
@@ -62,7 +66,7 @@ def check_once(exercise: Exercise) -> int:
         entry.setdefault("solved", state.now())
     state.save(known)
     if outcome.solved:
-        say(_coloured("Solved.", GREEN))
+        say(coloured("Solved.", GREEN))
         say(f"Compare with ours: {command(f'course solution {exercise.short}')}")
         say(next_words())
         return 0
@@ -204,10 +208,3 @@ def _wrapped(text: str) -> str:
         paragraph if "\n    " in paragraph else textwrap.fill(paragraph, 88)
         for paragraph in text.split("\n\n")
     )
-
-
-def _coloured(text: str, colour: str) -> str:
-    """The text in a colour on a terminal, plain in a pipe or with NO_COLOR."""
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
-        return text
-    return f"\x1b[{colour}m{text}\x1b[0m"

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from course import source, tokens
-from course.places import ROOT, CourseError
+from course.places import ROOT, CourseError, show_progress
 from course.site import (
     architecture,
     catalogue,
@@ -106,7 +106,9 @@ def write() -> Path:
     # Servers that answer slowly on purpose are what takes the time: they begin first.
     listed = sorted(PAGES.rglob("*.md"), key=lambda it: it.parent.name != "sections")
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        for page, text in zip(listed, pool.map(expand, listed), strict=True):
+        texts = zip(listed, pool.map(expand, listed), strict=True)
+        for done, (page, text) in enumerate(texts, 1):
+            show_progress(done, len(listed), "pages")
             target = GENERATED / page.relative_to(PAGES)
             target.write_text(text, encoding="utf-8")
     proofs.write(GENERATED / "proofs")

@@ -211,3 +211,6 @@ def test_a_quick_run_measures_every_framework_without_an_error(tmp_path: Path) -
     for theme in ("light", "dark"):
         assert "<svg" in (tmp_path / f"frameworks-json-{theme}.svg").read_text("utf-8")
     assert "chapter" in done.stdout
+    *_, verdict, place = done.stdout.strip().splitlines()
+    assert verdict.startswith("On this machine FastAPI sends ")
+    assert str(tmp_path / "frameworks.json") in place

@@ -145,3 +145,18 @@ def test_a_continued_line_is_joined_and_keeps_its_spaces() -> None:
     assert try_it(text, "http://x")[1:] == [joined]
     assert try_it("nothing to try", "http://x") == []
     assert try_it(None, "http://x") == []
+
+
+@pytest.mark.parametrize("app", ["s3", "s3.3"])
+def test_ctrl_c_during_a_job_prints_no_complaint_of_the_server(app: str) -> None:
+    with running(app) as (process, address, _):
+        slow = {"text": "no hurry at all", "delay_ms": 2500}
+        answer = httpx2.post(f"{address}/jobs", json=slow, trust_env=False)
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+
+    assert answer.status_code == 202
+    assert process.returncode == 0
+    assert "Traceback" not in rest
+    assert "Cancel" not in rest
+    assert rest.splitlines()[-1] == "Stopped."

@@ -4,6 +4,7 @@ import ast
 import errno
 import hashlib
 import importlib.util
+import io
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from course import ports, serve
+from course import parser, places, ports, serve
 from course.manifest import find
 from course.places import CourseError, site_packages
 from course.ports import listen
@@ -35,6 +36,7 @@ class Without:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Without())
 import importlib.util
+import io
 real = importlib.util.find_spec
 importlib.util.find_spec = lambda name: None if name == "ensurepip" else real(name)
 """
@@ -257,3 +259,54 @@ def test_a_reader_that_stops_reading_is_not_an_error() -> None:
         assert running.stderr is not None
         running.stdout.close()
         assert b"Traceback" not in running.stderr.read()
+
+
+@pytest.mark.parametrize(("word", "meant"), [("chek", "check"), ("benhc", "bench")])
+def test_a_command_that_does_not_exist_comes_with_a_near_one(
+    word: str, meant: str
+) -> None:
+    with pytest.raises(CourseError, match=rf"Did you mean {meant}\?"):
+        parser.refuse_unknown(word)
+
+
+def test_a_command_like_no_other_comes_with_the_list() -> None:
+    with pytest.raises(CourseError) as refused:
+        parser.refuse_unknown("xyzzy")
+    assert "Did you mean" not in str(refused.value)
+    assert "course --help" in str(refused.value)
+
+
+@pytest.mark.parametrize("word", ["run", "--help", "-h"])
+def test_a_command_or_an_option_is_not_refused(word: str) -> None:
+    parser.refuse_unknown(word)
+
+
+class Terminal(io.StringIO):
+    """A standard output at which somebody sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colour_is_for_a_terminal_and_not_for_a_pipe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert places.coloured("good", places.GREEN) == "good"
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert places.coloured("good", places.GREEN) == "\x1b[32mgood\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert places.coloured("good", places.GREEN) == "good"
+
+
+def test_progress_is_one_line_on_a_terminal_and_nothing_in_a_pipe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipe, terminal = io.StringIO(), Terminal()
+    for output in (pipe, terminal):
+        monkeypatch.setattr(sys, "stdout", output)
+        places.show_progress(1, 2, "pages")
+        places.show_progress(2, 2, "pages")
+    assert pipe.getvalue() == ""
+    assert terminal.getvalue() == "\r   1 of 2 pages\r   2 of 2 pages\n"
