@@ -265,7 +265,7 @@ def test_a_reader_that_stops_reading_is_not_an_error() -> None:
 def test_a_command_that_does_not_exist_comes_with_a_near_one(
     word: str, meant: str
 ) -> None:
-    with pytest.raises(CourseError, match=rf"Did you mean {meant}\?"):
+    with pytest.raises(CourseError, match=f"Did you mean {meant}"):
         parser.refuse_unknown(word)
 
 
