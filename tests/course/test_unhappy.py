@@ -261,12 +261,11 @@ def test_a_reader_that_stops_reading_is_not_an_error() -> None:
         assert b"Traceback" not in running.stderr.read()
 
 
-@pytest.mark.parametrize(("word", "meant"), [("chek", "check"), ("benhc", "bench")])
-def test_a_command_that_does_not_exist_comes_with_a_near_one(
-    word: str, meant: str
-) -> None:
+@pytest.mark.parametrize("meant", ["check", "bench", "notebook"])
+def test_a_command_that_does_not_exist_comes_with_a_near_one(meant: str) -> None:
+    without_a_letter = meant[:3] + meant[4:]
     with pytest.raises(CourseError, match=f"Did you mean {meant}"):
-        parser.refuse_unknown(word)
+        parser.refuse_unknown(without_a_letter)
 
 
 def test_a_command_like_no_other_comes_with_the_list() -> None:

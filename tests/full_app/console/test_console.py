@@ -216,6 +216,21 @@ def test_what_was_typed_is_sent_as_it_was_typed(page: "Page") -> None:
     assert page.input_value("#synchronous textarea") == typed
 
 
+@pytest.mark.parametrize("panel", ["synchronous", "streaming", "job"])
+def test_markup_in_an_answer_is_shown_as_text_and_not_run(
+    page: "Page", panel: str
+) -> None:
+    markup = "<img src=/nowhere onerror=alert(1)>"
+    question = page.input_value(f"#{panel} textarea")
+    typed = question.replace("Why does streaming feel faster?", markup)
+    assert markup in typed
+    page.fill(f"#{panel} textarea", typed)
+    send(page, panel)
+
+    assert markup in page.inner_text(f"#{panel} .result")
+    assert page.locator(f"#{panel} img").count() == 0
+
+
 def test_a_request_that_is_not_json_is_called_so(page: "Page") -> None:
     page.fill("#synchronous textarea", "{'model': 1}")
 
