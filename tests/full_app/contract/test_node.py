@@ -16,9 +16,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.full_app.conftest import KEY
+from examples.full_app.main import create_app
+from tests.full_app.conftest import KEY, settings
 from tests.full_app.contract.conftest import HEARTBEAT, Stage
-from tests.servers import ROOT, wait_until
+from tests.full_app.contract.test_upstream_shapes import (
+    Seen,
+    Upstream,
+    check_answer,
+    check_error,
+    upstream_running,
+)
+from tests.full_app.contract.upstream_shapes import ASKED, JSON, SHAPES, Shape
+from tests.servers import ROOT, serve, wait_until
 
 SOURCE = Path(__file__).with_name("node")
 FILES = ("package.json", "package-lock.json")
@@ -48,6 +57,7 @@ MATRIX = {
         "embeddings",
     ],
 }
+NOT_CHAT = {"vectors"}  # seen by the client for Python
 STAGED = ["silence", "error in a stream"]
 
 
@@ -140,6 +150,94 @@ def test_clients_for_node_raise_on_an_error_in_a_stream(
     found = run(installed, script, staged[0], "error in a stream")
 
     assert found == {"error in a stream": None}
+
+
+# --- Shapes of upstreams ---
+
+
+class ByModel(Upstream):
+    """An upstream that answers as the shape of the model's name says."""
+
+    def __init__(self, shapes: list[Shape]) -> None:
+        super().__init__()
+        self.shapes = {shape.id: shape for shape in shapes}
+
+    def reply_to(self, asked: JSON) -> bytes:
+        """The shape's reply."""
+        shape = self.shapes[asked["model"].partition("/")[2]]
+        reply = shape.stream if asked.get("stream") else shape.whole
+        made = reply() if callable(reply) else reply
+        return made or super().reply_to(asked)
+
+
+def seen_by_node(line: JSON) -> Seen:
+    """What `see.mjs` printed."""
+    if "error" in line:
+        error = line["error"]
+        retry = error["retry"] == "true"
+        return Seen(error["status"], error=error, retry=retry)
+    completion = line["completion"]
+    seen = Seen(usage=completion.get("usage"))
+    for choice in completion["choices"]:
+        seen.messages[choice["index"]] = choice["message"]
+        seen.finishes[choice["index"]] = choice["finish_reason"]
+        chances = (choice.get("logprobs") or {}).get("content") or []
+        seen.tokens += [one["token"] for one in chances]
+    return seen
+
+
+@pytest.mark.deep
+def test_the_official_client_for_node_sees_the_shapes_of_upstreams(
+    installed: Path,
+) -> None:
+    shapes = [
+        shape
+        for shape in SHAPES
+        if shape.sees and shape.key is None and shape.kind not in NOT_CHAT
+        if "model" not in shape.ask and "listed" not in shape.sees
+    ]
+    plain = next(shape for shape in SHAPES if shape.id == "parts/one-text")
+    tried = []
+    for shape in shapes:
+        tried += [(shape, mode) for mode in shape.modes]
+        if shape.kind == "broken":  # five failures in a row would open the breaker
+            tried.append((plain, "whole"))
+    asks = [
+        {
+            "mode": mode,
+            "ask": {"messages": ASKED, **shape.ask, "model": f"as/{shape.id}"},
+        }
+        for shape, mode in tried
+    ]
+    with upstream_running(ByModel(shapes)) as upstream:
+        app = create_app(settings(upstream_base_url=upstream.url))
+        with serve(app) as url:
+            done = subprocess.run(
+                [shutil.which("node") or "node", "see.mjs", f"{url}/v1", KEY],
+                cwd=installed,
+                input=json.dumps(asks),
+                capture_output=True,
+                encoding="utf-8",
+                timeout=50,
+            )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert len(lines) == len(tried) > 90
+    for (shape, mode), line in zip(tried, lines, strict=True):
+        sees = dict(shape.sees)
+        for name in ("code", "param", "retry_after"):  # the message is all we print
+            sees.pop(name, None)
+        if mode == "stream":  # the helper keeps the last piece of what it does not know
+            known = {"refusal"}
+            further = sees.get("further", {})
+            sees["further"] = {n: v for n, v in further.items() if n in known}
+            sees.pop("retry", None)
+        try:
+            check_answer(sees, seen_by_node(line))
+            check_error(sees, seen_by_node(line))
+        except (AssertionError, KeyError) as error:
+            pytest.fail(f"{shape.id} {mode}: {error!r} in {line}")
 
 
 @pytest.mark.parametrize("script", MATRIX)

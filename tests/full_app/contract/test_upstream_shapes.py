@@ -82,7 +82,11 @@ class Upstream:
         asked = json.loads(body) if body else {}
         if body:
             self.asked.append(asked)
-        connection.sendall(self.stream if asked.get("stream") else self.whole)
+        connection.sendall(self.reply_to(asked))
+
+    def reply_to(self, asked: JSON) -> bytes:
+        """The answer to a request; `asked` is its body."""
+        return self.stream if asked.get("stream") else self.whole
 
 
 def _is_whole(text: bytes) -> bool:
