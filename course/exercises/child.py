@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from course import mistakes
 from course.exercises import source
+from course.exercises.words import in_words
 
 MEMORY_BYTES = 2 * 1024**3  # of address space; a FastAPI application needs a quarter
 
@@ -75,26 +75,6 @@ def limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
     except (OSError, ValueError):  # macOS may refuse; the time limit holds
         return
-
-
-def in_words(error: BaseException, answer: Path, module: ModuleType) -> str:
-    """What an exception means for the student; never a traceback."""
-    if type(error).__name__ == "NotYet":
-        return str(error)
-    if isinstance(error, BaseExceptionGroup):
-        return in_words(error.exceptions[0], answer, module)
-    if isinstance(error, SystemExit):
-        return "Your code ends the process (exit or sys.exit). Take that line out."
-    if isinstance(error, MemoryError):
-        return (
-            "Your code asked for more than 2 GiB of memory. Is there an endless list?"
-        )
-    if isinstance(error, RecursionError):
-        return "A function of yours calls itself without end."
-    if isinstance(error, AttributeError) and error.obj is module:
-        return f"There is no `{error.name}` in your file."
-    placed = mistakes.explain(error, answer.parent)
-    return placed or f"The check met {mistakes.sentence(error)}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import textwrap
 import time
+from typing import Any
 
 from course import manifest
 from course.exercises import runner, source, state
@@ -68,6 +69,9 @@ def check_once(exercise: Exercise) -> int:
     if outcome.solved:
         say(coloured("Solved.", GREEN))
         say(f"Compare with ours: {command(f'course solution {exercise.short}')}")
+        if _was_the_last(exercise, known):
+            asks = command(f"course quiz {exercise.section}")
+            say(f"All exercises of {exercise.section} are solved. Questions: {asks}")
         say(next_words())
         return 0
     say(_wrapped(outcome.words))
@@ -189,6 +193,15 @@ def _chosen(word: str | None) -> Exercise:
     if exercise is None:
         raise CourseError("All exercises are solved.")
     return exercise
+
+
+def _was_the_last(exercise: Exercise, known: dict[str, Any]) -> bool:
+    """Whether every exercise of its section is solved."""
+    return all(
+        state.status(known, one.id) == "solved"
+        for one in source.exercises()
+        if one.section == exercise.section
+    )
 
 
 def _name(exercise: Exercise) -> str:

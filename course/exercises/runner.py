@@ -7,7 +7,6 @@ every process that the answer started in its group is ended, so no port stays op
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from course.exercises.source import Exercise, Mistake
+from course.exercises.source import Exercise
+from course.exercises.words import recognised
 from course.places import ROOT, WINDOWS
 
 TIME_LIMIT = 10.0  # seconds for loading and all checks together
@@ -78,25 +78,11 @@ def check(exercise: Exercise, answer: Path, limit: float = TIME_LIMIT) -> Outcom
         words = f"The check could not start. It said: {printed}"
     else:
         words = ENDED
-    mistake = recognise(exercise, failed, answer)
+    code = answer.read_text(encoding="utf-8", errors="replace")
+    mistake = recognised(exercise.mistakes, failed, code)
     if mistake is not None and last["event"] == "failed":
         return Outcome(False, passed, failed, mistake.words, words, printed)
     return Outcome(False, passed, failed, words, "", printed)
-
-
-def recognise(exercise: Exercise, failed: str, answer: Path) -> Mistake | None:
-    """The first known mistake with this failed check and this code."""
-    code = without_comments(answer.read_text(encoding="utf-8", errors="replace"))
-    for mistake in exercise.mistakes:
-        if mistake.check == failed and re.search(mistake.source, code):
-            return mistake
-    return None
-
-
-def without_comments(code: str) -> str:
-    """The lines of the code that are not comments."""
-    lines = (line.rstrip() for line in code.splitlines())
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
 def _run(

@@ -7,10 +7,15 @@ page says why, and the rest of the site is as always.
 import ast
 import html
 import json
+import re
 import shutil
 from pathlib import Path
 
-from course.manifest import Rung, Section, sections
+from markdown_it import MarkdownIt
+
+from course.exercises import source as exercises
+from course.exercises.source import Exercise
+from course.manifest import Rung, Section, find_app, sections
 from course.places import ROOT, CourseError, say
 from course.site import playground_assets
 from course.source import parse
@@ -18,19 +23,28 @@ from course.tryit import Request, requests
 
 NOTES = {
     "s1": (
-        "A tab has no threads: the thread pool makes one call after the other, and a "
-        "sleep that would block a server lets other requests run. WebSockets need one."
+        "A tab has no threads; here a plain def route is called on the event loop. A "
+        "sleep in it lets others run where the browser can suspend Python, as Chrome "
+        "can. In an async def route a sleep blocks everybody, as on a server. A "
+        "WebSocket needs a server."
     ),
-    "s1.3": "A tab has no threads: here a sleep blocks nobody else.",
+    "s1.3": (
+        "A tab has no threads. A sleep in a plain def route lets others run where the "
+        "browser can suspend Python, as Chrome can; in an async def route it blocks "
+        "everybody, as on a server."
+    ),
     "s3": "The webhook is delivered within the tab: httpx2 has no sockets here.",
+    "s4": (
+        "The embedded Redis runs in this tab, but no Lua: the limiter's script fails, "
+        "and the limiter lets every request pass, as it does when Redis is away."
+    ),
 }
 LEFT_OUT = {
-    "s4": "it needs a connection to Redis, and a browser opens none, so only its steps "
-    "without Redis are there",
-    "full_app": "it needs Redis or its Lua engine, a job queue and background threads",
+    "s4.4": "its script needs Lua, which does not run in a browser",
+    "full_app": "it needs Lua, a job queue and background threads",
 }
-ABSENT = {"fakeredis", "pydantic_settings", "redis"}  # packages the page does not load
-HEADERS_OF_OURS = {"Content-Type"}
+_ROUTE = re.compile(r'@app\.(get|post)\("([^"]+)"')
+TASKS_LEFT_OUT = {"s1b"}  # it needs a thread
 
 
 def page(_: str) -> str:
@@ -53,8 +67,13 @@ def page(_: str) -> str:
 
 def left_out(_: str) -> str:
     """What does not run in a browser, and why."""
-    named = {section.id: section.title for section in sections()}
-    return "\n".join(f"- **{named[key]}**: {why}." for key, why in LEFT_OUT.items())
+    lines = []
+    for key, why in LEFT_OUT.items():
+        lines.append(f"- **{find_app(key).title}**: {why}.")
+    for one in exercises.exercises():
+        if one.short in TASKS_LEFT_OUT:
+            lines.append(f"- the exercise **{one.title}**: it needs a thread.")
+    return "\n".join(lines)
 
 
 def build(target: Path) -> None:
@@ -77,31 +96,61 @@ def _import_map() -> str:
 
 
 def lessons() -> list[dict[str, object]]:
-    """What can be chosen: for each section the steps that run here, then its module."""
+    """What can be chosen: of each section its steps, its module and its exercises."""
     found = []
     for section in sections():
         for rung in section.rungs():
             lesson = _lesson(rung, f"{rung.id}: {rung.title}", NOTES.get(rung.id, ""))
-            if not _needs(str(lesson["source"])) & ABSENT and lesson["requests"]:
+            if rung.id not in LEFT_OUT and lesson["requests"]:
                 found.append(lesson)
-        if section.id not in LEFT_OUT:
-            title = f"{section.id}: {section.title}"
-            lesson = _lesson(section, title, NOTES.get(section.id, ""))
-            if not lesson["requests"]:
-                raise CourseError(f"{section.stem} has no try-it lines.")
-            found.append(lesson)
+        if section.id in LEFT_OUT:
+            continue
+        title = f"{section.id}: {section.title}"
+        lesson = _lesson(section, title, NOTES.get(section.id, ""))
+        if not lesson["requests"]:
+            raise CourseError(f"{section.stem} has no try-it lines.")
+        found.append(lesson)
+        for exercise in exercises.exercises():
+            if exercise.section == section.id and runs_here(exercise):
+                found.append(_task(exercise))
     return found
 
 
-def _needs(source: str) -> set[str]:
-    """The packages that a module imports."""
-    names: set[str] = set()
-    for node in ast.walk(parse(source)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.partition(".")[0])
-    return names
+def runs_here(exercise: Exercise) -> bool:
+    """Whether its checks run in a browser."""
+    return exercise.section not in LEFT_OUT and exercise.short not in TASKS_LEFT_OUT
+
+
+def _task(exercise: Exercise) -> dict[str, object]:
+    """An exercise as a lesson: the starter to change, and what checks it."""
+    route = _ROUTE.search(exercise.solution)
+    asked = []
+    if route:
+        body = "{}" if route[1] == "post" else None
+        headers = {"Content-Type": "application/json"} if body else {}
+        made = Request("", route[1].upper(), route[2], headers, body)
+        asked = [_request(made)]
+    return {
+        "id": exercise.short,
+        "stem": "answer",
+        "title": f"{exercise.short}: {exercise.title} (exercise)",
+        "source": exercise.starter,
+        "note": "",
+        "requests": asked,
+        "task": {
+            "id": exercise.id,
+            "text": MarkdownIt().render(exercise.task),
+            "minutes": exercise.minutes,
+            "hints": [MarkdownIt().renderInline(hint) for hint in exercise.hints],
+            "solution": exercise.solution,
+            "names": exercise.names,
+            "checks": exercise.checks,
+            "mistakes": [
+                {"check": it.check, "source": it.source, "words": it.words}
+                for it in exercise.mistakes
+            ],
+        },
+    }
 
 
 def _lesson(app: Section | Rung, title: str, note: str) -> dict[str, object]:

@@ -32,6 +32,7 @@ PACKAGES = (
     "annotated-doc",
     "annotated-types",
     "anyio",
+    "fakeredis",
     "fastapi",
     "httpx2",
     "httpx2-jsfetch",
@@ -39,9 +40,21 @@ PACKAGES = (
     "opentelemetry-api",
     "pydantic",
     "pydantic-core",
+    "pydantic-settings",
+    "python-dotenv",
+    "redis",
+    "sortedcontainers",
     "starlette",
     "typing-extensions",
     "typing-inspection",
+)
+MODULES = (
+    "course/__init__.py",
+    "course/places.py",
+    "course/mistakes.py",
+    "course/exercises/__init__.py",
+    "course/exercises/checks.py",
+    "course/exercises/words.py",
 )
 SECONDS = 120
 LOCK = "package-lock.json"
@@ -149,6 +162,11 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def manifest_of(folder: Path) -> dict[str, object]:
-    """What the page must load: wheels in order, versions."""
+    """What the page must load: wheels in order, versions, the text of our modules."""
     names = sorted(path.name for path in (folder / "wheels").glob("*.whl"))
-    return {"wheels": names, "versions": versions()}
+    return {"wheels": names, "versions": versions(), "modules": modules()}
+
+
+def modules() -> dict[str, str]:
+    """The modules of the course that checks need, by their path."""
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in MODULES}

@@ -1,20 +1,18 @@
-"""A student's whole way through one exercise, at a terminal, by the command line."""
+"""A student's whole way at a terminal, by the command line's own words."""
 
-import os
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from course.exercises import source
-from tests.servers import ROOT
+from tests.exercises import transcript
+from tests.exercises.transcript import at_terminal
 
 pytestmark = [
     pytest.mark.deep,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminal there"),
 ]
 
@@ -22,45 +20,24 @@ pytestmark = [
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """What a student has after a clone: the course without anybody's work."""
-    for folder in ("course", "examples", "exercises"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
-    shutil.copy(ROOT / "course.toml", tmp_path)
-    return tmp_path
+    return transcript.clone(tmp_path)
 
 
-def at_terminal(clone: Path, *words: str) -> tuple[int, str]:
-    """The exit code of a command at a pseudo-terminal, and what it showed."""
-    import pty
+def test_the_transcript_of_the_docs_is_what_a_terminal_shows(clone: Path) -> None:
+    page = transcript.PAGE.read_text(encoding="utf-8")
 
-    # The command line's own set-up is tested elsewhere; the packages are here.
-    start = (
-        "import sys; from course import environment, cli; "
-        "environment.ensure = lambda group, arguments: None; "
-        f"sys.exit(cli.main({list(words)!r}))"
-    )
-    ours, theirs = pty.openpty()
-    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", start],
-        cwd=clone,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=environment,
-    )
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            block = os.read(ours, 4096)
-        except OSError:  # Linux says so when the other end is closed
-            break
-        if not block:
-            break
-        shown += block
-    os.close(ours)
-    return process.wait(), shown.decode().replace("\r\n", "\n")
+    assert transcript.play(page, clone) == page
+
+
+def test_the_transcript_leads_from_the_clone_to_the_last_exercise() -> None:
+    page = transcript.PAGE.read_text(encoding="utf-8")
+    commands = re.findall(r"^\$ python3 -m course ?(\w*)", page, re.MULTILINE)
+
+    assert commands[:3] == ["", "list", "check"]
+    assert {"hint", "solution", "quiz", "progress"} < set(commands)
+    assert f"{source.exercises()[-1].id}: " in page
+    assert "All exercises are solved." in page
+    assert "Traceback" not in page
 
 
 def test_a_student_goes_from_the_list_to_a_solved_exercise(clone: Path) -> None:

@@ -34,7 +34,7 @@ export function makeEditor(parent, label, changed) {
     EditorState.tabSize.of(4),
     python(),
     syntaxHighlighting(classHighlighter),
-    keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
+    keymap.of([{ key: "Mod-Enter", run: () => true }, ...defaultKeymap, ...historyKeymap, indentWithTab]),
     EditorView.contentAttributes.of({ tabindex: "0", "aria-labelledby": label, autocapitalize: "off", spellcheck: "false" }),
     EditorView.updateListener.of((update) => update.docChanged && changed()),
     wrongLine,
@@ -48,6 +48,12 @@ export function makeEditor(parent, label, changed) {
     set text(doc) {
       view.setState(fresh(doc)); // another history, too: nobody undoes into another section
       view.scrollDOM.scrollTop = 0;
+    },
+    // Show the first line that matches at the top; without one, the beginning.
+    reveal(pattern) {
+      const at = view.state.doc.toString().search(pattern);
+      const effects = EditorView.scrollIntoView(Math.max(at, 0), { y: "start" });
+      view.dispatch({ effects });
     },
     mark: (line) => view.dispatch({ effects: blamed.of(line) }),
     show(number) {

@@ -18,6 +18,7 @@ const editor = makeEditor(part("source"), "playground-source", () => {
   delete root.dataset.loaded;
 });
 const listeners = new Map(); // by request id: for Swagger UI, and the form's own
+const hinted = new Map(); // how many hints of an exercise are shown, by its id
 
 function status(text) {
   part("status").textContent = text;
@@ -37,13 +38,27 @@ function start() {
   worker.onerror = (event) => status(`Python could not start: ${event.message}`);
 }
 
+// End Python, whatever it does, and start it anew; the code stays as it is.
+function stop() {
+  const ran = current !== null;
+  start();
+  if (!ran) return;
+  line("\nStopped. Python starts anew; your code is kept.", "time");
+  root.dataset.ended = "stopped";
+}
+
 function heard(data) {
-  if (data.kind === "progress") status(data.text);
+  if (data.kind === "progress") {
+    status(data.text);
+    part("progress").hidden = false;
+    part("progress").value = data.part;
+  }
   else if (data.kind === "said") printed(data.text);
-  else if (data.kind === "failed") status(`Python could not start: ${data.text}`);
+  else if (data.kind === "failed" && !data.id) status(`Python could not start: ${data.text}`);
   else if (data.kind === "ready") {
     ready = true;
     root.dataset.ready = "yes";
+    part("progress").hidden = true;
     status(`${data.text}, in this tab`);
     buttons();
   } else if (data.kind === "loaded") root.dataset.loaded = lesson.id;
@@ -54,7 +69,7 @@ function heard(data) {
     blame(data);
   } else {
     listeners.get(data.id)?.(data);
-    if (["done", "cancelled", "error"].includes(data.kind)) listeners.delete(data.id);
+    if (["done", "cancelled", "error", "solved", "failed"].includes(data.kind)) listeners.delete(data.id);
   }
 }
 
@@ -100,7 +115,9 @@ function noFault() {
 
 function buttons() {
   part("send").disabled = !ready || current !== null;
-  part("cancel").disabled = current === null;
+  part("check").disabled = !ready || current !== null;
+  part("cancel").disabled = current === null || root.dataset.running !== "request";
+  part("stop").disabled = current === null;
 }
 
 function fill(request) {
@@ -128,14 +145,79 @@ function choose(id, source) {
   part("section").value = lesson.id;
   if (source) edited.set(lesson.id, source);
   editor.text = edited.get(lesson.id) ?? lesson.source;
+  editor.reveal(/^@app\.(get|post|put|patch|delete|websocket)\(/m);
+  showTask();
   part("note").textContent = lesson.note;
   part("note").hidden = !lesson.note;
   part("examples").replaceChildren(
     ...lesson.requests.map((request, index) => new Option(request.shown, index)),
   );
-  fill(lesson.requests[0]);
+  part("request").hidden = part("send").hidden = part("cancel").hidden = !lesson.requests.length;
+  if (lesson.requests.length) fill(lesson.requests[0]);
   noFault();
   loaded = null;
+}
+
+// --- exercises: the same files as those of `course check`
+
+function showTask() {
+  const { task } = lesson;
+  for (const name of ["task", "check", "hint", "solution"]) part(name).hidden = !task;
+  if (!task) return;
+  const shown = hinted.get(lesson.id) ?? 0;
+  const hints = task.hints.slice(0, shown).map((hint) => `<li>${hint}</li>`);
+  part("task").innerHTML = `${task.text}<ol>${hints.join("")}</ol>`;
+  part("hint").disabled = shown === task.hints.length;
+  part("hint").textContent = `Hint (${task.hints.length - shown} left)`;
+}
+
+function hint() {
+  hinted.set(lesson.id, (hinted.get(lesson.id) ?? 0) + 1);
+  showTask();
+}
+
+function solution() {
+  begin();
+  line(lesson.task.solution, "text");
+}
+
+function label(name) {
+  return name.replace(/^check_/, "").replaceAll("_", " ");
+}
+
+function check() {
+  if (!ready || current !== null || !lesson.task) return;
+  begin();
+  const id = nextId++;
+  current = id;
+  root.dataset.running = "check";
+  listeners.set(id, (data) => {
+    if (data.kind === "passed") return line(`✔ ${label(data.check)}\n`, "head good");
+    if (data.kind === "solved") line("\nSolved.", "head good");
+    else {
+      line(`✘ ${data.check ? label(data.check) : "the file cannot be run"}\n\n`, "head bad");
+      line(data.words, "text");
+      if (data.seen) line(`\n\nThe check says: ${data.seen}`, "text");
+    }
+    ended(data.kind);
+  });
+  buttons();
+  worker.postMessage({ kind: "check", id, task: lesson.task, source: editor.text });
+}
+
+// The answer's place, empty for what comes.
+function begin() {
+  part("answer").replaceChildren();
+  part("printed").hidden = true;
+  part("printed-text").textContent = "";
+  noFault();
+  delete root.dataset.ended;
+}
+
+function ended(kind) {
+  current = null;
+  root.dataset.ended = kind;
+  buttons();
 }
 
 function line(text, kind) {
@@ -154,15 +236,12 @@ function pretty(text) {
 }
 
 function run(event) {
-  event.preventDefault();
+  event?.preventDefault();
   if (!ready || current !== null) return;
-  part("answer").replaceChildren();
-  part("printed").hidden = true;
-  part("printed-text").textContent = "";
-  noFault();
+  begin();
+  root.dataset.running = "request";
   const chunks = [];
   let streamed = false;
-  delete root.dataset.ended;
   current = send(written(), (data) => {
     if (data.kind === "start") {
       line(`HTTP ${data.status}\n`, data.status < 400 ? "head good" : "head bad");
@@ -179,9 +258,7 @@ function run(event) {
       if (data.kind === "error") blame(data);
       const said = { done: "complete", cancelled: "cancelled", error: "failed" }[data.kind];
       line(`\n${said} after ${data.at} ms`, "time");
-      current = null;
-      root.dataset.ended = data.kind;
-      buttons();
+      ended(data.kind);
     }
   });
   buttons();
@@ -189,6 +266,7 @@ function run(event) {
 
 function reset() {
   edited.delete(lesson.id);
+  hinted.delete(lesson.id);
   history.replaceState(null, "", location.pathname);
   choose(lesson.id);
   part("answer").replaceChildren();
@@ -291,7 +369,13 @@ async function swagger() {
 
 // --- begin
 
-part("section").append(...lessons.map((each) => new Option(each.title, each.id)));
+const groups = new Map(); // by the section's id
+for (const each of lessons) {
+  const name = each.id.slice(0, 2);
+  if (!groups.has(name)) groups.set(name, Object.assign(document.createElement("optgroup"), { label: `Section ${name.slice(1)}` }));
+  groups.get(name).append(new Option(each.title, each.id));
+}
+part("section").append(...groups.values());
 part("form").addEventListener("submit", run);
 part("section").addEventListener("change", () => {
   choose(part("section").value);
@@ -301,6 +385,16 @@ part("examples").addEventListener("change", () => fill(lesson.requests[part("exa
 part("cancel").addEventListener("click", () => worker.postMessage({ kind: "cancel", id: current }));
 part("reset").addEventListener("click", reset);
 part("share").addEventListener("click", share);
+part("stop").addEventListener("click", stop);
+part("check").addEventListener("click", check);
+part("hint").addEventListener("click", hint);
+part("solution").addEventListener("click", solution);
+root.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  if (lesson.task) check();
+  else run();
+});
 part("routes").addEventListener("toggle", swagger);
 // for bookmarklets, tests and the curious: the module's text
 Object.defineProperty(root, "source", {

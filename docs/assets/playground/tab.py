@@ -7,12 +7,16 @@ ASGI, told as it happens; `Tab.cancel` is a client that leaves.
 
 import asyncio
 import contextlib
+import contextvars
+import inspect
 import json
 import linecache
 import sys
+import time
 import traceback
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -22,12 +26,37 @@ Tell = Callable[[str, str], None]
 GRACE_SECONDS = 1.0  # for an app to see that its client has left
 
 
+COURSE = Path("/course")  # where the page has put the modules that checks import
+_in_thread = contextvars.ContextVar("_in_thread", default=False)
+_pause = time.sleep  # of Pyodide: others run meanwhile, if the browser can do that
+
+
 async def _inline(function: Any, *args: Any, **_: Any) -> Any:
     """Stands in for a worker thread: a browser tab starts none."""
-    return function(*args)
+    token = _in_thread.set(True)
+    try:
+        return function(*args)
+    finally:
+        _in_thread.reset(token)
+
+
+async def _to_thread(function: Any, *args: Any, **named: Any) -> Any:
+    return await _inline(lambda: function(*args, **named))
+
+
+def _sleep(seconds: float) -> None:
+    """`time.sleep` as on a server: it blocks everybody, unless a thread calls it."""
+    if _in_thread.get():
+        _pause(seconds)
+        return
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
 
 
 anyio.to_thread.run_sync = _inline
+asyncio.to_thread = _to_thread
+time.sleep = _sleep
 
 
 def _no_server(*_: Any, **__: Any) -> None:
@@ -121,6 +150,48 @@ class Tab:
             tell("cancelled" if left.is_set() else "done", "")
         finally:
             self.running.pop(number, None)
+
+    async def check(self, task: str, source: str, tell: Tell) -> None:
+        """Run an exercise's checks on `source`; stop at the first that fails.
+
+        `task` is JSON: id, names, checks, and mistakes as the exercise's file has them.
+        `tell` hears `passed` for each check, then `solved` or `failed`, as JSON.
+        """
+        from course.exercises import words
+
+        exercise = json.loads(task)
+        expected = [types.SimpleNamespace(**it) for it in exercise["mistakes"]]
+        answer = COURSE / "work" / f"{exercise['id']}.py"
+        answer.parent.mkdir(exist_ok=True)
+        answer.write_text(source, encoding="utf-8")
+        module = types.ModuleType("answer")
+        sys.modules["answer"] = module  # pydantic looks up annotations there
+
+        def failed(name: str, error: BaseException) -> None:
+            seen = words.in_words(error, answer, module)
+            mistake = words.recognised(expected, name, source)
+            said = (
+                {"words": mistake.words, "seen": seen} if mistake else {"words": seen}
+            )
+            tell("failed", json.dumps({"check": name, **said}))
+
+        checks: dict[str, Any] = {}
+        exec(compile(exercise["checks"], "<checks>", "exec"), checks)  # noqa: S102
+        try:
+            exec(compile(source, str(answer), "exec"), module.__dict__)  # noqa: S102
+        except BaseException as error:
+            failed("", error)
+            return
+        for name in exercise["names"]:
+            try:
+                outcome = checks[name](module)
+                if inspect.iscoroutine(outcome):
+                    await outcome
+            except BaseException as error:
+                failed(name, error)
+                return
+            tell("passed", json.dumps({"check": name}))
+        tell("solved", "{}")
 
     async def cancel(self, number: int) -> None:
         """Leave, as a client does that closes its connection."""
