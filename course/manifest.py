@@ -24,13 +24,15 @@ class Objective:
     """What a student can do after a section, and where it is taught.
 
     `slide` is a heading of the section's deck, `anchor` the slug of a heading on its
-    page, `rung` the id of a step ("s2.1").
+    page, `rung` the id of a step ("s2.1"), `exercise` the short name of an exercise
+    ("s2a") or empty.
     """
 
     text: str
     slide: str
     anchor: str
     rung: str
+    exercise: str
 
 
 @dataclass(frozen=True)

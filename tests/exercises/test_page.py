@@ -43,3 +43,14 @@ def test_the_page_of_a_section_leads_to_its_exercises_and_asks_its_questions(
     assert len(anchors) >= 2
     for anchor in anchors:
         assert f"{{ #{anchor} }}" in everything
+
+
+@pytest.mark.parametrize("section", sections(), ids=lambda section: section.id)
+def test_an_objective_names_an_exercise_that_trains_it_if_there_is_one(
+    section: Section,
+) -> None:
+    mine = [it for it in source.exercises() if it.section == section.id]
+
+    for objective in section.objectives:
+        training = [it.short for it in mine if objective.anchor in it.objectives]
+        assert objective.exercise in (training or [""]), objective.text
