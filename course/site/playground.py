@@ -44,7 +44,8 @@ LEFT_OUT = {
     "full_app": "it needs Lua, a job queue and background threads",
 }
 _ROUTE = re.compile(r'@app\.(get|post)\("([^"]+)"')
-TASKS_LEFT_OUT = {"s1b"}  # it needs a thread
+# A thread is played by suspending Python, which not every browser can do (JSPI).
+SUSPENDING = {"s1b"}
 
 
 def page(_: str) -> str:
@@ -71,8 +72,9 @@ def left_out(_: str) -> str:
     for key, why in LEFT_OUT.items():
         lines.append(f"- **{find_app(key).title}**: {why}.")
     for one in exercises.exercises():
-        if one.short in TASKS_LEFT_OUT:
-            lines.append(f"- the exercise **{one.title}**: it needs a thread.")
+        if one.short in SUSPENDING:
+            why = "it is here only where the browser can suspend Python, as Chrome can"
+            lines.append(f"- the exercise **{one.title}**: {why}.")
     return "\n".join(lines)
 
 
@@ -111,14 +113,9 @@ def lessons() -> list[dict[str, object]]:
             raise CourseError(f"{section.stem} has no try-it lines.")
         found.append(lesson)
         for exercise in exercises.exercises():
-            if exercise.section == section.id and runs_here(exercise):
+            if exercise.section == section.id:
                 found.append(_task(exercise))
     return found
-
-
-def runs_here(exercise: Exercise) -> bool:
-    """Whether its checks run in a browser."""
-    return exercise.section not in LEFT_OUT and exercise.short not in TASKS_LEFT_OUT
 
 
 def _task(exercise: Exercise) -> dict[str, object]:
@@ -141,6 +138,7 @@ def _task(exercise: Exercise) -> dict[str, object]:
             "id": exercise.id,
             "text": MarkdownIt().render(exercise.task),
             "minutes": exercise.minutes,
+            "suspends": exercise.short in SUSPENDING,
             "hints": [MarkdownIt().renderInline(hint) for hint in exercise.hints],
             "solution": exercise.solution,
             "names": exercise.names,

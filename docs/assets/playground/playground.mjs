@@ -4,7 +4,10 @@ import { makeEditor } from "./editor.mjs";
 
 const root = document.getElementById("playground");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
-const lessons = JSON.parse(document.getElementById("playground-lessons").textContent);
+const suspends = "Suspending" in WebAssembly; // JSPI: what plays a thread here
+const lessons = JSON.parse(document.getElementById("playground-lessons").textContent).filter(
+  (each) => suspends || !each.task?.suspends,
+);
 const edited = new Map(); // what the reader made of a section, by its id
 
 let lesson = lessons[0];
