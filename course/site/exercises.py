@@ -40,11 +40,16 @@ def _anchor(exercise: Exercise) -> str:
 
 def _shown(exercise: Exercise) -> str:
     """One exercise; `???` begins a folded block of pymdownx.details."""
-    objectives = "; ".join(source.objectives_of(exercise))
+    facts = [
+        f"`python3 -m course check {exercise.short}`",
+        f"{exercise.minutes} minutes",
+        "; ".join(source.objectives_of(exercise)),
+    ]
+    if exercise.section != "full_app":
+        facts.insert(1, f"[here](../playground/?section={exercise.short})")
     blocks = [
         f"### {exercise.title} {{ #{_anchor(exercise)} }}",
-        f"`python3 -m course check {exercise.short}` · {exercise.minutes} minutes · "
-        f"{objectives}",
+        " · ".join(facts),
         exercise.task,
         f'```python title="work/{exercise.id}.py"\n{exercise.starter}```',
     ]
