@@ -16,12 +16,13 @@ from typing import Any
 
 from course.deck.blocks import HEIGHT, RUNNING, SOURCE, Block, markdown, text
 from course.deck.render import MARKDOWN
-from course.notebook.figures import SVG, WIDTH, switched_by
+from course.notebook.figures import SVG, switched_by
 from course.notebook.files import Cell
 from course.notebook.normal import joined
 from course.notebook.solved import read_solved
 
-IMAGE = 430  # pixels that an image is high, at most
+IMAGE = 450  # pixels that an image is high, at most
+IMAGE_WIDTH = 920  # pixels: its 14 points are 20 pixels then
 
 
 @dataclass
@@ -140,7 +141,7 @@ def _output(output: dict[str, Any]) -> Iterator[Block]:
 def _image(drawing: str) -> Block:
     """A figure in the deck's own colours, at most IMAGE pixels high."""
     width, height = _size(drawing)
-    across = min(WIDTH, round(IMAGE * width / height))
+    across = min(IMAGE_WIDTH, round(IMAGE * width / height))
     high = across * height / width
     picture = re.sub(
         r'width="[^"]*" height="[^"]*"',

@@ -52,7 +52,8 @@ SMALL = """() => {
     const text = walk.currentNode;
     const element = text.parentElement;
     if (!text.data.trim() || element.closest("title, desc, style, defs")) continue;
-    const drawn = element.closest("svg") ? element.getScreenCTM().a : Reveal.getScale();
+    const turned = element.closest("svg") && element.getScreenCTM();
+    const drawn = turned ? Math.hypot(turned.a, turned.b) : Reveal.getScale();
     const pixels = parseFloat(getComputedStyle(element).fontSize) * drawn;
     if (pixels < 19.9) wrong.push(`${pixels} pixels: ${text.data}`);
   }
