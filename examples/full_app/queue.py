@@ -62,6 +62,25 @@ class Queue:
         self.jobs.register(run_owned_job, names=["run_job"])
         self.deliveries.register(hand_over_job, names=["run_job"])
 
+    def handle_responses(self, run_response: RunJob, *, per_caller: int) -> None:
+        """Say what works on a response in the background.
+
+        It is a job as others are, and shares their slots: of one owner's jobs and
+        responses together `per_caller` run at a time.
+        """
+        share = ConcurrencyLimit("owner", per_caller)
+
+        async def run_owned_response(
+            response_id: str,
+            owner: str,
+            limit: ConcurrencyLimit = share,
+            retry: ExponentialRetry = RETRY,
+        ) -> None:
+            if not await run_response(response_id):
+                retry.after(timedelta(0))
+
+        self.jobs.register(run_owned_response, names=["run_response"])
+
     def handle_deliveries(
         self, deliver: Deliver, sweep: Sweep, *, per_caller: int, sweep_seconds: float
     ) -> None:
@@ -106,8 +125,12 @@ class Queue:
         """Have the job run; adding it again while it is there changes nothing."""
         await self.jobs.add("run_job", key=job_id)(job_id, owner)
 
+    async def add_response(self, response_id: str, owner: str) -> None:
+        """Have the response worked on; as with jobs, twice is once."""
+        await self.jobs.add("run_response", key=response_id)(response_id, owner)
+
     async def cancel_job(self, job_id: str) -> None:
-        """Take the job off, or stop it where it runs."""
+        """Take the job, or the response, off, or stop it where it runs."""
         await self.jobs.cancel(job_id)
 
     async def add_delivery(

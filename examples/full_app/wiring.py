@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from examples.full_app.chat.service import ChatService
 from examples.full_app.egress.client import EgressPolicy, guarded_client
+from examples.full_app.events.log import EventLog
 from examples.full_app.identity import key_subject
 from examples.full_app.jobs.events import JobEvents
 from examples.full_app.jobs.records import JobStore
@@ -33,13 +34,15 @@ from examples.full_app.providers.upstream.client import (
 from examples.full_app.providers.upstream.fallback import ResilientProvider
 from examples.full_app.providers.upstream.upstreams import Upstream
 from examples.full_app.queue import Queue, open_queue, work
+from examples.full_app.responses.background import BackgroundResponses, ResponseRunner
+from examples.full_app.responses.log import ResponseLog
 from examples.full_app.responses.service import ResponseService
 from examples.full_app.responses.store import ResponseStore
 from examples.full_app.resumable.generations import open_generations
 from examples.full_app.schemas.upstream import UpstreamRules
 from examples.full_app.settings import Grant, Settings
 from examples.full_app.tokens import EstimateTokenizer
-from examples.full_app.web.dependencies import AppState
+from examples.full_app.web.dependencies import AppState, Responses
 from examples.full_app.webhooks.endpoints import DAY
 from examples.full_app.webhooks.schedule import SCHEDULE
 from examples.full_app.webhooks.sender import WebhookSender
@@ -80,15 +83,17 @@ async def open_services(
             max_bytes=settings.job_results_bytes,
         )
         jobs = JobService(store, queue, webhooks.store)
-        responses = ResponseService(
-            ResponseStore(
-                redis,
-                keep=settings.response_keep_seconds,
-                events_keep=settings.resume_seconds,
-                max_bytes=settings.response_bytes_per_caller,
-            ),
-            chat,
-            drop_tools=settings.unsupported_tools == "drop",
+        responses = _responses(
+            settings, redis, chat, generations.log, queue, webhooks.store, draining
+        )
+        response_runner = ResponseRunner(
+            responses.background,
+            generations.log,
+            limits,
+            draining,
+            timeout=settings.request_timeout_seconds,
+            lease=settings.job_lease_seconds,
+            attempts=settings.job_attempts,
         )
         runner = JobRunner(
             store,
@@ -103,10 +108,16 @@ async def open_services(
         sweeper = Sweeper(
             store, queue, ended=jobs.ended, lease=settings.job_lease_seconds
         )
+
+        async def sweep() -> None:
+            await sweeper.sweep()
+            await responses.background.sweep(settings.job_lease_seconds)
+
         queue.handle_jobs(runner.run, per_caller=settings.jobs_per_caller)
+        queue.handle_responses(response_runner.run, per_caller=settings.jobs_per_caller)
         queue.handle_deliveries(
             sender.attempt_delivery,
-            sweeper.sweep,
+            sweep,
             per_caller=settings.deliveries_per_caller,
             sweep_seconds=settings.job_lease_seconds / 2,
         )
@@ -231,6 +242,32 @@ async def _chat_service(
         max_logprobs=settings.max_logprobs,
         max_answer_bytes=settings.max_answer_bytes,
         upstream_rules=rules,
+    )
+
+
+def _responses(
+    settings: Settings,
+    redis: Redis,
+    chat: ChatService,
+    event_log: EventLog,
+    queue: Queue,
+    webhooks: WebhookStore,
+    draining: Draining,
+) -> Responses:
+    store = ResponseStore(
+        redis,
+        keep=settings.response_keep_seconds,
+        events_keep=settings.resume_seconds,
+        max_bytes=settings.response_bytes_per_caller,
+    )
+    events = ResponseLog(event_log, draining)
+    drop_tools = settings.unsupported_tools == "drop"
+    return Responses(
+        foreground=ResponseService(store, chat, drop_tools=drop_tools),
+        background=BackgroundResponses(store, events, chat, queue, webhooks),
+        store=store,
+        log=events,
+        heartbeat_seconds=settings.heartbeat_seconds,
     )
 
 

@@ -113,14 +113,8 @@ class ChatService:
         """
         if not context.detached:
             self.draining.admit()
-        if logprobs_asked(request) > self.max_logprobs:
-            raise TooManyLogprobsError(request, self.max_logprobs)
-        prompt_tokens = count_prompt(self.tokenizer, request)
-        needed = prompt_tokens + request.output_limit
         provider = self.provider_for(request.model)
-        window = self.context_window_of(provider)
-        if needed > window:
-            raise ContextLengthError(needed, window)
+        prompt_tokens = self._checked_prompt_tokens(request, provider)
         account = await CallAccount.open(
             "chat",
             request.model,
@@ -144,6 +138,32 @@ class ChatService:
         if not context.detached:
             call.on_close(self.draining.watch(call.stop))
         return call
+
+    def check(self, request: ChatCompletionRequest, limits: CallerLimits) -> None:
+        """Refuse now what `open` would refuse later, wherever the limits stand.
+
+        Raises TooManyLogprobsError, ContextLengthError, ModelNotAllowedError and
+        ModelNotPricedError.
+        """
+        provider = self.provider_for(request.model)
+        self._checked_prompt_tokens(request, provider)
+        limits.price_of(request.model, provider.name)
+
+    def _checked_prompt_tokens(
+        self, request: ChatCompletionRequest, provider: Provider
+    ) -> int:
+        """The tokens of the prompt.
+
+        Raises TooManyLogprobsError and ContextLengthError.
+        """
+        if logprobs_asked(request) > self.max_logprobs:
+            raise TooManyLogprobsError(request, self.max_logprobs)
+        prompt_tokens = count_prompt(self.tokenizer, request)
+        needed = prompt_tokens + request.output_limit
+        window = self.context_window_of(provider)
+        if needed > window:
+            raise ContextLengthError(needed, window)
+        return prompt_tokens
 
     async def embed(
         self, request: EmbeddingCall, context: CallContext, limits: CallerLimits

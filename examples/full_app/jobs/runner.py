@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable
 from redis.exceptions import RedisError
 
 from examples.full_app.chat.service import ChatService
-from examples.full_app.errors import NotReadyError, error_body
+from examples.full_app.chat.waiting import MAX_WAIT_SECONDS, open_when_possible
+from examples.full_app.errors import error_body
 from examples.full_app.jobs.records import JobStore, Saved
 from examples.full_app.lifecycle import Draining
 from examples.full_app.limits.ledger import Limits
-from examples.full_app.limits.slots import RETRY_AFTER, NoSlotError
 from examples.full_app.money import nano_usd
 from examples.full_app.observability.tracing import continued, tracing
 from examples.full_app.periodic import repeating
@@ -26,12 +26,11 @@ from examples.full_app.schemas.answers import ChatCompletion
 from examples.full_app.schemas.chat import ChatCompletionRequest, rules_applied
 from examples.full_app.schemas.jobs import JobItem
 from examples.s3_patterns import JobStatus
-from examples.s5_error_handling import AIError, InternalError, RateLimitExceededError
+from examples.s5_error_handling import AIError, InternalError
 
 log = logging.getLogger(__name__)
 
 PARALLEL_ITEMS = 8
-MAX_WAIT_SECONDS = 600.0
 
 
 class _Stale(Exception):
@@ -174,20 +173,9 @@ class JobRunner:
     async def _ask(
         self, body: ChatCompletionRequest, owner: str, context: CallContext
     ) -> ChatCompletion:
-        """Ask, waiting as long as the owner's rate limit says, and for Redis."""
+        """Ask, once the owner's limits allow it."""
         limits = self.limits.of(owner)
-        give_up = time.monotonic() + MAX_WAIT_SECONDS
-        while True:
-            try:
-                call = await self.service.open(body, context, limits)
-                break
-            except (RateLimitExceededError, NotReadyError, NoSlotError) as error:
-                wait = error.retry_after or 1.0
-                if isinstance(error, NoSlotError):
-                    wait = RETRY_AFTER  # whose queue is here: it may look more often
-                if time.monotonic() + wait > give_up:
-                    raise
-                await asyncio.sleep(wait)
+        call = await open_when_possible(self.service, body, context, limits)
         try:
             return await call.collect()
         finally:

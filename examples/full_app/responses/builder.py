@@ -7,16 +7,19 @@ Thoughts of a model are written as a summary: that is the form that all clients 
 Sources: OpenAI API reference, responses streaming; Open Responses (order of events).
 """
 
+import json
 import secrets
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from examples.full_app.chat.answers import ToolCallBuilder
 from examples.full_app.errors import error_body
+from examples.full_app.events.follower import Event
 from examples.full_app.money import cached_tokens
 from examples.full_app.providers.base import Delta
 from examples.full_app.responses.items import output_id
@@ -44,6 +47,7 @@ from examples.s5_error_handling import AIError
 
 REASONING_FIELDS = ("reasoning_content", "reasoning")  # names that upstreams use
 REFUSAL_FIELD = "refusal"
+OUTPUT_ITEM: TypeAdapter[OutputItem] = TypeAdapter(OutputItem)
 TERMINAL_EVENTS: frozenset[str] = frozenset(
     {"response.completed", "response.incomplete", "response.failed"}
 )
@@ -419,6 +423,45 @@ class ResponseBuilder:
 
     def _new_id(self, kind: str) -> str:
         return output_id(kind, self.response.id, len(self.output))
+
+
+def rebuilt(
+    response: Response, events: Sequence[Event], *, sequence_number: int
+) -> ResponseBuilder:
+    """A builder as it was after these events of a log, to end what its writer began.
+
+    The item that was open is kept as incomplete. `sequence_number` is the next one.
+    """
+    builder = ResponseBuilder(response, sequence_number=sequence_number)
+    opened: dict[str, Any] | None = None
+    part: dict[str, Any] = {}
+    text: list[str] = []
+    for event in events:
+        fields = json.loads(event.data)
+        if event.type == "response.output_item.added":
+            opened, part, text = fields["item"], {}, []
+        elif event.type.endswith("part.added"):
+            part = fields["part"]
+        elif event.type.endswith(".delta"):
+            text.append(fields["delta"])
+        elif event.type == "response.output_item.done":
+            opened = None
+            builder.output.append(OUTPUT_ITEM.validate_python(fields["item"]))
+    if opened is not None:
+        item = _filled(opened, part, "".join(text)) | {"status": "incomplete"}
+        builder.output.append(OUTPUT_ITEM.validate_python(item))
+    return builder
+
+
+def _filled(item: dict[str, Any], part: dict[str, Any], text: str) -> dict[str, Any]:
+    """An item that was added empty, with the text of its deltas."""
+    if item["type"] == "function_call":
+        return item | {"arguments": text}
+    if not part:
+        return item
+    name = "refusal" if part["type"] == "refusal" else "text"
+    where = "summary" if item["type"] == "reasoning" else "content"
+    return item | {where: [part | {name: text}]}
 
 
 def as_response_usage(usage: Usage) -> ResponseUsage:

@@ -1,6 +1,7 @@
 """What callers of `/v1/responses` are refused with."""
 
-from examples.full_app.errors import NotFoundError, RequestError
+from examples.full_app.errors import ConflictError, NotFoundError, RequestError
+from examples.s5_error_handling import CodedError
 
 
 class ResponseNotFoundError(NotFoundError):
@@ -42,3 +43,33 @@ class PreviousResponseNotFinishedError(RequestError):
         super().__init__(
             f"The previous response is {status}.", param="previous_response_id"
         )
+
+
+class TooManyResponsesError(ConflictError):
+    """The caller's responses in the background take all the room that it has."""
+
+    code = "too_many_responses"
+    recovery = "Wait until one has ended, or delete one that is not needed any more."
+
+    def __init__(self) -> None:
+        super().__init__("Your stored responses take all the room that you have.")
+
+
+class ResponseInterruptedError(CodedError):
+    """The process that wrote the response died after its first words were sent."""
+
+    code, status_code, retryable = "response_interrupted", 503, True
+    recovery = "Create the response again: what was sent cannot be taken back."
+
+    def __init__(self) -> None:
+        super().__init__("The process that wrote this response is gone.")
+
+
+class ResponseAttemptsError(CodedError):
+    """Several workers in a row began the response, and none wrote a word of it."""
+
+    code, status_code = "response_attempts_exhausted", 500
+    recovery = "Create the response again, and tell the operator."
+
+    def __init__(self, attempts: int) -> None:
+        super().__init__(f"{attempts} attempts in a row came to nothing.")

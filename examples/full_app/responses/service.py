@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from examples.full_app.chat.call import Call, Done, Failed
 from examples.full_app.chat.service import ChatService
+from examples.full_app.errors import RequestError
 from examples.full_app.limits.ledger import CallerLimits
 from examples.full_app.providers.base import CallContext, Delta
 from examples.full_app.responses.builder import (
@@ -37,6 +38,7 @@ from examples.full_app.responses.items import (
 )
 from examples.full_app.responses.store import ResponseStore, StoredResponse
 from examples.full_app.responses.translation import (
+    NAMES_HERE,
     as_chat_request,
     new_response,
     split_tools,
@@ -47,6 +49,7 @@ from examples.full_app.schemas.responses import (
     ItemReference,
     Response,
     ResponseRequest,
+    ResponseStatus,
 )
 
 log = logging.getLogger(__name__)
@@ -103,9 +106,8 @@ class ResponseService:
         context = [*before, *await self._given(request, owner, response_id)]
         check_outputs(context, len(before))
         chat = as_chat_request(request, context)
-        response = new_response(
-            request, chat, response_id, int(time.time()), "in_progress"
-        )
+        status: ResponseStatus = "queued" if request.background else "in_progress"
+        response = new_response(request, chat, response_id, int(time.time()), status)
         headers = {}
         if dropped:
             headers[DROPPED_TOOLS] = ", ".join(_shown(kind) for kind in dropped)
@@ -169,7 +171,11 @@ class ResponseService:
         self, prepared: Prepared, context: CallContext, limits: CallerLimits
     ) -> Call:
         """Admit the call behind a response. Whoever opens it closes it."""
-        return await self.chat.open(prepared.chat, context, limits)
+        try:
+            return await self.chat.open(prepared.chat, context, limits)
+        except RequestError as error:
+            error.param = NAMES_HERE.get(error.param or "", error.param)
+            raise
 
     async def whole(self, prepared: Prepared, call: Call) -> Response:
         """The whole response, which is kept. Raises an AIError."""

@@ -7,15 +7,20 @@ room for its newest; those that still run in the background are not forgotten.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
+from examples.full_app.events.follower import Event
+from examples.full_app.observability.tracing import traceparent
+from examples.full_app.responses.builder import ResponseEvent
 from examples.full_app.responses.errors import (
     ResponseNotFoundError,
+    TooManyResponsesError,
 )
 from examples.full_app.responses.scripts import BEGIN, END, FORGET, KEEP
+from examples.full_app.schemas.chat import AnyChatRequest, ChatCompletionRequest
 from examples.full_app.schemas.responses import (
     TERMINAL_STATUSES,
     ContextItem,
@@ -25,6 +30,8 @@ from examples.full_app.schemas.responses import (
 LIVE = "responses:live"  # ids of those that are worked on, by the last sign of life
 LIVE_SECONDS = 7 * 24 * 3600  # the longest that one in the background may take
 RECORD_BYTES = 512  # about what Redis needs besides the texts
+Outcome = Literal["done", "ended", "moved"]
+CHAT_REQUEST: TypeAdapter[ChatCompletionRequest] = TypeAdapter(AnyChatRequest)
 ITEMS = TypeAdapter(list[ContextItem])
 
 
@@ -90,6 +97,45 @@ class ResponseStore:
             await pipe.execute()
         return True
 
+    async def create(
+        self,
+        owner: str,
+        response: Response,
+        items: Sequence[ContextItem],
+        request: ChatCompletionRequest,
+        events: Sequence[ResponseEvent],
+    ) -> None:
+        """Keep a response that is queued, the request for it, and its first events.
+
+        Raises TooManyResponsesError (409).
+        """
+        answer = response.model_dump_json()
+        context = ITEMS.dump_json(list(items)).decode("utf-8")
+        asked = request.model_dump_json(by_alias=True, exclude_unset=True)
+        told = sum(_size(event.data) for event in events)
+        size = _size(answer) + _size(context) + _size(asked) + told + RECORD_BYTES
+        if not await self._make_room(owner, response.id, size, float("inf")):
+            raise TooManyResponsesError
+        record: Any = {
+            "owner": owner,
+            "status": response.status,
+            "response": answer,
+            "items": context,
+            "request": asked,
+            "attempt": 0,
+            "traceparent": traceparent() or "",
+        }
+        key, log = record_key(response.id), events_key(response.id)
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hset(key, mapping=record)
+            pipe.expire(key, LIVE_SECONDS + self.keep)
+            for number, event in enumerate(events, 1):
+                fields: Any = {"event": event.type, "data": event.data}
+                pipe.xadd(log, fields, id=f"0-{number}")
+            pipe.expire(log, LIVE_SECONDS)
+            pipe.zadd(LIVE, {response.id: int(time.time())})
+            await pipe.execute()
+
     async def find(self, response_id: str, owner: str | None) -> StoredResponse | None:
         """The response; None if it is not there, or is not the owner's.
 
@@ -118,6 +164,45 @@ class ResponseStore:
             raise ResponseNotFoundError
         return found
 
+    async def request(self, response_id: str) -> ChatCompletionRequest | None:
+        """The request for one that is not over; None when there is none any more."""
+        asked = await self.redis.hget(record_key(response_id), "request")
+        return None if asked is None else CHAT_REQUEST.validate_json(asked)
+
+    async def begin(self, response_id: str, *, attempts: int) -> int:
+        """The number of the attempt that begins; 0: nothing to do; -1: too many."""
+        keys = [record_key(response_id), LIVE]
+        args: list[Any] = [response_id, int(time.time()), attempts]
+        return int(await self._begin(keys=keys, args=args))
+
+    async def end(
+        self,
+        stored: StoredResponse,
+        response: Response,
+        newest_id: str,
+        events: Sequence[Event],
+        *,
+        log_bytes: int,
+    ) -> Outcome:
+        """End a response in the background, and append its last events.
+
+        `newest_id` is the id of the event before them, '' for none. Answers `done`, or
+        `ended` or `moved` where nothing was changed.
+        """
+        answer = response.model_dump_json()
+        keys = [record_key(response.id), events_key(response.id)]
+        args: list[Any] = [stored.attempt, newest_id, response.status, answer]
+        args += [int(time.time()), self.keep, self.events_keep]
+        for event in events:
+            args += [event.id, event.type, event.data]
+        outcome: Outcome = await self._end(keys=keys, args=args)
+        if outcome == "done":
+            context = ITEMS.dump_json(list(stored.items)).decode("utf-8")
+            size = _size(answer) + _size(context) + log_bytes + RECORD_BYTES
+            expires = time.time() + self.keep
+            await self._make_room(stored.owner, response.id, size, expires)
+        return outcome
+
     async def delete(self, response_id: str, owner: str) -> None:
         """Forget a response and its events. Raises ResponseNotFoundError (404)."""
         await self.read(response_id, owner)
@@ -127,6 +212,20 @@ class ResponseStore:
             keys = [_owned_key(owner), _sizes_key(owner)]
             await self._forget(keys=keys, args=[response_id], client=pipe)
             await pipe.execute()
+
+    async def alive(self, response_id: str) -> None:
+        """Note that somebody looks after the response."""
+        await self.redis.zadd(LIVE, {response_id: int(time.time())}, xx=True)
+
+    async def silent(self, seconds: float, *, limit: int = 1_000) -> Sequence[str]:
+        """Responses without a sign of life for `seconds`, oldest first."""
+        until = time.time() - seconds
+        members = await self.redis.zrangebyscore(LIVE, 0, until, start=0, num=limit)
+        return [str(member) for member in members]
+
+    async def over(self, response_id: str) -> None:
+        """It has ended, and whom it concerns was told."""
+        await self.redis.zrem(LIVE, response_id)
 
     async def used_bytes(self, owner: str) -> int:
         """How much room the caller's responses take."""

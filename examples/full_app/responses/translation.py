@@ -9,11 +9,11 @@ conversation a second time.
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from examples.full_app.errors import RequestError
 from examples.full_app.responses.items import as_messages
-from examples.full_app.schemas.chat import ChatCompletionRequest
+from examples.full_app.schemas.chat import AnyChatRequest, ChatCompletionRequest
 from examples.full_app.schemas.responses import (
     LOGPROBS,
     AllowedTools,
@@ -40,6 +40,15 @@ COPIED_FIELDS = (
     "prompt_cache_key",
     "safety_identifier",
 )
+NAMES_HERE = {
+    "max_completion_tokens": "max_output_tokens",
+    "max_tokens": "max_output_tokens",
+    "messages": "input",
+    "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
+    "verbosity": "text.verbosity",
+}
+CHAT_REQUEST: TypeAdapter[ChatCompletionRequest] = TypeAdapter(AnyChatRequest)
 
 
 def split_tools(
@@ -95,14 +104,24 @@ def as_chat_request(
         fields["top_logprobs"] = request.top_logprobs
     fields |= _tools(request)
     try:
-        return ChatCompletionRequest.model_validate(fields)
+        return CHAT_REQUEST.validate_python(fields)
     except ValidationError as error:
-        # A conversation that grew over many turns can be more than one call may hold.
-        kind = error.errors()[0]["type"]
-        reason = "The conversation has too many items." if kind == "too_long" else None
-        raise RequestError(
-            reason or "The conversation cannot be sent to a model.", param="input"
-        ) from None
+        raise _in_words_of_this_route(error) from None
+
+
+def _in_words_of_this_route(error: ValidationError) -> RequestError:
+    """What the chat route refuses, with the name that the field has here.
+
+    A conversation that grew over many turns can be more than one call may hold.
+    """
+    first = error.errors(include_input=False, include_url=False)[0]
+    field = str(first["loc"][0]) if first["loc"] else ""
+    message = first["msg"][:300]
+    if first["type"] == "string_pattern_mismatch":
+        message = "The form of this text is not one that is accepted here."
+    if first["type"] == "too_long" and field == "messages":
+        message = "The conversation has too many items."
+    return RequestError(message, param=NAMES_HERE.get(field, field) or None)
 
 
 def _response_format(request: ResponseRequest) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 Synchronous, as a stream, and in the background, with a webhook at the end.
 """
 
+from collections.abc import AsyncGenerator, Mapping
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
@@ -11,6 +12,8 @@ from starlette.responses import Response as HTTPResponse
 
 from examples.full_app.chat.call import Call
 from examples.full_app.errors import RequestError
+from examples.full_app.events.follower import START
+from examples.full_app.limits.ledger import CallerLimits
 from examples.full_app.limits.rates import management_limit
 from examples.full_app.providers.faults.catalogue import PREFIX, WireFault, wire_fault
 from examples.full_app.responses.builder import ResponseEvent
@@ -25,6 +28,7 @@ from examples.full_app.routes.openapi import (
     parameters,
 )
 from examples.full_app.schemas.responses import (
+    TERMINAL_STATUSES,
     DeletedResponse,
     InputItemList,
     Response,
@@ -35,7 +39,8 @@ from examples.full_app.web.dependencies import (
     CallContextDep,
     CallerLimitsDep,
     IdentityDep,
-    ResponseServiceDep,
+    Responses,
+    ResponsesDep,
 )
 from examples.full_app.web.event_stream import EventStream, until_disconnect
 from examples.full_app.web.faulty_wire import break_answer, break_frames
@@ -66,6 +71,10 @@ EXAMPLES = {
         summary="A stream of events",
         value={"model": "gpt-4o-mini", "input": "Count to five.", "stream": True},
     ),
+    "background": Example(
+        summary="A job: poll it with GET until it has ended",
+        value={"model": "gpt-4o-mini", "input": "Write a poem.", "background": True},
+    ),
 }
 ResponseId = Annotated[str, Path(max_length=64, description="The response's `id`.")]
 Include = Annotated[
@@ -85,30 +94,30 @@ DONE = b"data: [DONE]\n\n"
 async def create_response(
     body: Annotated[ResponseRequest, Bounded, Body(openapi_examples=EXAMPLES)],
     request: Request,
-    service: ResponseServiceDep,
+    responses: ResponsesDep,
     context: CallContextDep,
     limits: CallerLimitsDep,
     identity: IdentityDep,
     settings: AppSettingsDep,
 ) -> HTTPResponse:
-    """Answer, whole or as server-sent events, by functions of the caller's own only.
+    """Answer whole, as server-sent events, or in the background.
 
-    The work stops, and is charged up to there, when the client leaves.
+    The work stops, and is charged up to there, when the client leaves. In the
+    background it goes on: the answer is a queued response at once, or with
+    `stream: true` the events, which can be read again. Tools are functions of the
+    caller's; hosted tools, images, files, and `conversation` are refused by name.
     """
     request.state.log = {"model": body.model}
     fault = wire_fault(body.model) if body.model.startswith(PREFIX) else None
     if fault is not None and fault.kind == "html-502":
         return break_answer(b"", fault)
 
-    if body.background:
-        raise RequestError(
-            "`background` is not supported yet: use POST /v1/jobs.",
-            param="background",
-            code="unsupported_parameter",
-        )
-
     async def answer() -> HTTPResponse:
-        prepared = await service.prepare(body, identity.subject)
+        service = responses.foreground
+        seed = getattr(request.state, "idempotency_seed", None)
+        prepared = await service.prepare(body, identity.subject, seed=seed)
+        if body.background:
+            return await queued(responses, prepared, limits, body.stream)
         call = await service.open(prepared, context, limits)
         if body.stream:
             heartbeat = settings.heartbeat_seconds
@@ -116,6 +125,33 @@ async def create_response(
         return await whole_answer(service, prepared, call, fault)
 
     return await until_disconnect(request, answer())
+
+
+async def queued(
+    responses: Responses, prepared: Prepared, limits: CallerLimits, stream: bool
+) -> HTTPResponse:
+    """The queued response, or the events of a response in the background."""
+    response = await responses.background.create(prepared, limits)
+    if stream:
+        events = responses.log.follow(response.id, START)
+        return event_log(events, responses.heartbeat_seconds, prepared.headers)
+    return json_answer(response, prepared.headers)
+
+
+def event_log(
+    events: AsyncGenerator[ResponseEvent, None],
+    heartbeat: float,
+    headers: Mapping[str, str] | None = None,
+) -> HTTPResponse:
+    """The events of a log. A reader who leaves stops nothing."""
+    return EventStream(events, encode_event, heartbeat=heartbeat, headers=headers)
+
+
+def json_answer(response: Response, headers: Mapping[str, str]) -> HTTPResponse:
+    """A response as JSON; one that is not over says when to ask again."""
+    polling = {} if response.status in TERMINAL_STATUSES else {"Retry-After": "1"}
+    content = response.model_dump_json().encode("utf-8")
+    return HTTPResponse(content, 200, {**headers, **polling}, "application/json")
 
 
 async def whole_answer(
@@ -126,11 +162,9 @@ async def whole_answer(
         response = await service.whole(prepared, call)
     finally:
         await call.close()
-    content = response.model_dump_json().encode("utf-8")
     if fault is not None:
-        return break_answer(content, fault)
-    headers = {**call.headers, **prepared.headers}
-    return HTTPResponse(content, 200, headers, "application/json")
+        return break_answer(response.model_dump_json().encode("utf-8"), fault)
+    return json_answer(response, {**call.headers, **prepared.headers})
 
 
 async def event_stream(
@@ -175,19 +209,52 @@ def encode_event(event: ResponseEvent) -> bytes:
 
 @router.get(
     "/{response_id}",
-    summary="Read a response",
-    responses=errors(404),
+    summary="Read a response, or its events again",
+    response_model=Response,
+    responses={200: STREAM, **errors(400, 404, 410)},
     dependencies=MANAGED,
 )
 async def read_response(
     response_id: ResponseId,
-    service: ResponseServiceDep,
+    responses: ResponsesDep,
     identity: IdentityDep,
+    stream: Annotated[
+        bool, Query(description="The events of a response in the background.")
+    ] = False,
+    starting_after: Annotated[
+        int | None,
+        Query(ge=0, description="With `stream`: the `sequence_number` to go on after."),
+    ] = None,
     include: Include = None,
+) -> HTTPResponse:
+    """A stored response, as it is now; or its events, from any of them on.
+
+    Any number of readers may follow a response in the background, on any process.
+    """
+    stored = await responses.store.read(response_id, identity.subject)
+    if not stream:
+        if starting_after is not None:
+            raise RequestError("It is for stream=true only.", param="starting_after")
+        return json_answer(stored.response, {})
+    begin = await responses.log.begin(stored, starting_after)
+    events = responses.log.follow(response_id, begin)
+    return event_log(events, responses.heartbeat_seconds)
+
+
+@router.post(
+    "/{response_id}/cancel",
+    summary="Cancel a response in the background",
+    responses=errors(400, 404),
+    dependencies=MANAGED,
+)
+async def cancel_response(
+    response_id: ResponseId, responses: ResponsesDep, identity: IdentityDep
 ) -> Response:
-    """A stored response, as it was answered."""
-    found = await service.store.read(response_id, identity.subject)
-    return found.response
+    """Stop it within a second, wherever it runs. Twice is once.
+
+    One that has ended by itself is answered as it is.
+    """
+    return await responses.background.cancel(response_id, identity.subject)
 
 
 @router.delete(
@@ -197,10 +264,10 @@ async def read_response(
     dependencies=MANAGED,
 )
 async def delete_response(
-    response_id: ResponseId, service: ResponseServiceDep, identity: IdentityDep
+    response_id: ResponseId, responses: ResponsesDep, identity: IdentityDep
 ) -> DeletedResponse:
     """Forget it. Responses that went on from it keep what they were made from."""
-    await service.store.delete(response_id, identity.subject)
+    await responses.background.delete(response_id, identity.subject)
     return DeletedResponse(id=response_id)
 
 
@@ -212,7 +279,7 @@ async def delete_response(
 )
 async def list_input_items(
     response_id: ResponseId,
-    service: ResponseServiceDep,
+    responses: ResponsesDep,
     identity: IdentityDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     order: Literal["asc", "desc"] = "desc",
@@ -223,6 +290,6 @@ async def list_input_items(
     include: Include = None,
 ) -> InputItemList:
     """The items that the model read, also of responses before; newest first."""
-    found = await service.store.read(response_id, identity.subject)
+    found = await responses.store.read(response_id, identity.subject)
     items = list(found.items) if order == "asc" else list(reversed(found.items))
     return page_of(items, limit, after)

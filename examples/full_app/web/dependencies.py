@@ -23,7 +23,10 @@ from examples.full_app.observability.metrics import Metrics
 from examples.full_app.observability.tracing import traceparent
 from examples.full_app.providers.base import CallContext
 from examples.full_app.queue import Queue
+from examples.full_app.responses.background import BackgroundResponses
+from examples.full_app.responses.log import ResponseLog
 from examples.full_app.responses.service import ResponseService
+from examples.full_app.responses.store import ResponseStore
 from examples.full_app.resumable.generations import Generations
 from examples.full_app.settings import Settings
 from examples.full_app.webhooks.service import WebhookService
@@ -31,6 +34,17 @@ from examples.s4_dependency_injection import RequestContextDep
 
 CLIENT_TIMEOUT = "x-stainless-read-timeout"
 RETRY_COUNT = "x-stainless-retry-count"
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """What `/v1/responses` is made of: where responses are made, kept and followed."""
+
+    foreground: ResponseService
+    background: BackgroundResponses
+    store: ResponseStore
+    log: ResponseLog
+    heartbeat_seconds: float
 
 
 class AppState(TypedDict):
@@ -43,7 +57,7 @@ class AppState(TypedDict):
     generations: Generations
     jobs: JobService
     job_events: JobEvents
-    responses: ResponseService
+    responses: Responses
     webhooks: WebhookService
     queue: Queue
     metrics: Metrics
@@ -80,10 +94,10 @@ async def get_job_events(connection: HTTPConnection) -> JobEvents:
     return events
 
 
-async def get_response_service(connection: HTTPConnection) -> ResponseService:
-    """The one service behind responses."""
-    service: ResponseService = connection.state["responses"]
-    return service
+async def get_responses(connection: HTTPConnection) -> Responses:
+    """What is behind `/v1/responses`."""
+    responses: Responses = connection.state["responses"]
+    return responses
 
 
 async def get_webhook_service(connection: HTTPConnection) -> WebhookService:
@@ -165,6 +179,6 @@ ChatServiceDep = Annotated[ChatService, Depends(get_chat_service)]
 GenerationsDep = Annotated[Generations, Depends(get_generations)]
 JobEventsDep = Annotated[JobEvents, Depends(get_job_events)]
 JobServiceDep = Annotated[JobService, Depends(get_job_service)]
-ResponseServiceDep = Annotated[ResponseService, Depends(get_response_service)]
+ResponsesDep = Annotated[Responses, Depends(get_responses)]
 StreamingDep = Annotated[Streaming, Depends(get_streaming)]
 WebhookServiceDep = Annotated[WebhookService, Depends(get_webhook_service)]

@@ -14,7 +14,15 @@ from examples.full_app.webhooks.sender import WebhookSender
 from examples.full_app.webhooks.store import WebhookStore
 from examples.s5_error_handling import CodedError
 
-EVENT_TYPES = ("job.succeeded", "job.failed", "job.cancelled")
+EVENT_TYPES = (
+    "job.succeeded",
+    "job.failed",
+    "job.cancelled",
+    "response.completed",
+    "response.failed",
+    "response.incomplete",
+    "response.cancelled",
+)
 
 
 class EndpointDisabledError(ConflictError):
