@@ -25,6 +25,7 @@ from examples.full_app.main import create_app
 from examples.full_app.webhooks.receiving import HEADERS as SIGNING_HEADERS
 from examples.s5_error_handling import AIError
 from tests.full_app.conftest import CHAT_ONLY_KEY, KEY, SCOPED_KEYS, settings
+from tests.full_app.responses.working import begin_and_die, work_on
 from tests.full_app.scripted import Scripted, scripted
 from tests.full_app.upstreams import ASK, HEADERS, answering, in_front_of
 from tests.full_app.webhooks.test_receiving import Service, message, signed
@@ -327,6 +328,38 @@ def a_conversation_that_goes_on_from_a_failure(on: Stage) -> Seen:
     broken = http.post(RESPONSES, json={**asked, "stream": True}).text
     failed = re.findall(r"resp_[0-9a-f]{32}", broken)[-1]
     return seen(http.post(RESPONSES, json={**asked, "previous_response_id": failed}))
+
+
+def in_background(on: Stage, **given: object) -> tuple[TestClient, str]:
+    """A response that is queued where no worker is."""
+    client = on.inside(job_worker=False, **given)
+    made = client.post(RESPONSES, json={**SAY, "background": True}).json()
+    return client, made["id"]
+
+
+@shows("TooManyResponsesError")
+def more_in_the_background_than_there_is_room_for(on: Stage) -> Seen:
+    client = on.inside(job_worker=False, response_bytes_per_caller=64 * 1024)
+    asked = {"model": "offline-echo", "input": "x" * 25_000, "background": True}
+    assert client.post(RESPONSES, json=asked).status_code == 200
+    return seen(client.post(RESPONSES, json=asked))
+
+
+@shows("ResponseInterruptedError")
+def a_response_whose_worker_died_after_its_first_word(on: Stage) -> Seen:
+    client, response_id = in_background(on)
+    begin_and_die(client, response_id, said="Once")
+    work_on(client, response_id)
+    return None, client.get(f"{RESPONSES}/{response_id}").json()["error"]["code"]
+
+
+@shows("ResponseAttemptsError")
+def a_response_that_no_worker_survives(on: Stage) -> Seen:
+    client, response_id = in_background(on, job_attempts=2)
+    for _ in range(2):
+        begin_and_die(client, response_id)
+    work_on(client, response_id)
+    return None, client.get(f"{RESPONSES}/{response_id}").json()["error"]["code"]
 
 
 @shows("InvalidEventIdError")

@@ -22,7 +22,7 @@ from examples.full_app.chat.waiting import MAX_WAIT_SECONDS, open_when_possible
 from examples.full_app.errors import NotReadyError, RequestError
 from examples.full_app.events.errors import FencedError
 from examples.full_app.events.follower import START, Event, numbers
-from examples.full_app.events.log import EventLog, EventWriter
+from examples.full_app.events.log import FLUSH_SECONDS, EventLog, EventWriter
 from examples.full_app.lifecycle import Draining
 from examples.full_app.limits.ledger import CallerLimits, Limits
 from examples.full_app.observability.tracing import continued, tracing
@@ -353,7 +353,8 @@ class LogWriter:
         self._writer = EventWriter(event_log, events_key(response_id), attempt=attempt)
         self._writer.count = len(before)
         self._fenced: FencedError | None = None
-        self._ended = False
+        self._more = asyncio.Event()
+        self._ended = asyncio.Event()
 
     async def add(self, events: Iterable[ResponseEvent]) -> None:
         """Have the events appended soon. Raises FencedError: somebody else ended it."""
@@ -364,30 +365,40 @@ class LogWriter:
                 await self._flush()
             self.newest_id = await self._writer.add(event.type, event.data)
             self.bytes += len(event.data)
+        self._more.set()
 
     @contextlib.asynccontextmanager
     async def appending(self) -> AsyncIterator[None]:
-        """A block beside which events are appended; all are when it ends well."""
+        """A block beside which events are appended; all are when it ends well.
+
+        The task beside it is not cancelled: redis-py may swallow a cancellation.
+        """
         task = asyncio.create_task(self._append())
         try:
             yield
         finally:
-            self._ended = True
-            task.cancel()
+            self._ended.set()
+            self._more.set()
             await asyncio.wait({task})
         await self._flush()
 
     async def _append(self) -> None:
         """Append events soon after they come; again, when Redis was away."""
-        while not self._ended:
+        while not self._ended.is_set():
+            await self._more.wait()
+            self._more.clear()
+            pause = FLUSH_SECONDS
             try:
-                await self._writer.flush_soon()
+                await self._writer.flush()
             except FencedError as error:
                 self._fenced = error
                 return
             except RedisError as error:
                 log.warning("events wait for Redis", extra={"reason": repr(error)})
-                await asyncio.sleep(RETRY_SECONDS)
+                self._more.set()
+                pause = RETRY_SECONDS
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), pause)
 
     async def _flush(self) -> None:
         gives_up = time.monotonic() + PATIENCE_SECONDS

@@ -4,6 +4,7 @@ Another caller's response is not there, on every path. A caller's oldest respons
 room for its newest; those that still run in the background are not forgotten.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from examples.full_app.schemas.responses import (
 LIVE = "responses:live"  # ids of those that are worked on, by the last sign of life
 LIVE_SECONDS = 7 * 24 * 3600  # the longest that one in the background may take
 RECORD_BYTES = 512  # about what Redis needs besides the texts
+RESPONSE_ID = re.compile("resp_[0-9a-f]{32}")
 Outcome = Literal["done", "ended", "moved"]
 CHAT_REQUEST: TypeAdapter[ChatCompletionRequest] = TypeAdapter(AnyChatRequest)
 ITEMS = TypeAdapter(list[ContextItem])
@@ -141,6 +143,8 @@ class ResponseStore:
 
         `owner` None: whoever's it is, for workers.
         """
+        if not RESPONSE_ID.fullmatch(response_id):
+            return None
         record = await self._record(response_id)
         if not record or owner not in (None, record["owner"]):
             return None

@@ -76,7 +76,7 @@ EXAMPLES = {
         value={"model": "gpt-4o-mini", "input": "Write a poem.", "background": True},
     ),
 }
-ResponseId = Annotated[str, Path(max_length=64, description="The response's `id`.")]
+ResponseId = Annotated[str, Path(description="The response's `id`.")]
 Include = Annotated[
     list[str] | None,
     Query(alias="include[]", max_length=20, description="Accepted, without effect."),

@@ -1,0 +1,217 @@
+"""Deltas of any order become events that every client can put together."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from examples.full_app.events.follower import Event
+from examples.full_app.providers.base import Delta
+from examples.full_app.responses.builder import (
+    ResponseBuilder,
+    ResponseEvent,
+    as_response_usage,
+    rebuilt,
+)
+from examples.full_app.responses.translation import as_chat_request, new_response
+from examples.full_app.schemas.answers import ToolCallDelta
+from examples.full_app.schemas.responses import Response, ResponseRequest
+from examples.s2_models import Usage
+from examples.s5_error_handling import InternalError
+
+USAGE = Usage(prompt_tokens=3, completion_tokens=5)
+REQUEST = ResponseRequest.model_validate({"model": "m", "input": "hi"})
+
+
+def empty() -> Response:
+    chat = as_chat_request(
+        REQUEST.model_copy(update={"instructions": "Say something."}), []
+    )
+    return new_response(REQUEST, chat, f"resp_{'0' * 32}", 1, "in_progress")
+
+
+def written(
+    *deltas: Delta, finish: str = "stop"
+) -> tuple[list[dict[str, Any]], Response]:
+    """The events of an answer that consists of these deltas, and the response."""
+    builder = ResponseBuilder(empty())
+    found: list[ResponseEvent] = [builder.created(), builder.in_progress()]
+    for delta in deltas:
+        found += builder.add(delta)
+    found += builder.add(Delta(finish_reason=finish))  # type: ignore[arg-type]
+    found += builder.finish(USAGE)
+    found.append(builder.terminal())
+    return as_json(found), builder.response
+
+
+def as_json(events: Iterable[ResponseEvent]) -> list[dict[str, Any]]:
+    return [json.loads(event.data) for event in events]
+
+
+def call(index: int, arguments: str, name: str | None = None) -> Delta:
+    call_id = f"call_{index}" if name else None
+    function = {"name": name, "arguments": arguments}
+    piece = {"index": index, "id": call_id, "function": function}
+    return Delta(tool_calls=(ToolCallDelta.model_validate(piece),))
+
+
+def check(events: list[dict[str, Any]], response: Response) -> None:
+    """What holds for every stream: numbers, one open item, deltas = done = final."""
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    opened: dict[str, Any] | None = None
+    texts: list[str] = []
+    done: list[dict[str, Any]] = []
+    for event in events:
+        match event["type"]:
+            case "response.output_item.added":
+                assert opened is None
+                opened, texts = event["item"], []
+                assert event["output_index"] == len(done)
+            case "response.output_item.done":
+                assert opened is not None
+                assert event["item"]["id"] == opened["id"]
+                assert event["output_index"] == len(done)
+                assert "".join(texts) in json.dumps(event["item"]).replace("\\", "")
+                done.append(event["item"])
+                opened = None
+            case kind if kind.endswith(".delta"):
+                assert opened is not None
+                assert event["delta"]
+                assert event["item_id"] == opened["id"]
+                texts.append(event["delta"].replace("\\", ""))
+    assert opened is None
+    assert events[-1]["response"]["output"] == done
+    assert events[-1]["response"] == response.model_dump(mode="json")
+
+
+def test_calls_that_come_interleaved_are_written_one_after_the_other() -> None:
+    events, response = written(
+        call(0, "", "first"),
+        call(1, "", "second"),
+        call(0, '{"a"'),
+        call(1, '{"b"'),
+        call(0, ":1}"),
+        call(1, ":2}"),
+        finish="tool_calls",
+    )
+    check(events, response)
+    items = events[-1]["response"]["output"]
+
+    assert [(it["name"], it["call_id"], it["arguments"]) for it in items] == [
+        ("first", "call_0", '{"a":1}'),
+        ("second", "call_1", '{"b":2}'),
+    ]
+    assert response.status == "completed"
+
+
+def test_thoughts_a_text_and_a_call_are_three_items() -> None:
+    events, response = written(
+        Delta(further={"reasoning_content": "Let me "}),
+        Delta(further={"reasoning_content": "think.", "reasoning": "think."}),
+        Delta(content="Well, "),
+        Delta(content=""),
+        Delta(content="yes."),
+        call(0, "{}", "f"),
+        finish="tool_calls",
+    )
+    check(events, response)
+    thoughts, message, asked = events[-1]["response"]["output"]
+
+    assert thoughts["summary"] == [{"type": "summary_text", "text": "Let me think."}]
+    assert message["content"][0]["text"] == "Well, yes."
+    assert asked["arguments"] == "{}"
+    assert [it["id"][:3] for it in (thoughts, message, asked)] == ["rs_", "msg", "fc_"]
+
+
+def test_a_text_beside_a_call_is_written_after_it() -> None:
+    events, response = written(
+        call(0, '{"a":', "f"), Delta(content="One moment."), call(0, "1}")
+    )
+    check(events, response)
+    asked, message = events[-1]["response"]["output"]
+
+    assert asked["arguments"] == '{"a":1}'
+    assert message["content"][0]["text"] == "One moment."
+
+
+def test_a_refusal_is_a_message_with_a_refusal_part() -> None:
+    events, response = written(
+        Delta(further={"refusal": "I will "}), Delta(further={"refusal": "not."})
+    )
+    check(events, response)
+    (message,) = events[-1]["response"]["output"]
+
+    assert message["content"] == [{"type": "refusal", "refusal": "I will not."}]
+    assert "response.refusal.done" in [event["type"] for event in events]
+
+
+def test_an_answer_of_nothing_is_one_empty_message() -> None:
+    events, response = written()
+    check(events, response)
+
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == ""
+
+
+def test_a_filter_and_a_limit_leave_the_last_item_incomplete() -> None:
+    for finish, reason in (
+        ("length", "max_output_tokens"),
+        ("content_filter", "content_filter"),
+    ):
+        events, response = written(Delta(content="half"), finish=finish)
+        check(events, response)
+
+        assert events[-1]["type"] == "response.incomplete"
+        assert response.incomplete_details is not None
+        assert response.incomplete_details.reason == reason
+        assert response.output[-1].status == "incomplete"
+        assert response.completed_at is None
+
+
+def test_counts_of_cached_and_of_thought_tokens_are_kept() -> None:
+    usage = as_response_usage(
+        Usage.model_validate(
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 6,
+                "prompt_tokens_details": {"cached_tokens": 4},
+                "completion_tokens_details": {"reasoning_tokens": 5},
+            }
+        )
+    )
+
+    assert usage.model_dump() == {
+        "input_tokens": 10,
+        "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 0},
+        "output_tokens": 6,
+        "output_tokens_details": {"reasoning_tokens": 5},
+        "total_tokens": 16,
+    }
+
+
+def test_a_builder_is_rebuilt_from_the_events_of_every_prefix() -> None:
+    builder = ResponseBuilder(empty())
+    found = [builder.created(), builder.in_progress()]
+    for delta in (
+        Delta(further={"reasoning": "Hm."}),
+        Delta(content="One"),
+        call(0, "{", "f"),
+        call(0, "}"),
+    ):
+        found += builder.add(delta)
+    found += builder.finish(USAGE)
+    log = [Event(f"1-{n}", it.type, it.data) for n, it in enumerate(found, 1)]
+    for length in range(len(log) + 1):
+        again = rebuilt(empty(), log[:length], sequence_number=length)
+        list(again.fail(InternalError("x"), "req_1", None))
+        terminal = json.loads(again.terminal().data)
+        output = terminal["response"]["output"]
+
+        assert terminal["sequence_number"] == length + 1
+        assert {item["status"] for item in output} <= {"completed", "incomplete"}
+        begun = [it for it in log[:length] if it.type == "response.output_item.added"]
+        assert len(output) == len(begun)
+    assert [item["type"] for item in output] == [
+        "reasoning",
+        "message",
+        "function_call",
+    ]
+    assert output[2]["arguments"] == "{}"
