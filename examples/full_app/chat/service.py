@@ -113,8 +113,14 @@ class ChatService:
         """
         if not context.detached:
             self.draining.admit()
+        if logprobs_asked(request) > self.max_logprobs:
+            raise TooManyLogprobsError(request, self.max_logprobs)
+        prompt_tokens = count_prompt(self.tokenizer, request)
+        needed = prompt_tokens + request.output_limit
         provider = self.provider_for(request.model)
-        prompt_tokens = self._checked_prompt_tokens(request, provider)
+        window = self.context_window_of(provider)
+        if needed > window:
+            raise ContextLengthError(needed, window)
         account = await CallAccount.open(
             "chat",
             request.model,
@@ -142,28 +148,17 @@ class ChatService:
     def check(self, request: ChatCompletionRequest, limits: CallerLimits) -> None:
         """Refuse now what `open` would refuse later, wherever the limits stand.
 
-        Raises TooManyLogprobsError, ContextLengthError, ModelNotAllowedError and
-        ModelNotPricedError.
-        """
-        provider = self.provider_for(request.model)
-        self._checked_prompt_tokens(request, provider)
-        limits.price_of(request.model, provider.name)
-
-    def _checked_prompt_tokens(
-        self, request: ChatCompletionRequest, provider: Provider
-    ) -> int:
-        """The tokens of the prompt.
-
-        Raises TooManyLogprobsError and ContextLengthError.
+        It is for work that is queued first. Raises TooManyLogprobsError,
+        ContextLengthError, ModelNotAllowedError and ModelNotPricedError.
         """
         if logprobs_asked(request) > self.max_logprobs:
             raise TooManyLogprobsError(request, self.max_logprobs)
-        prompt_tokens = count_prompt(self.tokenizer, request)
-        needed = prompt_tokens + request.output_limit
+        provider = self.provider_for(request.model)
+        needed = count_prompt(self.tokenizer, request) + request.output_limit
         window = self.context_window_of(provider)
         if needed > window:
             raise ContextLengthError(needed, window)
-        return prompt_tokens
+        limits.price_of(request.model, provider.name)
 
     async def embed(
         self, request: EmbeddingCall, context: CallContext, limits: CallerLimits

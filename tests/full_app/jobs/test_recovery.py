@@ -33,6 +33,8 @@ ATTEMPTS = 3
 class FakeChat:
     """Stands in for the chat service: answers, fails, waits or calls back."""
 
+    upstream_rules = None
+
     def __init__(self) -> None:
         self.failures: list[Exception] = []
         self.asked: list[str] = []
