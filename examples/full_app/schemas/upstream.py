@@ -214,6 +214,8 @@ class UpstreamMessage(BaseModel):
 
         As JSON, because only its length is of interest.
         """
+        if self.model_fields_set <= {"role", "content", "tool_call_id"}:
+            return ""
         fields = self.model_dump(
             exclude={"role", "content", "tool_call_id"},
             exclude_unset=True,

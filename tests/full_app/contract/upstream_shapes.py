@@ -668,6 +668,12 @@ SIBLINGS = [
     parts(
         "texts-and-strings", [{"type": "text", "text": "Tea "}, {"text": "is served."}]
     ),
+    Shape(
+        "chunks/whole-in-a-list",
+        as_json([message({"content": TEXT})]),
+        sees={**ANSWERED, "usage": (9, 5)},
+        modes=("whole",),
+    ),
     chunks("created-null", *TEXT_CHUNKS, {**STOP, "id": None, "created": None}),
     chunks("an-empty-object", {}, *TEXT_CHUNKS, {}, STOP),
     chunks(
@@ -711,6 +717,12 @@ SIBLINGS = [
                 {"finish_reason": "error", "error": {"message": "The pot fell."}}
             ]
         },
+    ),
+    Shape(
+        "broken/list",
+        as_json([{"error": {"message": "The pot fell."}}]),
+        as_json([{"error": {"message": "The pot fell."}}]),
+        sees={"failed": True, "status": 502, "error": "The pot fell."},
     ),
     broken("llama-cpp", None, 'error: {"code": 500, "message": "The pot fell."}\n\n'),
     embeds("no-model", without(vectors(ONE, TWO), "model", "object")),

@@ -105,9 +105,14 @@ class AnswerReader:
             yield from self._items(value, whole=False)
 
     def answer(self, data: bytes) -> Iterator[Delta | Usage]:
-        """What a whole answer says. Raises as `event` does, and without a choice."""
+        """What a whole answer says, also as the one entry of a list.
+
+        Raises as `event` does, and without a choice.
+        """
         value = parse_json(data)
         raise_error_in(value)
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
         if isinstance(value, Mapping):
             yield from self._items(value, whole=True)
         if not self._choices:

@@ -214,7 +214,7 @@ async def _items(
     """
     reader = AnswerReader(choices)
     start = await _first_piece(answer)
-    if start.lstrip(BLANKS).startswith(b"{"):
+    if start.lstrip(BLANKS).startswith((b"{", b"[")):
         for item in reader.answer(start + await _read_whole(answer)):
             yield item
         return
