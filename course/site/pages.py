@@ -155,4 +155,4 @@ def expand(page: Path) -> str:
         except CourseError as error:
             raise CourseError(f"{where}: {error}") from error
 
-    return diagrams.in_both_schemes(_DIRECTIVE.sub(fill, text))
+    return diagrams.on_page(_DIRECTIVE.sub(fill, text))

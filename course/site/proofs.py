@@ -66,7 +66,7 @@ def write(folder: Path) -> None:
     for path, listed in tests().items():
         parts = [
             "---\nsearch:\n  exclude: true\n---",
-            f"# Tests: {path.rpartition('/')[2]}",
+            f"# Tests: {path.removeprefix('tests/')}",
             f"`python3 -m course test {path}` runs them.",
         ]
         for name, text in listed.items():

@@ -361,15 +361,27 @@ def test_what_came_back_is_coloured(output: str, language: str) -> None:
 
 
 def test_a_drawing_is_shown_in_the_colours_of_the_scheme(tmp_path: Path) -> None:
-    line = "![A bucket](../assets/diagrams/token-bucket.svg)"
-    shown = diagrams.in_both_schemes(f"before\n\n{line}\n\nafter")
+    line = "![A window](../assets/diagrams/context-window.svg)"
+    shown = diagrams.on_page(f"before\n\n{line}\n\nafter")
     diagrams.write(tmp_path / "diagrams")
     for scheme in ("light", "dark"):
-        name = f"token-bucket-{scheme}.svg"
+        name = f"context-window-{scheme}.svg"
         assert f"](../assets/diagrams/{name}#only-{scheme})" in shown
         drawing = (tmp_path / "diagrams" / name).read_text(encoding="utf-8")
         assert "prefers-color-scheme" not in drawing
         assert ("background:#10171f" in drawing) is (scheme == "dark")
+
+
+def test_a_drawing_with_steps_is_in_the_page_with_rules_of_its_own() -> None:
+    line = "![States](../assets/diagrams/job-states.svg)"
+    shown = diagrams.on_page(f"before\n\n{line}\n\nafter")
+    drawing = (diagrams.DIAGRAMS / "job-states.svg").read_text(encoding="utf-8")
+    assert 'id="drawing-job-states"' in shown
+    assert shown.count(diagrams.FRAGMENT) == drawing.count(diagrams.FRAGMENT) > 1
+    assert "prefers-color-scheme" not in shown
+    assert re.findall(r"<style>(.{20})", shown) == ["#drawing-job-states{"]
+    inside = shown.partition("before\n\n")[2].rpartition("\n\nafter")[0]
+    assert "\n\n" not in inside  # a blank line would end the HTML in Markdown
 
 
 def test_a_long_line_goes_on_below_and_a_short_one_does_not() -> None:

@@ -166,6 +166,51 @@ def test_with_reduced_motion_a_stream_moves_only_by_steps(
         assert not tab.get_by_role("button", name="Play").is_visible()
 
 
+def test_a_drawing_comes_step_by_step(address: str, browser: "Browser") -> None:
+    with opened(browser, address + "sections/s3_patterns/") as tab:
+        drawing = tab.locator("#drawing-job-states")
+        later = drawing.locator(".fragment.later")
+        parts = drawing.locator(".fragment").count()
+        assert later.count() == 0
+        drawing.get_by_role("button", name="Step").click()
+        assert later.count() == parts
+        drawing.get_by_role("button", name="Step").click()
+        assert later.count() == parts - 1
+        assert axe_violations(tab) == []
+        drawing.get_by_role("button", name="Show all").click()
+        assert later.count() == 0
+
+
+def test_what_a_student_asks_finds_the_page_that_answers(
+    address: str, browser: "Browser"
+) -> None:
+    found = {
+        "SSE": "sections/s3_patterns/",
+        "how do I stream": "sections/s3_patterns/",
+        "token bucket": "sections/s4_dependency_injection/",
+        "422": "sections/s2_models/",
+    }
+    for asked, page in found.items():
+        with opened(browser, address) as tab:
+            tab.get_by_text("Type to start searching").wait_for(state="attached")
+            tab.locator("input.md-search__input").press_sequentially(asked)
+            tab.wait_for_selector(".md-search-result__item")
+            links = tab.locator("a.md-search-result__link")
+            places = [it.get_attribute("href") or "" for it in links.all()]
+            assert any(page in it for it in places[:5]), (asked, places[:5])
+
+
+def test_the_catalogue_of_errors_loses_no_column_on_a_laptop(
+    address: str, browser: "Browser"
+) -> None:
+    with opened(browser, address + "reference/errors/") as tab:
+        hidden = tab.evaluate(
+            """() => [...document.querySelectorAll(".md-typeset__scrollwrap")]
+              .filter((box) => box.scrollWidth > box.clientWidth + 1).length"""
+        )
+        assert hidden == 0
+
+
 def test_without_javascript_the_recording_is_a_table(
     address: str, browser: "Browser"
 ) -> None:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 MAX_WORDS = 16
+MAX_LETTERS = 200
 _WORD = re.compile(r"[a-z0-9]+")
 
 
@@ -336,7 +337,7 @@ _QUESTIONS = tuple(
 
 def written_answer(question: str) -> str | None:
     """The written answer to a question of the course, or None for any other."""
-    if len(question) > 200 or len(question.split()) > MAX_WORDS:
+    if len(question) > MAX_LETTERS or len(question.split()) > MAX_WORDS:
         return None
     words = _words(question)
     best: tuple[int, str | None] = (0, None)

@@ -2,7 +2,12 @@
 
 import pytest
 
-from examples.full_app.providers.offline.answers import ANSWERS, written_answer
+from examples.full_app.providers.offline.answers import (
+    ANSWERS,
+    MAX_LETTERS,
+    MAX_WORDS,
+    written_answer,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +58,11 @@ def test_each_written_answer_ends_on_a_sentence_and_fits_the_page() -> None:
     for answer in ANSWERS:
         assert answer.text.endswith(".")
         assert 25 <= len(answer.text.split()) <= 60, answer.text
+
+
+def test_a_long_text_with_the_words_of_a_question_in_it_is_not_that_question() -> None:
+    question = "What is backpressure"
+    assert written_answer(question) is not None
+    many_words = f"{question} {'and so on ' * MAX_WORDS}"
+    assert written_answer(many_words[:MAX_LETTERS]) is None
+    assert written_answer(f"{question} {'a' * MAX_LETTERS}") is None
