@@ -6,9 +6,9 @@ own. On a narrow screen it scrolls, so that its words stay legible.
 A drawing that a deck shows step by step is written into the page, where
 docs/assets/steps.js gives it the same steps; its colours are those of the page.
 
-Any other is a file. It takes its dark colours from the system's setting, but a reader of
-the site may have chosen the other scheme. So it is written twice, and the page shows the
-one that fits.
+Any other is a file. It takes its dark colours from the system's setting, but a reader
+of the site may have chosen the other scheme. So it is written twice, and the page shows
+the one that fits.
 """
 
 import re
