@@ -104,21 +104,37 @@ def test_requests_that_are_sent_at_once_are_answered_in_order(fast: str) -> None
     assert [b"choices" in body for _, body in found] == [True, False, True]
 
 
-def test_what_is_sent_behind_a_running_request_is_not_kept_without_limit() -> None:
+@contextlib.contextmanager
+def behind_a_running_call(data: bytes) -> Iterator[socket.socket]:
+    """A connection with a call that runs, and `data` behind it, until it is read."""
     provider = Scripted()
     provider.silent = True
     app = create_app(settings(), provider=provider)
     with serve(app) as url, connected(url) as raw:
         raw.sendall(head(url, length=len(SLOW)) + SLOW)
         wait_until(lambda: provider.started == 1, what="the call")
-        send_all(raw, GET + b"X-Much: " + b"x" * 2_000_000)
+        send_all(raw, data)
         provider.silent = False
-        with raw.makefile("rb") as answers:
-            status, _ = next_answer(answers)
-            rest = answers.read()
+        yield raw
+
+
+def test_a_request_that_comes_while_another_one_runs_is_answered_behind_it() -> None:
+    with (
+        behind_a_running_call(GET + b"\r\n") as raw,
+        raw.makefile("rb") as answers,
+    ):
+        found = [next_answer(answers) for _ in range(2)]
+
+    assert [status for status, _ in found] == [200, 200]
+    assert [b"choices" in body for _, body in found] == [True, False]
+
+
+def test_what_is_sent_behind_a_running_request_is_not_kept_without_limit() -> None:
+    with behind_a_running_call(GET + b"X-Much: " + b"x" * 2_000_000) as raw:
+        status, headers, _ = answer_on(raw)
 
     assert status == 200
-    assert rest == b""  # the connection is closed
+    assert headers["connection"] == "close"  # what follows is answered by nobody
 
 
 SLOW = json.dumps({**ASK, "model": "any"}).encode()
