@@ -54,6 +54,20 @@ def test_the_first_check_writes_the_starter_and_shows_the_task(
     assert text == source.find("s2a").handout()
 
 
+def test_the_last_exercise_of_a_section_leads_to_its_questions(
+    student: Student,
+) -> None:
+    *others, last = [it for it in source.exercises() if it.section == "s5"]
+    for exercise in [*others, last]:
+        student.write(f"{exercise.id}.py", exercise.solution)
+
+    said = [student.course("check", it.short)[1] for it in [*others, last]]
+
+    asked = [text for text in said if "course quiz s5" in text]
+    assert asked == said[-1:]
+    assert "All exercises of s5 are solved." in said[-1]
+
+
 def test_the_way_through_one_exercise(student: Student) -> None:
     exercise = source.find("s5a")
     name = f"{exercise.id}.py"
