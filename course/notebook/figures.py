@@ -261,4 +261,4 @@ def curves(
 
 
 def _legend(axes: Any) -> None:
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=13)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

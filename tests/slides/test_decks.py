@@ -44,6 +44,7 @@ CUT = """() => {
 }"""
 
 
+# The exponents of an axis (`tspan`) are smaller than the numbers they belong to.
 SMALL = """() => {
   const slide = Reveal.getCurrentSlide().querySelector(".slide");
   const walk = document.createTreeWalker(slide, NodeFilter.SHOW_TEXT);
@@ -51,7 +52,7 @@ SMALL = """() => {
   while (walk.nextNode()) {
     const text = walk.currentNode;
     const element = text.parentElement;
-    if (!text.data.trim() || element.closest("title, desc, style, defs")) continue;
+    if (!text.data.trim() || element.closest("title, desc, style, defs, tspan")) continue;
     const turned = element.closest("svg") && element.getScreenCTM();
     const drawn = turned ? Math.hypot(turned.a, turned.b) : Reveal.getScale();
     const pixels = parseFloat(getComputedStyle(element).fontSize) * drawn;
