@@ -52,7 +52,8 @@ SMALL = """() => {
   while (walk.nextNode()) {
     const text = walk.currentNode;
     const element = text.parentElement;
-    if (!text.data.trim() || element.closest("title, desc, style, defs, tspan")) continue;
+    if (!text.data.trim()) continue;
+    if (element.closest("title, desc, style, defs, tspan")) continue;
     const turned = element.closest("svg") && element.getScreenCTM();
     const drawn = turned ? Math.hypot(turned.a, turned.b) : Reveal.getScale();
     const pixels = parseFloat(getComputedStyle(element).fontSize) * drawn;
