@@ -1,9 +1,10 @@
-"""Kills, failing receivers and cuts at full count; keeps what came of them.
+"""Kills, failing receivers, cuts and hostile peers at full count; keeps the figures.
 
     python -m benchmarks.survival [--part deliveries ...]
 
 Runs `job_chaos.py`, `webhook_storm.py` and `stream_cuts.py`, about six minutes in all,
-and writes `benchmarks/results/survival.json`, which the site's page on clusters quotes.
+then `hostile_peers.py` for ten minutes, and writes `benchmarks/results/survival.json`,
+which the site's page on clusters quotes.
 Exit status 1 when one of them found something lost, doubled or different.
 """
 
@@ -22,6 +23,7 @@ PARTS = {
     "deliveries": ["webhook_storm", "--events", "10000"],
     "cuts": ["stream_cuts", "--cuts", "1000"],
     "cuts, embedded": ["stream_cuts", "--cuts", "1000", "--embedded"],
+    "hostile peers": ["hostile_peers", "--seconds", "600"],
 }
 
 

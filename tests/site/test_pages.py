@@ -177,6 +177,21 @@ def test_what_full_app_survived_is_what_its_run_says(
     assert "none lost" not in survival.table()
     assert "job_1" in survival.table()
 
+    found["hostile peers"] = {
+        "honest_callers": 40,
+        "seconds": 600.0,
+        "hostile_peers": 4,
+        "honest_calls": 90_000,
+        "p99_ms_alone": 10.0,
+        "p99_ms_beside": 12.0,
+        "resident_kib_before": 100_000,
+        "resident_kib_after": 101_000,
+        "wrong": [],
+    }
+    (tmp_path / "survival.json").write_text(json.dumps(found), encoding="utf-8")
+    assert "90,000 calls" in survival.table()
+    assert "no honest call failed" in survival.table()
+
     (tmp_path / "survival.json").unlink()
     assert survival.table() == survival.NONE
 
