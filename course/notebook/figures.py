@@ -177,8 +177,7 @@ def bars(
         axes.invert_yaxis()
         axes.margins(x=0.27)
         axes.set_xlabel(f"{unit}, logarithmic" if log else unit)
-        if not log:
-            axes.xaxis.set_major_formatter(THOUSANDS)
+        axes.xaxis.set_major_formatter(THOUSANDS)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
 
