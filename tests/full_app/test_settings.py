@@ -1,5 +1,7 @@
 """Settings that would do nothing are refused with the name that does something."""
 
+import re
+
 import pytest
 from pydantic import ValidationError
 
@@ -37,3 +39,15 @@ def test_the_operators_page_names_each_setting_of_an_upstream() -> None:
     assert len(of_upstreams) >= 9
     for name in of_upstreams - {"offline_pace"}:
         assert f"`FULL_APP_{name.upper()}`" in page, name
+
+
+def test_the_page_about_security_names_settings_and_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "full-app" / "security.md").read_text(encoding="utf-8")
+    table = page.partition("## Limits")[2].partition("\n## ")[0]
+    rows = re.findall(r"\| ([^|]*)\| `(\S+?\.py)` \|$", table, re.MULTILINE)
+    names = re.findall(r"`FULL_APP_([A-Z_]+)`", "".join(setting for setting, _ in rows))
+
+    assert len(rows) > 10
+    assert {name.lower() for name in names} <= Settings.model_fields.keys()
+    for _, test in rows:
+        assert (ROOT / "tests" / "full_app" / test).is_file(), test

@@ -30,9 +30,12 @@ TIMES = {"header_timeout_seconds": 0.5, "stream_send_seconds": 0.5}
 GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 
 
-@pytest.fixture(scope="module", params=["auto", "h11"])
+NAMED = "examples.full_app.web.http_protocol:FastProtocol"
+
+
+@pytest.fixture(scope="module", params=["auto", "h11", NAMED])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """full_app with short times, under each of uvicorn's parsers."""
+    """full_app with short times, under each of uvicorn's parsers, and by `--http`."""
     with serve(create_app(settings(**TIMES)), http=request.param) as address:
         yield address
 
@@ -242,6 +245,15 @@ def test_a_body_that_goes_on_after_its_answer_is_closed(url: str) -> None:
                 ended = True
 
     assert ended
+
+
+@pytest.mark.parametrize("kind", ["auto", "h11"])
+def test_a_connection_that_is_idle_between_two_requests_is_closed(kind: str) -> None:
+    app = create_app(settings())
+    with serve(app, http=kind, timeout_keep_alive=1) as url, connected(url) as raw:
+        raw.sendall(GET + b"\r\n")
+        assert answer_on(raw)[0] == 200
+        assert closed(raw) == b""
 
 
 def test_a_websocket_is_not_closed_for_the_time_of_a_head(url: str) -> None:
