@@ -10,7 +10,7 @@ Sources: OpenAI API reference, responses streaming; Open Responses (order of eve
 import json
 import secrets
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,6 +48,7 @@ from examples.s5_error_handling import AIError
 REASONING_FIELDS = ("reasoning_content", "reasoning")  # names that upstreams use
 REFUSAL_FIELD = "refusal"
 OUTPUT_ITEM: TypeAdapter[OutputItem] = TypeAdapter(OutputItem)
+TEXT_DELTA = "response.output_text.delta"
 TERMINAL_EVENTS: frozenset[str] = frozenset(
     {"response.completed", "response.incomplete", "response.failed"}
 )
@@ -56,7 +57,7 @@ INCOMPLETE_REASONS: Mapping[
 ] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one a token, as of `Delta`
 class ResponseEvent:
     """One event of a response: its type, and its JSON, in which the type is again."""
 
@@ -169,8 +170,30 @@ class ResponseBuilder:
 
     # --- The output ---
 
-    def add(self, delta: Delta) -> Iterator[ResponseEvent]:
-        """The events that one delta becomes: none to many."""
+    def add(self, delta: Delta) -> Iterable[ResponseEvent]:
+        """The events that one delta becomes: none to many.
+
+        Most deltas are a piece of the text that is open. There is one a token, so its
+        event is written by itself; a test compares it with one written in general.
+        """
+        message = self._open
+        if isinstance(message, _Text) and delta.content and _is_text_only(delta):
+            message.text.append(delta.content)
+            return (self._text_delta(message.id, delta.content),)
+        return self._add(delta)
+
+    def _text_delta(self, item_id: str, text: str) -> ResponseEvent:
+        number = self.sequence_number
+        self.sequence_number = number + 1
+        written = to_json(text, ensure_ascii=True).decode("ascii")
+        return ResponseEvent(
+            TEXT_DELTA,
+            f'{{"type":"{TEXT_DELTA}","sequence_number":{number},'
+            f'"output_index":{len(self.output)},"item_id":"{item_id}",'
+            f'"content_index":0,"delta":{written},"logprobs":[]}}',
+        )
+
+    def _add(self, delta: Delta) -> Iterator[ResponseEvent]:
         further = delta.further or {}
         if thoughts := _first_text(further, REASONING_FIELDS):
             yield from self._write_thoughts(thoughts)
@@ -211,9 +234,7 @@ class ResponseBuilder:
         message.text.append(delta.content or "")
         message.logprobs += logprobs
         written = [chance.model_dump(mode="json") for chance in logprobs]
-        yield self._delta(
-            "response.output_text.delta", delta.content or "", logprobs=written
-        )
+        yield self._delta(TEXT_DELTA, delta.content or "", logprobs=written)
 
     def _write_refusal(self, text: str) -> Iterator[ResponseEvent]:
         if isinstance(self._open, _Call):
@@ -478,6 +499,13 @@ def as_response_usage(usage: Usage) -> ResponseUsage:
             reasoning_tokens=min(max(thoughts, 0), usage.completion_tokens)
         ),
         total_tokens=usage.total_tokens,
+    )
+
+
+def _is_text_only(delta: Delta) -> bool:
+    """Whether a delta has nothing besides its content."""
+    return not (
+        delta.tool_calls or delta.further or delta.logprobs or delta.finish_reason
     )
 
 

@@ -54,6 +54,13 @@ def call(index: int, arguments: str, name: str | None = None) -> Delta:
     return Delta(tool_calls=(ToolCallDelta.model_validate(piece),))
 
 
+def text_of(item: dict[str, Any]) -> str:
+    """All that was written into an item."""
+    parts = item.get("content", []) + item.get("summary", [])
+    written = [part.get("text") or part.get("refusal", "") for part in parts]
+    return item.get("arguments", "") + "".join(written)
+
+
 def check(events: list[dict[str, Any]], response: Response) -> None:
     """What holds for every stream: numbers, one open item, deltas = done = final."""
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
@@ -70,14 +77,14 @@ def check(events: list[dict[str, Any]], response: Response) -> None:
                 assert opened is not None
                 assert event["item"]["id"] == opened["id"]
                 assert event["output_index"] == len(done)
-                assert "".join(texts) in json.dumps(event["item"]).replace("\\", "")
+                assert "".join(texts) == text_of(event["item"])
                 done.append(event["item"])
                 opened = None
             case kind if kind.endswith(".delta"):
                 assert opened is not None
                 assert event["delta"]
                 assert event["item_id"] == opened["id"]
-                texts.append(event["delta"].replace("\\", ""))
+                texts.append(event["delta"])
     assert opened is None
     assert events[-1]["response"]["output"] == done
     assert events[-1]["response"] == response.model_dump(mode="json")
@@ -131,6 +138,18 @@ def test_a_text_beside_a_call_is_written_after_it() -> None:
 
     assert asked["arguments"] == '{"a":1}'
     assert message["content"][0]["text"] == "One moment."
+
+
+def test_a_piece_of_a_text_is_written_as_every_other_event_is() -> None:
+    events, response = written(
+        Delta(content="One "), Delta(content='tw"o\u2028 é\n'), Delta(content="three")
+    )
+    check(events, response)
+    first, second, third = (it for it in events if it["type"].endswith("text.delta"))
+
+    assert list(first) == list(second)
+    assert second == {**first, "sequence_number": 5, "delta": 'tw"o\u2028 é\n'}
+    assert third == {**first, "sequence_number": 6, "delta": "three"}
 
 
 def test_a_refusal_is_a_message_with_a_refusal_part() -> None:
