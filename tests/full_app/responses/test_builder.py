@@ -58,7 +58,7 @@ def text_of(item: dict[str, Any]) -> str:
     """All that was written into an item."""
     parts = item.get("content", []) + item.get("summary", [])
     written = [part.get("text") or part.get("refusal", "") for part in parts]
-    return item.get("arguments", "") + "".join(written)
+    return "".join([item.get("arguments", ""), *written])
 
 
 def check(events: list[dict[str, Any]], response: Response) -> None:
