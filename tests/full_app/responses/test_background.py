@@ -425,3 +425,30 @@ def test_what_can_be_known_is_refused_before_it_is_queued(
         client.responses.create(model="offline-echo", input=long, background=True)
 
     assert caught.value.code == "context_length_exceeded"
+
+
+def test_an_end_that_was_decided_on_old_facts_is_not_written() -> None:
+    with TestClient(create_app(settings(job_worker=False)), headers=HEADERS) as client:
+        asked = {"model": "offline-echo", "input": "x", "background": True}
+        response_id = client.post(PATH, json=asked).json()["id"]
+        state: Any = client.app_state
+        responses = state["responses"]
+
+        async def outcomes() -> list[str]:
+            queued = await responses.store.find(response_id, None)
+            newest = (await responses.log.all(response_id))[-1].id
+            await responses.store.begin(response_id, attempts=5)
+            begun = await responses.store.find(response_id, None)
+            ended = begun.response.model_copy(update={"status": "failed"})
+            return [
+                await responses.store.end(stored, ended, event_id, [], log_bytes=0)
+                for stored, event_id in (
+                    (queued, newest),  # another attempt has begun
+                    (begun, "0-1"),  # there are more events
+                    (begun, newest),
+                    (begun, newest),
+                )
+            ]
+
+        assert client.portal is not None
+        assert client.portal.call(outcomes) == ["moved", "moved", "done", "ended"]
