@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import plots
 from course import tokens
+from course.notebook import figures
 from tests.servers import ROOT
 
 GROUNDS = ("paper", "ground", "panel", "mark", "alarm")
@@ -83,6 +84,11 @@ def test_plots_have_the_colours_of_the_list() -> None:
             "bar": values["soft"],
             "ours": values["accent"],
         }
+
+
+@pytest.mark.parametrize("name", ["paper", "ink", "soft", "accent", "warm"])
+def test_figures_of_notebooks_have_the_colours_of_the_list(name: str) -> None:
+    assert figures.PALETTE[name] == (tokens.light()[name], tokens.dark()[name])
 
 
 @pytest.mark.parametrize("path", STYLES)
