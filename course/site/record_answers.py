@@ -103,6 +103,9 @@ def record() -> dict[str, Any]:
         ask("GET", "/v1/responses/{response_id}", kept)
         ask("GET", "/v1/responses/{response_id}/input_items", f"{kept}/input_items")
         ask("DELETE", "/v1/responses/{response_id}", kept)
+        queued = client.post("/v1/responses", json={**asked, "background": True})
+        cancel = f"/v1/responses/{queued.json()['id']}/cancel"
+        ask("POST", "/v1/responses/{response_id}/cancel", cancel)
         ask("GET", "/v1/models")
         ask("GET", "/v1/models/{model}", "/v1/models/gpt-4o-mini")
         ask("GET", "/v1/models/{model}", "/v1/models/gpt-none")
