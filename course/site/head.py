@@ -35,6 +35,14 @@ def described(text: str) -> str:
     return f"---\n{rows}{line}---\n{body}"
 
 
+def preferred(text: str) -> str:
+    """The Markdown of a page that a search shows first, because it teaches."""
+    front = _FRONT.match(text)
+    rows = front["rows"] if front else ""
+    body = text[front.end() :] if front else text
+    return f"---\n{rows}search:\n  boost: 4\n---\n{body}"
+
+
 def first_paragraph(body: str) -> str:
     """The first paragraph of prose without its marks, cut at a word; empty if none."""
     for block in _FENCE.sub("", body).split("\n\n"):

@@ -119,7 +119,10 @@ def write() -> Path:
     _write_look(GENERATED / "assets")
     for page in GENERATED.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
-        page.write_text(head.described(text), encoding="utf-8")
+        text = head.described(text)
+        if page.parent.name == "sections":
+            text = head.preferred(text)
+        page.write_text(text, encoding="utf-8")
     return GENERATED
 
 

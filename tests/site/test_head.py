@@ -52,3 +52,8 @@ def test_a_built_page_says_the_same_in_the_words_of_open_graph(tmp_path: Path) -
     assert 'property="og:description" content="What a &quot;job&quot; is."' in text
     head.introduce(tmp_path)
     assert page.read_text(encoding="utf-8") == text
+
+
+def test_a_page_that_teaches_is_shown_first_by_a_search() -> None:
+    shown = head.preferred('---\ndescription: "Mine."\n---\n# A title\n')
+    assert shown == ('---\ndescription: "Mine."\nsearch:\n  boost: 4\n---\n# A title\n')
