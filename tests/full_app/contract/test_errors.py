@@ -260,7 +260,7 @@ def test_a_route_of_openai_that_is_missing_names_what_to_use(
     client: openai.OpenAI,
 ) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
-        client.responses.create(model=MODEL, input="hi")
+        client.completions.create(model=MODEL, prompt="hi")
 
     assert caught.value.code == "route_not_served"
     assert "chat/completions" in caught.value.message

@@ -40,6 +40,7 @@ HOSTILE = {
 ROUTES = (
     "/v1/chat/completions",
     "/v1/embeddings",
+    "/v1/responses",
     "/v1/jobs",
     "/v1/webhooks",
     "/v1/webhook_endpoints",
