@@ -37,6 +37,7 @@ from tests.full_app.contract.upstream_shapes import (
 from tests.full_app.upstreams import PATH
 from tests.servers import serve
 
+pytestmark = pytest.mark.deep  # some two thousand answers over sockets
 ASK = {"model": "pot/small", "messages": ASKED}
 STREAMED = {**ASK, "stream": True, "stream_options": {"include_usage": True}}
 EMBED = {"model": "pot/vectors", "input": ["green", "black"]}

@@ -26,8 +26,9 @@ def test_the_inbox_is_served_only_embedded_without_keys(
     """Also, a service whose webhooks may reach this machine says so at its start."""
     headers = {"Authorization": f"Bearer {KEY}"}
     with serve(create_app(settings(**given))) as url:
-        about = httpx2.get(f"{url}/console/about").json()
-        assert httpx2.get(f"{url}/inbox", headers=headers).status_code == status
+        about = httpx2.get(f"{url}/console/about", timeout=30).json()
+        inbox = httpx2.get(f"{url}/inbox", headers=headers, timeout=30)
+        assert inbox.status_code == status
 
     assert about["inbox"] is (status == 200)
     assert ("webhooks may go to this machine" in caplog.text) is said
