@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         return dispatch(sys.argv[1:] if arguments is None else arguments)
     except CourseError as error:
         complain(str(error))
+        return error.status
     except ModuleNotFoundError as error:
         if str(error.name).startswith(("benchmarks", "course", "examples", "tests")):
             raise  # ours: a mistake, not a machine

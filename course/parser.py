@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from course.groups import GROUPS
-from course.places import CourseError
+from course.places import UsageError
 from course.places import command as typed
 
 DEFAULT_HOST = "127.0.0.1"
@@ -276,13 +276,13 @@ FIRST = (  # for somebody who types no command
 
 
 def refuse_unknown(word: str) -> None:
-    """Raise CourseError, with near names, for a word that is no command or option."""
+    """Raise UsageError, with near names, for a word that is no command or option."""
     names = [it.name for it in COMMANDS]
     if word in names or word.startswith("-"):
         return
     near = difflib.get_close_matches(word, names, n=2, cutoff=0.5)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
-    raise CourseError(
+    raise UsageError(
         f"There is no command {word!r}. {meant}All commands: {typed('course --help')}"
     )
 

@@ -14,6 +14,14 @@ GREEN, RED, YELLOW, BOLD = "32", "31", "33", "1"  # of a terminal (ECMA-48, SGR)
 class CourseError(Exception):
     """What went wrong and what to do about it, in sentences: no traceback."""
 
+    status = 1  # of the command that it ends
+
+
+class UsageError(CourseError):
+    """The command was typed wrongly; the status is the one that argparse uses."""
+
+    status = 2
+
 
 def venv_python(venv: Path = VENV) -> Path:
     """The interpreter inside an environment."""

@@ -109,6 +109,8 @@ def copy(tmp_path: Path) -> Path:
     """The command line, the manifest and one step, in a folder of their own."""
     shutil.copytree(ROOT / "course", tmp_path / "course")
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    console = Path("examples", "full_app", "console")  # colours and mark of all pages
+    shutil.copytree(ROOT / console, tmp_path / console)
     for name in ("course.toml", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     steps = tmp_path / "examples" / "steps"

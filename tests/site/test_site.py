@@ -145,16 +145,17 @@ def test_a_recorded_stream_plays_pauses_and_steps(
 ) -> None:
     page = address + "sections/s3_patterns/"
     with opened(browser, page, still=False) as tab:
+        recording = tab.locator(".wire")
         rows = tab.locator(".wire tbody tr")
         hidden = tab.locator(".wire tr.later")
         assert rows.count() >= 5
         assert hidden.count() == 0
-        tab.get_by_role("button", name="Step").click()
+        recording.get_by_role("button", name="Step").click()
         assert hidden.count() == rows.count() - 1
-        tab.get_by_role("button", name="Play").click()
-        tab.get_by_role("button", name="Pause").click()
-        assert tab.get_by_role("button", name="Play").is_visible()
-        tab.get_by_role("button", name="Play").click()
+        recording.get_by_role("button", name="Play").click()
+        recording.get_by_role("button", name="Pause").click()
+        assert recording.get_by_role("button", name="Play").is_visible()
+        recording.get_by_role("button", name="Play").click()
         tab.wait_for_function("!document.querySelector('.wire tr.later')")
 
 
@@ -162,8 +163,9 @@ def test_with_reduced_motion_a_stream_moves_only_by_steps(
     address: str, browser: "Browser"
 ) -> None:
     with opened(browser, address + "sections/s3_patterns/", still=True) as tab:
-        assert tab.get_by_role("button", name="Step").is_visible()
-        assert not tab.get_by_role("button", name="Play").is_visible()
+        recording = tab.locator(".wire")
+        assert recording.get_by_role("button", name="Step").is_visible()
+        assert not recording.get_by_role("button", name="Play").is_visible()
 
 
 def test_a_drawing_comes_step_by_step(address: str, browser: "Browser") -> None:

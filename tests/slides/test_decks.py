@@ -200,9 +200,9 @@ def test_what_a_cell_printed_comes_after_the_question(
     address = (built / "s1_why_fastapi" / "notebook.html").as_uri()
     with opened(browser, address, size=(1280, 720)) as page:
         page.wait_for_function("window.Reveal && Reveal.isReady()")
-        shown = "Reveal.getSlides().findIndex(it => it.querySelector('.fragment img'))"
-        page.evaluate(f"Reveal.slide({shown})")
-        picture = page.locator(".present img")
+        drawn = "it.querySelector('.fragment .figure svg')"
+        page.evaluate(f"Reveal.slide(Reveal.getSlides().findIndex(it => {drawn}))")
+        picture = page.locator(".present .figure svg")
 
         assert not picture.is_visible()
         page.keyboard.press("ArrowRight")
