@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from course import cli, environment
+from course.groups import satisfied
 from course.notebook import copies, lab
 from course.notebook.files import code_cells, paths, read
 from course.notebook.normal import joined
@@ -22,6 +23,9 @@ def started(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> list[tuple[Path, Path | None]]:
     """What JupyterLab was started with: its folder, and what it opens."""
+    if not satisfied("notebooks"):
+        assert not os.environ.get("COURSE_REQUIRE_NOTEBOOKS"), "the group is missing"
+        pytest.skip("needs `python3 -m course setup notebooks`")
     calls: list[tuple[Path, Path | None]] = []
 
     def start(
