@@ -46,7 +46,7 @@ class AnswerTooLargeError(CodedError):
     """The model said more than an answer may have: the rest was not read."""
 
     code, status_code, retryable = "answer_too_large", 502, False
-    recovery = "Ask for fewer tokens; what the model said until then is charged."
+    recovery = "Ask for fewer tokens; what the model had written is charged."
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(

@@ -113,9 +113,9 @@ class ResponseStore:
         """
         answer = response.model_dump_json()
         context = ITEMS.dump_json(list(items)).decode("utf-8")
-        asked = request.model_dump_json(by_alias=True, exclude_unset=True)
-        told = sum(_size(event.data) for event in events)
-        size = _size(answer) + _size(context) + _size(asked) + told + RECORD_BYTES
+        body = request.model_dump_json(by_alias=True, exclude_unset=True)
+        texts = [answer, context, body, *(event.data for event in events)]
+        size = sum(_size(text) for text in texts) + RECORD_BYTES
         if not await self._make_room(owner, response.id, size, float("inf")):
             raise TooManyResponsesError
         record: Any = {
@@ -123,7 +123,7 @@ class ResponseStore:
             "status": response.status,
             "response": answer,
             "items": context,
-            "request": asked,
+            "request": body,
             "attempt": 0,
             "traceparent": traceparent() or "",
         }
