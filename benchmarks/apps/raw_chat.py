@@ -39,15 +39,25 @@ FRAMES = [
     _frame({}, "stop"),
     b"data: [DONE]\n\n",
 ]
+MODELS = json.dumps(
+    {
+        "object": "list",
+        "data": [{"id": PROXY_MODEL, "object": "model", "created": 1, "owned_by": "x"}],
+    }
+).encode()
 JSON_HEADERS = [
     (b"content-type", b"application/json"),
     (b"content-length", str(len(WHOLE)).encode()),
+]
+MODELS_HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"content-length", str(len(MODELS)).encode()),
 ]
 SSE_HEADERS = [(b"content-type", b"text/event-stream")]
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """A whole answer, or a stream with one write a chunk."""
+    """A whole answer, or a stream with one write a chunk; a GET: the list of models."""
     if scope["type"] != "http":
         return
     body, more = b"", True
@@ -56,6 +66,10 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     start = {"type": "http.response.start", "status": 200}
+    if scope["method"] == "GET":
+        await send({**start, "headers": MODELS_HEADERS})
+        await send({"type": "http.response.body", "body": MODELS})
+        return
     if b'"stream": true' not in body and b'"stream":true' not in body:
         await send({**start, "headers": JSON_HEADERS})
         await send({"type": "http.response.body", "body": WHOLE})

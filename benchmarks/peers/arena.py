@@ -14,22 +14,26 @@ from benchmarks.peers.bodies import (
     streamed_text,
     whole_text,
 )
-from benchmarks.peers.contestants import Contestant
+from benchmarks.peers.contestants import BOTH, Contestant
 from benchmarks.peers.homes import MissingPeerError
 from benchmarks.peers.processes import Tree
-from benchmarks.peers.results import Mode
+from benchmarks.peers.results import Kind, Mode
 from benchmarks.peers.streams import Ask, answer_of
 
 
 @dataclass(frozen=True)
 class Runner:
-    """A contestant that runs and answers rightly, in `chunks` pieces if it streams."""
+    """A contestant that runs and answers rightly, in `chunks` pieces if it streams.
+
+    `kinds` are the answers that it has.
+    """
 
     name: str
     mode: Mode
     tree: Tree
     headers: dict[str, str]
     chunks: int
+    kinds: tuple[Kind, ...] = BOTH
 
     @property
     def model(self) -> str:
@@ -57,23 +61,39 @@ def arena(
             try:
                 tree = stack.enter_context(contestant.start(upstream))
                 headers = contestant.headers(upstream)
-                chunks = _checked(tree, mode, headers)
+                chunks = _checked(tree, mode, headers, contestant.kinds)
             except (MissingPeerError, OSError, ValueError, LookupError) as error:
                 skipped[f"{contestant.name}, {mode}"] = str(error) or repr(error)
                 continue
             tree.pause()  # until it is its turn
-            running.append(Runner(contestant.name, mode, tree, headers, chunks))
+            runner = Runner(
+                contestant.name, mode, tree, headers, chunks, contestant.kinds
+            )
+            running.append(runner)
         yield running
+        for runner in running:
+            if outside := runner.tree.outside():
+                skipped[f"{runner.name}, {mode}, left this machine"] = outside
 
 
-def _checked(tree: Tree, mode: Mode, headers: dict[str, str]) -> int:
-    """The chunks of its stream. Raises ValueError if it says something else."""
+def _checked(
+    tree: Tree, mode: Mode, headers: dict[str, str], kinds: tuple[Kind, ...]
+) -> int:
+    """The chunks of its stream, 0 if it has none.
+
+    Raises ValueError if it says something else, or is open to other machines.
+    """
     probe = Runner("", mode, tree, headers, 0)
-    status, body = asyncio.run(answer_of(probe.ask(stream=False)))
-    if status != 200 or whole_text(body).strip() != TEXT:
-        raise ValueError(f"its answer is not the one asked for (status {status})")
-    status, body = asyncio.run(answer_of(probe.ask(stream=True)))
-    text, chunks = streamed_text(body)
-    if status != 200 or text.strip() != TEXT:
-        raise ValueError(f"its stream is not the one asked for (status {status})")
+    chunks = 0
+    if "whole" in kinds:
+        status, body = asyncio.run(answer_of(probe.ask(stream=False)))
+        if status != 200 or whole_text(body).strip() != TEXT:
+            raise ValueError(f"its answer is not the one asked for (status {status})")
+    if "stream" in kinds:
+        status, body = asyncio.run(answer_of(probe.ask(stream=True)))
+        text, chunks = streamed_text(body)
+        if status != 200 or text.strip() != TEXT:
+            raise ValueError(f"its stream is not the one asked for (status {status})")
+    if outside := tree.outside():
+        raise ValueError(outside)
     return chunks

@@ -51,7 +51,7 @@ def cells(
     for number in range(rounds):
         for kind in KINDS:
             for at_once in connections:
-                for runner in runners:
+                for runner in [it for it in runners if kind in it.kinds]:
                     told(
                         f"{runner.mode}, {kind}, {at_once} at once: {runner.name}, "
                         f"round {number + 1} of {rounds}"

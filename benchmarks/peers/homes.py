@@ -63,6 +63,15 @@ def node_home(package: str, version: str, overrides: dict[str, str]) -> Path:
     return home / "node_modules" / package
 
 
+def configuration(name: str, port: int, text: str) -> Path:
+    """A peer's configuration file, beside its environment and as short-lived."""
+    folder = FOLDER / "configurations"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{port}.conf"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 def _made(home: Path, requirement: str) -> bool:
     note = home / "installed.txt"
     return note.exists() and note.read_text(encoding="utf-8") == requirement

@@ -1,6 +1,7 @@
 """A tree of processes on a free port: how it starts, what it costs, how it ends."""
 
 import contextlib
+import ipaddress
 import os
 import shutil
 import socket
@@ -10,7 +11,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -52,6 +55,19 @@ class Tree:
             with contextlib.suppress(psutil.NoSuchProcess):
                 held += member.memory_info().rss
         return held
+
+    def outside(self) -> str:
+        """What of it reaches beyond this machine: an open port, a call; else empty."""
+        for member in self.members():
+            connections: list[Any] = []
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                connections = member.net_connections(kind="inet")
+            for each in connections:
+                if each.status == psutil.CONN_LISTEN and not _is_here(each.laddr.ip):
+                    return f"it listens on {each.laddr.ip}:{each.laddr.port}"
+                if each.raddr and not _is_here(each.raddr.ip):
+                    return f"it calls {each.raddr.ip}:{each.raddr.port}"
+        return ""
 
     @contextlib.contextmanager
     def awake(self) -> Iterator[None]:
@@ -103,6 +119,11 @@ class Tree:
         self.process.wait()
 
 
+def _is_here(address: str) -> bool:
+    """Whether it is a loopback address, also of IPv4 written as IPv6."""
+    return ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback
+
+
 def free_port() -> int:
     """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
@@ -141,8 +162,10 @@ def _answers(process: "subprocess.Popen[bytes]", url: str) -> bool:
         try:
             with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - loopback
                 return True
-        except urllib.error.HTTPError:
-            return True  # it is up, and does not know the path
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                return True  # it is up, and does not know the path
+            time.sleep(0.1)  # it is up, and not ready
         except OSError:
             time.sleep(0.1)
     return False

@@ -111,7 +111,7 @@ def _loads(
         found.cells += cells.cells(
             tool, runners, plan.connections, plan.rounds, plan.seconds, told
         )
-    for runner in runners:
+    for runner in [it for it in runners if it.kinds == contestants.BOTH]:
         told(f"{mode}: first texts, and a constant rate: {runner.name}")
         with _guarded(found, f"a constant rate, {runner.name}, {mode}"):
             found.waiting += cells.waiting([runner], plan.firsts, plan.paced_seconds)

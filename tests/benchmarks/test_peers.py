@@ -10,6 +10,7 @@ from benchmarks.load import Target, script_of
 from benchmarks.peers import report
 from benchmarks.peers.bodies import (
     BARE,
+    BARE_EVENTS,
     FULL,
     OFFLINE_MODEL,
     RAW,
@@ -223,19 +224,64 @@ def test_full_app_and_the_bare_app_are_measured_side_by_side() -> None:
     from benchmarks.peers.arena import arena
 
     skipped: dict[str, str] = {}
-    names = {RAW, BARE, FULL}
+    names = {RAW, BARE, BARE_EVENTS, FULL}
     chosen = [it for it in contestants.offline(None) if it.name in names]
     with arena(chosen, None, skipped, print) as runners:
         found = cells.cells(load.tool(), runners, (4,), 1, 1, print)
-        waits = cells.waiting(runners, 3, 1)
-        held = scales.memory(runners[1:], (20,), skipped)
+        both = [it for it in runners if it.kinds == contestants.BOTH]
+        waits = cells.waiting(both, 3, 1)
+        held = scales.memory(both[1:], (20,), skipped)
 
     assert skipped == {}
     assert {it.name: it.chunks for it in runners} == dict.fromkeys(names, len(WORDS))
     assert {(it.contestant, it.kind) for it in found} == {
-        (name, kind) for name in names for kind in ("whole", "stream")
+        (it.name, kind) for it in runners for kind in it.kinds
     }
     assert all(it.requests_per_second > 0 and it.errors == 0 for it in found)
     assert all(it.cpu_seconds_per_1000 > 0 for it in found)
     assert all(it.first_text_p50_ms > 0 and it.errors == 0 for it in waits)
     assert [it.contestant for it in held] == [BARE, FULL]
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(60)
+def test_a_server_that_is_open_to_other_machines_does_not_take_part() -> None:
+    if not satisfied("bench"):
+        pytest.skip("the bench group is missing: `python3 -m course setup bench`")
+    from dataclasses import replace
+
+    from benchmarks.peers import contestants
+    from benchmarks.peers.arena import arena
+
+    def open_to_all(
+        port: int, upstream: str | None
+    ) -> tuple[list[str], dict[str, str]]:
+        words, env = contestants.UPSTREAM.command(port, upstream)
+        return [*words, "--host", "0.0.0.0"], env  # noqa: S104 - what is refused
+
+    skipped: dict[str, str] = {}
+    everybody = [replace(contestants.UPSTREAM, command=open_to_all, name="open")]
+    with arena(everybody, None, skipped, print) as runners:
+        assert runners == []
+
+    assert "it listens on 0.0.0.0:" in skipped["open, offline"]
+
+
+def test_every_peer_is_pinned_to_one_version() -> None:
+    if not satisfied("bench"):
+        pytest.skip("the bench group is missing: `python3 -m course setup bench`")
+    from benchmarks.peers import contestants
+
+    assert all(it.count(".") == 2 for it in contestants.VERSIONS.values())
+    names = {it.name for it in contestants.proxying(None)}
+    assert set(contestants.VERSIONS) - {"LitServe"} <= names
+
+
+def test_a_contestant_without_whole_answers_is_measured_by_its_streams() -> None:
+    if not satisfied("bench"):
+        pytest.skip("the bench group is missing: `python3 -m course setup bench`")
+    from benchmarks.peers import contestants
+    from benchmarks.peers.bodies import BARE_EVENTS
+
+    kinds = {it.name: it.kinds for it in contestants.offline(None)}
+    assert kinds[BARE_EVENTS] == ("stream",)
