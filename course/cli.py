@@ -195,7 +195,7 @@ def _bench(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.peers:
         from benchmarks.peers import run as peers
 
-        return peers.run(quick=options.quick, out=out)
+        return peers.run(quick=options.quick, out=out, rounds=options.rounds)
     return run.run(quick=options.quick, out=out)
 
 

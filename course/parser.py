@@ -50,6 +50,13 @@ def port_number(text: str) -> int:
     return int(text)
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 up. Raises ArgumentTypeError."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"not a whole number from 1 up: {text!r}")
+    return int(text)
+
+
 def port(default: int) -> Argument:
     """The option `--port` with its default."""
     return Argument("--port", NEXT_FREE, {"type": port_number, "default": default})
@@ -244,6 +251,9 @@ COMMANDS = (
                 "--peers",
                 "measure the complete service beside LiteLLM and other proxies",
                 {"action": "store_true"},
+            ),
+            Argument(
+                "--rounds", "rounds of each load, with --peers", {"type": positive}
             ),
             Argument(
                 "--out", "the folder for results (JSON) and plots", {"type": Path}

@@ -85,23 +85,68 @@ def _cell(runner: Runner, kind: Kind, connections: int, row: _Rounds) -> Cell:
     )
 
 
-def waiting(runners: list[Runner], count: int, seconds: float) -> list[Waiting]:
-    """First texts, and whole answers at a constant rate."""
-    rows = []
-    for runner in runners:
-        with runner.tree.awake():
-            first = asyncio.run(first_tokens(runner.ask(stream=True), count))
-            paced = asyncio.run(at_rate(runner.ask(stream=False), RATE, seconds))
-        ordered = sorted(paced.seconds)
-        rows.append(
-            Waiting(
-                contestant=runner.name,
-                mode=runner.mode,
-                first_text_p50_ms=1000 * statistics.median(first.seconds),
-                rate=RATE,
-                p50_ms=1000 * quantile(ordered, 0.5),
-                p99_ms=1000 * quantile(ordered, 0.99),
-                errors=first.errors + paced.errors,
+@dataclass
+class _Waits:
+    first: list[float] = field(default_factory=list)
+    p50: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+    errors: int = 0
+
+
+def waiting(
+    runners: list[Runner],
+    measured_cells: list[Cell],
+    count: int,
+    rounds: int,
+    seconds: float,
+    told: Told,
+) -> list[Waiting]:
+    """First texts, and whole answers at a constant rate, in interleaved rounds.
+
+    A contestant whose cell of whole answers is slower than the rate is not asked for
+    it: its queue would only grow.
+    """
+    rows = {runner.name: _Waits() for runner in runners}
+    slow = {
+        cell.contestant
+        for cell in measured_cells
+        if cell.kind == "whole" and cell.requests_per_second < RATE
+    }
+    for number in range(rounds):
+        for runner in runners:
+            told(
+                f"{runner.mode}, first texts and {RATE} requests a second: "
+                f"{runner.name}, round {number + 1} of {rounds}"
             )
+            _wait(
+                runner, rows[runner.name], count, seconds, paced=runner.name not in slow
+            )
+    return [
+        Waiting(
+            contestant=runner.name,
+            mode=runner.mode,
+            first_text_p50_ms=statistics.median(row.first),
+            rate=RATE,
+            p50_ms=statistics.median(row.p50) if row.p50 else None,
+            p99_ms=statistics.median(row.p99) if row.p99 else None,
+            errors=row.errors,
         )
-    return rows
+        for runner in runners
+        for row in (rows[runner.name],)
+    ]
+
+
+def _wait(
+    runner: Runner, row: _Waits, count: int, seconds: float, *, paced: bool
+) -> None:
+    """One round of one contestant."""
+    with runner.tree.awake():
+        first = asyncio.run(first_tokens(runner.ask(stream=True), count))
+        row.first.append(1000 * statistics.median(first.seconds))
+        row.errors += first.errors
+        if paced:
+            tally = asyncio.run(at_rate(runner.ask(stream=False), RATE, seconds))
+            ordered = sorted(tally.seconds)
+            row.p50.append(1000 * quantile(ordered, 0.5))
+            row.p99.append(1000 * quantile(ordered, 0.99))
+            row.errors += tally.errors

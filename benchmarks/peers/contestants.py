@@ -13,10 +13,17 @@ from benchmarks.peers.bodies import (
     BARE,
     BARE_EVENTS,
     EMBEDDED,
+    ENVOY,
     FULL,
+    LITELLM,
+    LITELLM_RUST,
+    LITSERVE,
     OFFLINE_MODEL,
+    PORTKEY,
     PROXY_MODEL,
     RAW,
+    ROLTER,
+    SMG,
     TEXT,
 )
 from benchmarks.peers.homes import configuration, node_home, python_home
@@ -26,11 +33,9 @@ from benchmarks.peers.results import Kind
 APPS = "benchmarks.apps"
 BOTH: tuple[Kind, ...] = ("whole", "stream")
 MANY = 10**9
-LITELLM, LITELLM_RUST = "LiteLLM", "LiteLLM, rust: true"
-PORTKEY, ROLTER, SMG, ENVOY = "Portkey", "rolter", "smg", "Envoy"
 VERSIONS = {
     LITELLM: "1.106.2",
-    "LitServe": "0.2.19",
+    LITSERVE: "0.2.19",
     PORTKEY: "1.15.2",
     ROLTER: "0.1.0",
     SMG: "1.13.0",
@@ -149,7 +154,7 @@ def _litellm_with(
 
 
 def _litserve(port: int, _: str | None) -> tuple[list[str], dict[str, str]]:
-    python = python_home("litserve", f"litserve=={VERSIONS['LitServe']}")
+    python = python_home("litserve", f"litserve=={VERSIONS[LITSERVE]}")
     app = Path(__file__).parent.parent / "apps" / "lit_chat.py"
     return [str(python), str(app), str(port)], {}
 
@@ -273,7 +278,7 @@ def offline(redis_url: str | None) -> list[Contestant]:
         full_app(redis_url),
         *embedded,
         LITELLM_PROXY,
-        Contestant("LitServe", _litserve, ready="/health"),
+        Contestant(LITSERVE, _litserve, ready="/health"),
     ]
 
 

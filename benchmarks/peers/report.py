@@ -7,8 +7,10 @@ from rich.table import Table
 
 from benchmarks.peers.bodies import BARE
 from benchmarks.peers.results import Cell, Kind, Mode, Results
+from benchmarks.peers.targets import sentences
 
 NAME = "peers"
+BEFORE = "peers_before"
 TITLES: dict[tuple[Mode, Kind], str] = {
     ("offline", "whole"): "Whole answers, each contestant's own",
     ("offline", "stream"): "Streams, each contestant's own",
@@ -19,17 +21,34 @@ Rows = tuple[str, list[str], list[list[str]]]
 
 
 def save(results: Results, out: Path) -> list[Path]:
-    """Write `peers.json` and `peers.md` into `out`; their paths."""
+    """Write `peers.json` and `peers.md` into `out`; their paths.
+
+    A whole run that is there already is kept as the run before: two are compared.
+    """
     out.mkdir(parents=True, exist_ok=True)
     data, text = out / f"{NAME}.json", out / f"{NAME}.md"
+    if data.exists() and not results.quick and not _read(data).quick:
+        data.replace(out / f"{BEFORE}.json")
     data.write_text(results.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    text.write_text(markdown(results), encoding="utf-8")
+    text.write_text(markdown(results, before(data)), encoding="utf-8")
     return [data, text]
+
+
+def before(data: Path) -> Results | None:
+    """The run before the one of this file, if there is one."""
+    path = data.with_name(f"{BEFORE}.json")
+    return _read(path) if path.exists() else None
+
+
+def _read(path: Path) -> Results:
+    return Results.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def show(results: Results, console: Console) -> None:
     """Print what `markdown` writes, as tables."""
     console.print(_machine(results))
+    for sentence in sentences(results):
+        console.print(sentence.replace("**", ""), markup=False)
     for title, head, rows in tables(results):
         table = Table(title=title)
         for number, name in enumerate(head):
@@ -41,17 +60,21 @@ def show(results: Results, console: Console) -> None:
         console.print(f"skipped: {name}: {why}", markup=False)
 
 
-def markdown(results: Results) -> str:
-    """The tables of a run."""
+def markdown(results: Results, earlier: Results | None = None) -> str:
+    """Four sentences and the tables of a run; its targets beside the run before."""
+    opening = [f"{number}. {it}" for number, it in enumerate(sentences(results), 1)]
     lines = [
         "# full_app beside its peers and its limit",
+        "",
+        *opening,
         "",
         "Written by `python3 -m course bench --peers`, one run on one machine:",
         f"{_machine(results)}.",
         "Every contestant had one worker, the same body, and 200 chunks a stream.",
+        "Rounds of all contestants alternate; a figure is the median of its rounds.",
         "Compare within a table; figures of another machine are others.",
     ]
-    for title, head, rows in tables(results):
+    for title, head, rows in tables(results, earlier):
         rule = ["---", *["--:"] * (len(head) - 1)]
         lines += ["", f"## {title}", ""]
         lines += [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
@@ -61,9 +84,9 @@ def markdown(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def tables(results: Results) -> list[Rows]:
+def tables(results: Results, earlier: Results | None = None) -> list[Rows]:
     """Title, head and rows of each table."""
-    made: list[Rows] = [_targets(results)]
+    made: list[Rows] = [_targets(results, earlier)]
     for (mode, kind), title in TITLES.items():
         cells = [it for it in results.cells if (it.mode, it.kind) == (mode, kind)]
         if cells:
@@ -83,10 +106,16 @@ def _machine(results: Results) -> str:
     )
 
 
-def _targets(results: Results) -> Rows:
+def _targets(results: Results, earlier: Results | None) -> Rows:
     head = ["what was to be reached", "wanted", "measured", "held"]
-    said = {True: "yes", False: "no", None: "-"}
-    rows = [[it.what, it.wanted, it.measured, said[it.held]] for it in results.targets]
+    words = {True: "yes", False: "no", None: "-"}
+    rows = [[it.what, it.wanted, it.measured, words[it.held]] for it in results.targets]
+    if earlier is not None:
+        head += ["the run before", "held then"]
+        then = {it.what: it for it in earlier.targets}
+        for row in rows:
+            target = then.get(row[0])
+            row += [target.measured, words[target.held]] if target else ["", ""]
     return ("Targets", head, rows)
 
 
@@ -98,9 +127,10 @@ def _cells(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
         bare = [
             it.requests_per_second
             for it in cells
-            if it.contestant == BARE and it.connections == cell.connections
+            if it.contestant == BARE and it.connections == cell.connections and it.valid
         ]
-        share = f"{cell.requests_per_second / bare[0]:.2f}" if bare and bare[0] else ""
+        compared = bool(bare) and cell.valid
+        share = f"{cell.requests_per_second / bare[0]:.2f}" if compared else ""
         events = cell.events_per_second
         rows.append(
             [
@@ -125,8 +155,8 @@ def _waiting(results: Results) -> Rows:
             it.contestant,
             it.mode,
             f"{it.first_text_p50_ms:.1f}",
-            f"{it.p50_ms:.1f}",
-            f"{it.p99_ms:.1f}",
+            f"{it.p50_ms:.1f}" if it.p50_ms is not None else "too slow",
+            f"{it.p99_ms:.1f}" if it.p99_ms is not None else "too slow",
             str(it.errors),
         ]
         for it in results.waiting

@@ -41,17 +41,18 @@ class Cell(BaseModel):
 
 
 class Waiting(BaseModel):
-    """How long one contestant has a client wait.
+    """How long one contestant has a client wait: medians of rounds, errors summed.
 
-    First text of a stream, one at a time; whole answers at `rate` requests a second.
+    First text of a stream, one at a time; whole answers at `rate` requests a second,
+    None for a contestant that cannot answer so many.
     """
 
     contestant: str
     mode: Mode
     first_text_p50_ms: float
     rate: int
-    p50_ms: float
-    p99_ms: float
+    p50_ms: float | None
+    p99_ms: float | None
     errors: int
 
 

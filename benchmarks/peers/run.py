@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -24,29 +24,40 @@ from benchmarks.peers import (
 )
 from benchmarks.peers.arena import Runner, arena
 from benchmarks.peers.processes import redis_server
-from benchmarks.peers.results import Results
+from benchmarks.peers.results import Cell, Results
 from benchmarks.report import Machine
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: `rounds` of `seconds` a load."""
+    """How much is measured: `rounds` of `seconds` a load.
+
+    `extra_rounds` are those of what is not compared with anybody: messages, workers.
+    """
 
     rounds: int
+    extra_rounds: int
     seconds: float
     connections: tuple[int, ...]
     firsts: int
+    paced_rounds: int
     paced_seconds: float
     streams: tuple[int, ...]
 
 
-QUICK = Plan(1, 1, (32,), 20, 2, (200,))
-WHOLE = Plan(3, 2, (1, 32, 256), 100, 6, (1_000, 5_000))
+QUICK = Plan(1, 1, 1, (targets.CONNECTIONS,), 20, 1, 2, (200,))
+# Less than 14 minutes, so that two whole runs of an idle machine are soon made.
+WHOLE = Plan(5, 1, 2, (targets.CONNECTIONS,), 50, 3, 3, (1_000, 5_000))
 
 
-def run(*, quick: bool, out: Path) -> int:
-    """Measure, print, write `peers.json` and `peers.md` into `out`; exit status 0."""
+def run(*, quick: bool, out: Path, rounds: int | None = None) -> int:
+    """Measure, print, write `peers.json` and `peers.md` into `out`; exit status 0.
+
+    `rounds` takes the place of the plan's own number of rounds.
+    """
     plan = QUICK if quick else WHOLE
+    if rounds is not None:
+        plan = replace(plan, rounds=rounds)
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)  # a file has no edge to fold tables at
@@ -84,8 +95,8 @@ def measure(found: Results, plan: Plan, redis_url: str | None, told: Told) -> No
     everybody = contestants.offline(redis_url)
     with arena(everybody, None, found.skipped, told) as runners:
         _loads(found, plan, tool, runners, told)
-        holding = [it for it in runners if it.name in {bodies.BARE, bodies.FULL}]
         told("open streams")
+        holding = [it for it in runners if it.name in {bodies.BARE, bodies.FULL}]
         with _guarded(found, "open streams"):
             found.memory += scales.memory(holding, plan.streams, found.skipped)
     with contestants.UPSTREAM.start(None) as upstream:
@@ -94,12 +105,22 @@ def measure(found: Results, plan: Plan, redis_url: str | None, told: Told) -> No
             _loads(found, plan, tool, runners, told)
     with arena([contestants.full_app(redis_url)], None, found.skipped, told) as runners:
         for runner in runners:
-            with _guarded(found, "keys and messages"):
-                found.scales += scales.callers_and_messages(
+            with _guarded(found, "keys"):
+                found.scales += scales.keys(
+                    tool, runner, plan.rounds, plan.seconds, told
+                )
+            with _guarded(found, "messages"):
+                found.scales += scales.messages(
+                    tool, runner, plan.extra_rounds, plan.seconds, told
+                )
+            with _guarded(found, "responses"):
+                found.figures += scales.apis(
                     tool, runner, plan.rounds, plan.seconds, told
                 )
     with _guarded(found, "two workers"):
-        found.scales += scales.workers(tool, redis_url, plan.rounds, plan.seconds, told)
+        found.scales += scales.workers(
+            tool, redis_url, plan.extra_rounds, plan.seconds, told
+        )
     found.figures += inside.measure(found.quick, redis_url, found.skipped, told)
 
 
@@ -107,14 +128,22 @@ def _loads(
     found: Results, plan: Plan, tool: load.Tool, runners: list[Runner], told: Told
 ) -> None:
     mode = runners[0].mode if runners else ""
+    measured: list[Cell] = []
     with _guarded(found, f"loads, {mode}"):
-        found.cells += cells.cells(
+        measured = cells.cells(
             tool, runners, plan.connections, plan.rounds, plan.seconds, told
         )
-    for runner in [it for it in runners if it.kinds == contestants.BOTH]:
-        told(f"{mode}: first texts, and a constant rate: {runner.name}")
-        with _guarded(found, f"a constant rate, {runner.name}, {mode}"):
-            found.waiting += cells.waiting([runner], plan.firsts, plan.paced_seconds)
+        found.cells += measured
+    whole = [it for it in runners if it.kinds == contestants.BOTH]
+    with _guarded(found, f"first texts and a constant rate, {mode}"):
+        found.waiting += cells.waiting(
+            whole,
+            measured,
+            plan.firsts,
+            plan.paced_rounds,
+            plan.paced_seconds,
+            told,
+        )
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@ with workers.
 """
 
 import asyncio
+import json
 import statistics
 import time
 
@@ -14,14 +15,17 @@ from benchmarks.peers.bodies import (
     FULL,
     OFFLINE_MODEL,
     SILENT_MODEL,
+    TEXT,
     WORDS,
     chat,
 )
-from benchmarks.peers.cells import measured
+from benchmarks.peers.cells import measured, target
 from benchmarks.peers.contestants import KEYS, full_app
 from benchmarks.peers.processes import Tree
-from benchmarks.peers.results import Memory, Scale
+from benchmarks.peers.results import Figure, Memory, Scale
 from benchmarks.peers.streams import Ask, held
+from benchmarks.peers.targets import CHAT as CHAT_FIGURE
+from benchmarks.peers.targets import RESPONSES as RESPONSES_FIGURE
 
 SETTLED_SECONDS = 0.5
 SPARE_FILES = 200
@@ -80,18 +84,25 @@ def allow_files(wanted: int) -> bool:
     return True
 
 
-def callers_and_messages(
+def keys(
     tool: Tool, runner: Runner, rounds: int, seconds: float, told: Told
 ) -> list[Scale]:
-    """CPU a request with 1 and 1,000 keys in turn, with 1 to 1,000 messages."""
-    url = f"{runner.tree.url}{CHAT}"
-    body = chat(OFFLINE_MODEL)
-    plain = {
-        ("keys", number): Target(url, 32, seconds, body, keys=KEYS[1 : number + 1])
+    """CPU a request with 1 key, and with 1,000 that take turns."""
+    url, body = f"{runner.tree.url}{CHAT}", chat(OFFLINE_MODEL)
+    loads = {
+        number: Target(url, 32, seconds, body, keys=KEYS[1 : number + 1])
         for number in (1, 1_000)
     }
-    plain |= {
-        ("messages", number): Target(
+    return _costs("keys", loads, tool, runner, rounds, told)
+
+
+def messages(
+    tool: Tool, runner: Runner, rounds: int, seconds: float, told: Told
+) -> list[Scale]:
+    """CPU a request with 1 to 1,000 messages."""
+    url = f"{runner.tree.url}{CHAT}"
+    loads = {
+        number: Target(
             url,
             4,
             seconds,
@@ -100,15 +111,59 @@ def callers_and_messages(
         )
         for number in (1, 10, 100, 1_000)
     }
-    found: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    return _costs("messages", loads, tool, runner, rounds, told)
+
+
+def _costs(
+    what: str,
+    loads: dict[int, Target],
+    tool: Tool,
+    runner: Runner,
+    rounds: int,
+    told: Told,
+) -> list[Scale]:
+    """Every load in turn, then all again. Raises OSError for errors."""
+    found: dict[int, list[tuple[float, float]]] = {number: [] for number in loads}
     for _ in range(rounds):
-        for (what, number), target in plain.items():
+        for number, wanted in loads.items():
             told(f"full_app with {number} {what}")
-            load, cpu = measured(tool, runner, target)
+            load, cpu = measured(tool, runner, wanted)
             if load.errors:
                 raise OSError(f"{load.errors} errors with {number} {what}")
-            found.setdefault((what, number), []).append((cpu, load.requests_per_second))
-    return [_scale(what, number, row) for (what, number), row in found.items()]
+            found[number].append((cpu, load.requests_per_second))
+    return [_scale(what, number, row) for number, row in found.items()]
+
+
+def apis(
+    tool: Tool, runner: Runner, rounds: int, seconds: float, told: Told
+) -> list[Figure]:
+    """CPU of a chat completion, and of the same request through /v1/responses.
+
+    Nothing is stored, as chat completions store nothing. Raises OSError for errors.
+    """
+    asked = {"model": OFFLINE_MODEL, "input": TEXT, "store": False}
+    targets = {
+        CHAT_FIGURE: target(runner, "whole", 32, seconds),
+        RESPONSES_FIGURE: Target(
+            f"{runner.tree.url}/v1/responses",
+            32,
+            seconds,
+            json.dumps(asked),
+            runner.headers,
+        ),
+    }
+    found: dict[str, list[float]] = {name: [] for name in targets}
+    for _ in range(rounds):
+        for name, wanted in targets.items():
+            told(f"full_app, {name}")
+            load, cpu = measured(tool, runner, wanted)
+            if load.errors:
+                raise OSError(f"{load.errors} errors of {name}")
+            found[name].append(cpu)
+    return [
+        Figure(what=name, value=statistics.median(cpu), unit="CPU ms")
+        for name, cpu in found.items()
+    ]
 
 
 def workers(

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import report
-from benchmarks.peers.bodies import BARE
 from benchmarks.peers.results import Results
+from benchmarks.peers.targets import sentences
 from course.places import ROOT
 from course.site import bars
 
@@ -24,7 +24,7 @@ NO_RESULTS = (
     "No results are committed yet. `python3 -m course bench` measures on your machine "
     "and writes JSON and plots to `benchmarks/results/here`."
 )
-PEERS = "peers.json"
+PEERS, PEERS_BEFORE = "peers.json", f"{report.BEFORE}.json"
 NO_PEERS = (
     "## full_app beside its peers\n\nNo run of `python3 -m course bench --peers` is "
     "committed yet: it sets full_app beside a bare FastAPI route and other gateways. "
@@ -63,7 +63,7 @@ FASTAPI, FULL_APP = "FastAPI", "full_app"
 
 def benchmarks(_: str = "") -> str:
     """What the committed result files say: four claims first, then the figures."""
-    apart = {RESULTS / PEERS, RESULTS / "survival.json"}
+    apart = {RESULTS / name for name in (PEERS, PEERS_BEFORE, "survival.json")}
     files = sorted(set(RESULTS.glob("*.json")) - apart)
     alone = sorted(RESULTS.glob("*.svg"))
     parts = [*map(_file, files), *map(_drawing, alone)]
@@ -78,8 +78,6 @@ def claims() -> str:
     found = _content("frameworks")
     answers, waiting = (drawn_rows(found["frameworks"], it) for it in ("json", "model"))
     ratios = [pair["ratio"] for pair in found["pydantic"]]
-    streamed = _beside_bare("stream")
-    whole = _beside_bare("whole")
     listed = (
         "**FastAPI is a fast framework.** With 256 connections it sends "
         f"{answers[FASTAPI]:,.0f} small JSON answers per second, Flask "
@@ -90,10 +88,7 @@ def claims() -> str:
         "**Pydantic 2 is faster than Pydantic 1.** It checks the chat request of this "
         f"course {min(ratios):.1f} to {max(ratios):.1f} times as fast. The chapter "
         "says 5 to 50 times.",
-        "**The complete service costs little where it counts.** With limits, logs and "
-        f"metrics switched on it streams {streamed:.1f} times as many answers per "
-        "second as a bare FastAPI route. Of whole answers it sends "
-        f"{whole:.2f} times as many.",
+        f"**A gateway in Python can be fast.** {_gateway()}",
     )
     lines = "\n".join(f"{number}. {it}" for number, it in enumerate(listed, 1))
     return (
@@ -166,15 +161,11 @@ def drawn_rows(rows: list[dict[str, Any]], workload: str) -> dict[str, float]:
     }
 
 
-def _beside_bare(kind: str) -> float:
-    """full_app's requests per second as a multiple of bare FastAPI's, 32 at once."""
+def _gateway() -> str:
+    """The first of the sentences that the run with peers begins with, as a claim."""
     text = (RESULTS / PEERS).read_text(encoding="utf-8")
-    found = {
-        it.contestant: it.requests_per_second
-        for it in Results.model_validate_json(text).cells
-        if (it.mode, it.kind, it.connections) == ("offline", kind, 32) and it.valid
-    }
-    return found[FULL_APP] / found[BARE]
+    first = sentences(Results.model_validate_json(text))[0].partition(":** ")[2]
+    return f"{first[0].upper()}{first[1:]}"
 
 
 def peers(path: Path) -> str:
@@ -185,8 +176,9 @@ def peers(path: Path) -> str:
     drawn = {
         title: _peer_bars(title, rows) for title, _, rows in report.tables(results)
     }
+    text = report.markdown(results, report.before(path))
     parts: list[str] = []
-    for part in re.split(r"^(?=#)", report.markdown(results), flags=re.MULTILINE):
+    for part in re.split(r"^(?=#)", text, flags=re.MULTILINE):
         title = part.partition("\n")[0].lstrip("# ")
         heading, _, rest = part.partition("\n")
         figure = drawn.get(title, "")
