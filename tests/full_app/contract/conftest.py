@@ -1,6 +1,14 @@
 """One full_app a Redis mode is shared with all tests; here is one that misbehaves."""
 
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 
 import httpx2
 import openai
@@ -13,9 +21,13 @@ from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.s2_models import Usage
 from tests.full_app.conftest import KEY, settings
 from tests.full_app.scripted import Scripted
-from tests.servers import serve
+from tests.servers import ROOT, serve
 
 HEARTBEAT = 0.1
+NODE = Path(__file__).with_name("node")
+NODE_LOCK = "package-lock.json"
+PYTHON = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
+PYTHON_CLIENTS = Path(__file__).with_name("python_clients")
 
 
 class Stage(Scripted):
@@ -86,3 +98,91 @@ def stage_client(
 ) -> openai.OpenAI:
     """The official client of the stage, told not to retry."""
     return _clients[1]
+
+
+# --- Clients that are installed for themselves ---
+
+
+@pytest.fixture(scope="session")
+def node_clients() -> Path:
+    """A folder with the pinned client; made once a lock file, also by several at once.
+
+    Without Node the test is skipped on a student's machine; with COURSE_REQUIRE_NODE
+    set (CI) it fails instead.
+    """
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        if os.environ.get("COURSE_REQUIRE_NODE"):
+            pytest.fail("COURSE_REQUIRE_NODE is set and node or npm is missing")
+        pytest.skip("Node and npm are not installed")
+    lock = (NODE / NODE_LOCK).read_bytes()
+    folder = ROOT / ".tools" / f"node-{hashlib.sha256(lock).hexdigest()[:16]}"
+    if not folder.exists():
+        making = folder.with_name(f"{folder.name}.{os.getpid()}")
+        making.mkdir(parents=True)
+        for name in ("package.json", NODE_LOCK):
+            shutil.copy(NODE / name, making)
+        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        done = subprocess.run(
+            command, cwd=making, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        with contextlib.suppress(OSError):  # another process was faster
+            making.rename(folder)
+        shutil.rmtree(making, ignore_errors=True)
+    for script in NODE.glob("*.mjs"):
+        shutil.copy(script, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def python_clients() -> Path:
+    """The Python of an environment with the pinned frameworks; made once a lock file.
+
+    It is apart from ours, because the frameworks want other versions of what we use.
+    Where it cannot be made, as without a network, the test is skipped on a student's
+    machine; with COURSE_REQUIRE_CLIENTS set (CI) it fails instead.
+    """
+    lock = ROOT / "requirements" / "clients.txt"
+    digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
+    folder = ROOT / ".tools" / f"clients-{digest[:16]}"
+    if not folder.exists():
+        making = folder.with_name(f"{folder.name}.{os.getpid()}")
+        reason = _make_environment(making, lock)
+        if reason is None:
+            with contextlib.suppress(OSError):  # another process was faster
+                making.rename(folder)
+        shutil.rmtree(making, ignore_errors=True)
+        if reason is not None:
+            if os.environ.get("COURSE_REQUIRE_CLIENTS"):
+                pytest.fail(f"COURSE_REQUIRE_CLIENTS is set, and:\n{reason}")
+            pytest.skip("the frameworks cannot be installed (is the network away?)")
+    return folder / PYTHON
+
+
+def _make_environment(folder: Path, lock: Path) -> str | None:
+    """An environment with what the lock lists; what went wrong, or None."""
+    python = str(folder / PYTHON)
+    options = ["--quiet", "--require-hashes", "--no-deps", "-r", str(lock)]
+    if uv := shutil.which("uv"):
+        commands = [
+            [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
+            [uv, "pip", "install", "--python", python, *options],
+        ]
+    else:
+        commands = [
+            [sys.executable, "-m", "venv", str(folder)],
+            [python, "-m", "pip", "install", "--no-input", "--no-compile", *options],
+        ]
+    for command in commands:
+        done = subprocess.run(
+            command,
+            cwd=tempfile.gettempdir(),  # else uv holds them to our own versions
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=240,
+        )
+        if done.returncode != 0:
+            return done.stderr
+    return None

@@ -44,12 +44,19 @@ from tests.full_app.web.test_clients import BODY as ECHO_BODY
 from tests.full_app.web.test_clients import H2C, answer_on, connected, head
 from tests.servers import serve, wait_until
 
-METERED = "sk-test-metered"
-KEYS = [
-    {"name": "alpha", "key": KEY},
-    {"name": "metered", "key": METERED, "budget_usd": "9"},
-]
 MODEL = "pot/small"
+CALLERS = {
+    "alpha": KEY,
+    "metered": "sk-test-metered",
+    "poor": "sk-test-poor",
+    "narrow": "sk-test-narrow",
+}
+KEYS: list[JSON] = [
+    {"name": "alpha", "key": KEY},
+    {"name": "metered", "key": CALLERS["metered"], "budget_usd": "9"},
+    {"name": "poor", "key": CALLERS["poor"], "budget_usd": "0.000001"},
+    {"name": "narrow", "key": CALLERS["narrow"], "models": ["pot/large"]},
+]
 
 
 # --- The upstream, and what a client sees ---
@@ -119,47 +126,6 @@ def upstream_running(upstream: AnUpstream) -> Iterator[AnUpstream]:
 
 
 @dataclass
-class Service:
-    """A full_app before an `Upstream`, and clients of it."""
-
-    url: str
-    upstream: Upstream
-    http: httpx2.Client
-    client: openai.OpenAI
-    metered: openai.OpenAI
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Service]:
-    with upstream_running(Upstream()) as upstream:
-        app = create_app(settings(upstream_base_url=upstream.url, api_keys=KEYS))
-        with serve(app) as url, contextlib.ExitStack() as stack:
-            http = httpx2.Client(
-                base_url=url, headers={"Authorization": f"Bearer {KEY}"}, timeout=20
-            )
-            clients = [
-                openai.OpenAI(
-                    base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=20
-                )
-                for key in (KEY, METERED)
-            ]
-            stack.enter_context(http)
-            for client in clients:
-                stack.enter_context(client)
-            yield Service(url, upstream, http, *clients)
-
-
-@pytest.fixture
-def service(running: Service) -> Iterator[Service]:
-    """The service; afterwards a plain answer, so that no breaker stays open."""
-    running.upstream.asked.clear()
-    yield running
-    running.upstream.plain()
-    answer = running.http.post(PATH, json={"model": MODEL, "messages": ASKED})
-    assert answer.status_code == 200
-
-
-@dataclass
 class Seen:
     """What one call showed to the official client."""
 
@@ -175,6 +141,69 @@ class Seen:
     @property
     def message(self) -> JSON:
         return self.messages[0]
+
+
+@dataclass
+class Service:
+    """A full_app before an `Upstream`, and clients of it, one for each caller."""
+
+    url: str
+    upstream: Upstream
+    http: httpx2.Client
+    clients: dict[str, openai.OpenAI]
+
+    @property
+    def client(self) -> openai.OpenAI:
+        """The client of a caller without a budget."""
+        return self.clients["alpha"]
+
+    def see(self, mode: str, ask: JSON, caller: str = "alpha") -> Seen:
+        """What the official client for Python sees."""
+        return see(self.clients[caller], mode, ask)
+
+
+@contextlib.contextmanager
+def service_before_an_upstream() -> Iterator[Service]:
+    """A service whose upstream answers what a test says."""
+    with upstream_running(Upstream()) as upstream:
+        app = create_app(settings(upstream_base_url=upstream.url, api_keys=KEYS))
+        with serve(app) as url, contextlib.ExitStack() as stack:
+            http = httpx2.Client(
+                base_url=url, headers={"Authorization": f"Bearer {KEY}"}, timeout=20
+            )
+            stack.enter_context(http)
+            clients = {
+                name: openai.OpenAI(
+                    base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=20
+                )
+                for name, key in CALLERS.items()
+            }
+            for client in clients.values():
+                stack.enter_context(client)
+            yield Service(url, upstream, http, clients)
+
+
+@contextlib.contextmanager
+def one_shape(service: Service) -> Iterator[Service]:
+    """The service for one shape; then a plain answer, so that no breaker stays open."""
+    service.upstream.asked.clear()
+    yield service
+    service.upstream.plain()
+    answer = service.http.post(PATH, json={"model": MODEL, "messages": ASKED})
+    assert answer.status_code == 200
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Service]:
+    with service_before_an_upstream() as service:
+        yield service
+
+
+@pytest.fixture
+def service(running: Service) -> Iterator[Service]:
+    """The service, for one shape."""
+    with one_shape(running) as service:
+        yield service
 
 
 def see(client: openai.OpenAI, mode: str, ask: JSON) -> Seen:
@@ -272,14 +301,16 @@ def at(value: Any, path: str) -> Any:
     return value
 
 
-def check(service: Service, shape: Shape, mode: str) -> None:
-    """Everything that the shape's `sees` names."""
-    client = service.metered if shape.key else service.client
+Look = Callable[[str, JSON, str], Seen]  # mode, request and caller
+
+
+def check(service: Service, shape: Shape, mode: str, look: Look | None = None) -> None:
+    """Everything that the shape's `sees` names, in the eyes of one client."""
+    look = look or service.see
     prepare(service, shape, mode)
     before = spent(service) if "spent" in shape.sees else Decimal(0)
-    ask = {"model": MODEL, "messages": ASKED, **shape.ask}
 
-    seen = see(client, mode, ask)
+    seen = look(mode, asked_for(shape), shape.key or "alpha")
 
     calls = len(service.upstream.asked)
     assert seen.status != 500
@@ -292,7 +323,12 @@ def check(service: Service, shape: Shape, mode: str) -> None:
     if "spent" in shape.sees:
         assert spent(service) - before == Decimal(shape.sees["spent"])
     if "back" in shape.sees:
-        check_back(service, seen, mode, shape.sees["back"])
+        check_back(service, seen, mode, shape.sees["back"], look)
+
+
+def asked_for(shape: Shape) -> JSON:
+    """The request of a shape."""
+    return {"model": MODEL, "messages": ASKED, **shape.ask}
 
 
 def prepare(service: Service, shape: Shape, mode: str) -> None:
@@ -309,7 +345,7 @@ def spent(service: Service) -> Decimal:
     found: JSON = {}
 
     def settled() -> bool:
-        headers = {"Authorization": f"Bearer {METERED}"}
+        headers = {"Authorization": f"Bearer {CALLERS['metered']}"}
         found.update(service.http.get("/v1/usage", headers=headers).json())
         reserved: str = found["reserved_usd"]
         return reserved == "0"
@@ -374,7 +410,9 @@ def check_error(sees: JSON, seen: Seen) -> None:
         assert low <= seen.retry_after <= high
 
 
-def check_back(service: Service, seen: Seen, mode: str, expected: JSON) -> None:
+def check_back(
+    service: Service, seen: Seen, mode: str, expected: JSON, look: Look
+) -> None:
     """The answer goes back as history, with a result for each call."""
     said = {"role": "assistant", **seen.message}
     results = [
@@ -383,7 +421,7 @@ def check_back(service: Service, seen: Seen, mode: str, expected: JSON) -> None:
     ]
     service.upstream.plain()
     messages = [*ASKED, said, *results, *ASKED]
-    again = see(service.client, mode, {"model": MODEL, "messages": messages})
+    again = look(mode, {"model": MODEL, "messages": messages}, "alpha")
 
     assert (again.error, again.status) == (None, 200)
     assert again.message["content"] == TEXT
@@ -439,7 +477,7 @@ def test_all_kinds_are_there_and_each_has_siblings() -> None:
     assert len(SHAPES) == len({shape.id for shape in SHAPES}) == 77
     assert sum(len(shape.modes) for shape in SHAPES) == 125
     assert len(kinds) == 21
-    not_of_upstreams = {"upgrade", "slow", "slash", "live", "money"}
+    not_of_upstreams = {"upgrade", "slow", "slash", "live"}
     siblings = {shape.kind for shape in SIBLINGS}
     assert siblings == kinds.keys() - not_of_upstreams
     assert not {shape.id for shape in SIBLINGS} & {shape.id for shape in SHAPES}
@@ -583,11 +621,6 @@ ONE_OF_EACH_KIND = {
     if shape.key is None
 }
 STREAMED = [shape for shape in ONE_OF_EACH_KIND.values() if "stream" in shape.modes]
-
-
-def asked_for(shape: Shape) -> JSON:
-    """The request of a shape."""
-    return {"model": MODEL, "messages": ASKED, **shape.ask}
 
 
 def test_most_kinds_are_tried_on_the_other_ways_in() -> None:

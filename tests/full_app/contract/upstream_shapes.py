@@ -28,6 +28,7 @@ class Shape:
     Without them it answers `TEXT` plainly. `ask` is added to a plain question. `sees`
     names what the client must see; `back`: its answer is sent back as history, which
     must be answered and arrive so; `got`: what the upstream must be asked, by path.
+    `key` is the caller, one of the tests' `CALLERS`; without it one without a budget.
     """
 
     id: str
@@ -324,6 +325,14 @@ def metered(name: str, model: str, cached: int, spent: str) -> Shape:
         sees={**ANSWERED, "spent": spent},
         key="metered",
     )
+
+
+def unpaid(
+    name: str, key: str, status: int, code: str, ask: JSON | None = None
+) -> Shape:
+    """A call that is refused before an upstream is asked, for its key may not pay."""
+    seen = {"status": status, "code": code, "retry": False, "calls": 0}
+    return Shape(f"money/{name}", ask=ask or {}, sees={"failed": True, **seen}, key=key)
 
 
 def other(name: str) -> Shape:
@@ -635,6 +644,8 @@ SHAPES = [
     passed("top_k", {"top_k": 20}),
 ]
 
+JSON_LINES = b"".join(json.dumps(one).encode() + b"\n" for one in (*TEXT_CHUNKS, STOP))
+PAGE = b"<!doctype html>\n<title>Tea</title>\n<p>data: Sign in first.\n"
 AUDIO = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
 FILE = {"type": "file", "file": {"file_id": "file-1"}}
 SIBLINGS = [
@@ -683,6 +694,20 @@ SIBLINGS = [
     ),
     wire("no-done", sse(*TEXT_CHUNKS, STOP, end="")),
     wire("no-space-after-data", PLAIN_STREAM.replace(b"data: ", b"data:")),
+    wire("json-lines", http(JSON_LINES, "application/x-ndjson")),
+    wire("json-lines-as-events", http(JSON_LINES + b"[DONE]\n", "text/event-stream")),
+    Shape(
+        "wire/json-lines-cut",
+        http(JSON_LINES.rsplit(b"\n", 2)[0], "application/x-ndjson"),
+        http(JSON_LINES.rsplit(b"\n", 2)[0], "application/x-ndjson"),
+        sees={"failed": True, "error": "broke off"},
+    ),
+    Shape(
+        "wire/a-page-in-place-of-an-answer",
+        http(PAGE, "text/html; charset=utf-8"),
+        http(PAGE, "text/html; charset=utf-8"),
+        sees={"failed": True, "status": 502, "code": "upstream_error", "retry": False},
+    ),
     wire(
         "byte-order-mark",
         http(
@@ -756,6 +781,32 @@ SIBLINGS = [
         PLAIN_STREAM,
         {"n": 3},
         ANSWERED,
+    ),
+    unpaid("no-price", "metered", 403, "model_not_priced"),
+    unpaid("budget-too-small", "poor", 429, "budget_exceeded", {"model": "gpt-4o"}),
+    unpaid("model-of-others", "narrow", 403, "model_not_allowed"),
+    Shape(
+        "money/quota-of-the-operator",
+        as_json(
+            {"error": {"message": "Buy more tea.", "code": "insufficient_quota"}}, 429
+        ),
+        as_json(
+            {"error": {"message": "Buy more tea.", "code": "insufficient_quota"}}, 429
+        ),
+        {"model": "gpt-4o"},
+        {
+            **{"failed": True, "status": 502, "code": "upstream_refused"},
+            **{"error": "Buy more tea.", "retry": False, "calls": 1, "spent": "0"},
+        },
+        key="metered",
+    ),
+    Shape(
+        "money/price-of-a-family",
+        as_json(message({"content": TEXT}, usage=CACHED)),
+        sse(*TEXT_CHUNKS, STOP, counted(CACHED)),
+        {"model": "gpt-4o-mini-2024-07-18"},
+        {**ANSWERED, "spent": "0.00021"},
+        key="metered",
     ),
     wait("none", (1, 1), told_to_wait()),
     wait("both", (2, 2), told_to_wait(retry_after="9", retry_after_ms="1500")),

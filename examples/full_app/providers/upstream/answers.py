@@ -107,16 +107,30 @@ class AnswerReader:
     def answer(self, data: bytes) -> Iterator[Delta | Usage]:
         """What a whole answer says, also as the one entry of a list.
 
-        Raises as `event` does, and without a choice.
+        It may be the chunks of a stream, too, each in a line of its own. Raises as
+        `event` does, and without a choice.
         """
-        value = parse_json(data)
-        raise_error_in(value)
-        if isinstance(value, list) and len(value) == 1:
-            value = value[0]
-        if isinstance(value, Mapping):
-            yield from self._items(value, whole=True)
+        try:
+            value = parse_json(data)
+        except ValueError:
+            yield from self._json_lines(data)
+        else:
+            raise_error_in(value)
+            if isinstance(value, list) and len(value) == 1:
+                value = value[0]
+            if isinstance(value, Mapping):
+                yield from self._items(value, whole=True)
         if not self._choices:
             raise UnreadableAnswerError("The upstream sent no answer.")
+
+    def _json_lines(self, data: bytes) -> Iterator[Delta | Usage]:
+        """What chunks say that come without `data:`. Raises as `event` does."""
+        for line in data.splitlines():
+            chunk = line.strip()
+            if chunk == b"[DONE]":
+                yield from self.end()
+            else:
+                yield from self.event(b"message", chunk)
 
     def end(self) -> Iterator[Delta]:
         """Finish the choices whose last reason to finish was an empty text."""

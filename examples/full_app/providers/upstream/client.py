@@ -210,18 +210,22 @@ async def _items(
     """What an answer says, whole or streamed. Raises UpstreamError if it breaks off.
 
     Its first character says which of the two it is: some upstreams stream where they
-    were not asked to, or answer whole, or name another content type.
+    were not asked to, or answer whole, or name another content type. A body that is
+    neither, such as the page of a proxy, raises UnreadableAnswerError.
     """
     reader = AnswerReader(choices)
     start = await _first_piece(answer)
     if start.lstrip(BLANKS).startswith((b"{", b"[")):
         for item in reader.answer(start + await _read_whole(answer)):
             yield item
+        _check_complete(reader)
         return
     parser = EventParser()
+    is_event_stream = answer.content_type == EVENT_STREAM or not start
     piece = start
     while piece:
         for event in parser.feed(piece):
+            is_event_stream = True
             data = event.data.strip()
             if data == b"[DONE]":
                 for item in reader.end():
@@ -233,6 +237,7 @@ async def _items(
                 yield item
         piece = await _next_piece(answer, reader)
     for event in parser.end():
+        is_event_stream = True
         data = event.data.strip()
         if data == b"[DONE]":
             for item in reader.end():
@@ -240,6 +245,8 @@ async def _items(
         else:
             for item in reader.event(event.type, data):
                 yield item
+    if not is_event_stream:
+        raise UnreadableAnswerError("The upstream sent something that is no answer.")
     _check_complete(reader)
 
 

@@ -388,8 +388,16 @@ def test_a_refusal_of_us_is_neither_the_callers_nor_worth_a_retry(status: int) -
     assert len(requests) == 7
 
 
-def test_answers_that_cannot_be_read_do_not_open_the_breaker() -> None:
-    reply = JSON_HEAD + b'{"choices": 7}'
+@pytest.mark.parametrize(
+    "reply",
+    [
+        JSON_HEAD + b'{"choices": 7}',
+        JSON_HEAD + b'"Tea is served."',
+        head(200, "text/html; charset=utf-8") + b"<!doctype html>\n<p>Sign in first.",
+    ],
+    ids=["no choices", "a text", "a page"],
+)
+def test_answers_that_cannot_be_read_do_not_open_the_breaker(reply: bytes) -> None:
     with answering(reply) as (url, requests), in_front_of(url) as http:
         answers = [http.post(PATH, json=ASK) for _ in range(7)]
 
