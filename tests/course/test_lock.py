@@ -24,9 +24,25 @@ def locked(group: str) -> dict[str, str]:
 def test_a_lock_has_hashes_and_no_address(group: str) -> None:
     text = lock_file(group).read_text(encoding="utf-8")
 
+    assert "python3 -m course lock" in text
+    check_lock(text)
+
+
+def test_the_lock_of_what_tests_use_as_clients_has_hashes_and_no_address() -> None:
+    text = lock_file("clients").read_text(encoding="utf-8")
+    wanted = ROOT / "tests" / "full_app" / "contract" / "python_clients" / "clients.in"
+    listed = wanted.read_text(encoding="utf-8").splitlines()
+    names = {name.partition("[")[0] for name in listed if not name.startswith("#")}
+
+    assert "uv pip compile" in text  # the command that renews it
+    assert names <= set(locked("clients"))
+    check_lock(text)
+
+
+def check_lock(text: str) -> None:
+    """Each requirement has a hash, and there is nothing else."""
     assert "://" not in text
     assert "--index-url" not in text
-    assert "python3 -m course lock" in text
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         if "==" in line.partition(";")[0]:

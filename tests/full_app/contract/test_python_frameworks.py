@@ -7,6 +7,7 @@ own. One process for each framework runs all its cases; the tests compare what t
 import contextlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,9 @@ from tests.servers import serve
 
 # The first test of a run may have to install what it needs.
 pytestmark = [pytest.mark.deep, pytest.mark.timeout(300)]
+SCRIPTS = {
+    name: f"{name}_client.py" for name in ("openai_agents", "pydantic_ai", "langchain")
+}
 
 SILENT = {  # no framework may call home
     "OPENAI_AGENTS_DISABLE_TRACING": "1",
@@ -143,19 +147,19 @@ def urls() -> Iterator[Services]:
 @pytest.fixture(scope="module")
 def agents(python_clients: Path, urls: Services) -> Report:
     """What openai-agents saw."""
-    return reported(python_clients, "openai_agents_client.py", *urls)
+    return reported(python_clients, SCRIPTS["openai_agents"], *urls)
 
 
 @pytest.fixture(scope="module")
 def pydantic_ai(python_clients: Path, urls: Services) -> Report:
     """What pydantic-ai saw."""
-    return reported(python_clients, "pydantic_ai_client.py", *urls)
+    return reported(python_clients, SCRIPTS["pydantic_ai"], *urls)
 
 
 @pytest.fixture(scope="module")
 def langchain(python_clients: Path, urls: Services) -> Report:
     """What langchain-openai saw."""
-    return reported(python_clients, "langchain_client.py", *urls)
+    return reported(python_clients, SCRIPTS["langchain"], *urls)
 
 
 def texts_read(urls: Services, response_id: str) -> list[str]:
@@ -424,6 +428,16 @@ def test_no_framework_asks_another_host(
     report: Report = request.getfixturevalue(name)
 
     assert report.hosts == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values())
+def test_every_case_of_a_script_is_looked_at(script: str) -> None:
+    text = (PYTHON_CLIENTS / script).read_text(encoding="utf-8")
+    cases = re.findall(r"(?m)^@(?:case|each)\nasync def (\w+)", text)
+    tests = Path(__file__).read_text(encoding="utf-8")
+
+    assert len(cases) > 15
+    assert [name for name in cases if not re.search(rf'"{name}\b', tests)] == []
 
 
 # --- llm-comply ---
