@@ -65,9 +65,10 @@ async def create_embeddings(
         request, service.embed(asked, context, limits)
     )
     encode = _base64 if body.encoding_format == "base64" else list
-    answer = EmbeddingResponse(
+    # Without validation: it would look at each of three million numbers again.
+    answer = EmbeddingResponse.model_construct(
         data=[
-            Embedding(index=index, embedding=encode(vector))
+            Embedding.model_construct(index=index, embedding=encode(vector))
             for index, vector in enumerate(embeddings.vectors)
         ],
         model=body.model,

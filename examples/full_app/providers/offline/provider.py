@@ -43,7 +43,7 @@ from examples.full_app.providers.offline.tools import (
 from examples.full_app.providers.offline.vectors import (
     add_features,
     features_of,
-    shortened,
+    vector_of,
 )
 from examples.full_app.schemas.base import FinishReason
 from examples.full_app.schemas.catalogue import Model
@@ -128,8 +128,9 @@ class OfflineProvider:
             raise RequestError(
                 f"{request.model} has {size} dimensions at most.", param="dimensions"
             )
+        dimensions = request.dimensions or size
         vectors = [
-            shortened(await self._vector(item, size), request.dimensions or size)
+            vector_of(await self._weights(item, size), dimensions)
             for item in request.inputs
         ]
         tokens = sum(
@@ -138,13 +139,13 @@ class OfflineProvider:
         )
         return Embeddings(vectors, tokens)
 
-    async def _vector(self, item: str | Sequence[int], size: int) -> list[float]:
-        vector = [0.0] * size
+    async def _weights(self, item: str | Sequence[int], size: int) -> dict[int, float]:
+        weights: dict[int, float] = {}
         features = features_of(item)
         while batch := list(itertools.islice(features, FEATURES_AT_ONCE)):
-            add_features(vector, batch)
+            add_features(weights, batch, size)
             await self._sleep(0)  # a long text must not keep others waiting
-        return vector
+        return weights
 
     def _choice(
         self,

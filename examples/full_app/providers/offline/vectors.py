@@ -6,17 +6,23 @@ hashing", Weinberger et al. 2009), and the vector is scaled to length 1.
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 WORD_WEIGHT = 2.0
 
 
-def add_features(vector: list[float], features: Iterable[tuple[str, float]]) -> None:
-    """Add weighted features to `vector`, each at the place its hash says."""
+def add_features(
+    weights: dict[int, float], features: Iterable[tuple[str, float]], size: int
+) -> None:
+    """Add weighted features, each at the one of `size` places that its hash says.
+
+    A short text has a weight at a few places only: the others are not kept.
+    """
     for feature, weight in features:
         code = zlib.crc32(feature.encode("utf-8"))
         sign = 1.0 if code & 0x8000_0000 else -1.0
-        vector[code % len(vector)] += sign * weight
+        place = code % size
+        weights[place] = weights.get(place, 0.0) + sign * weight
 
 
 def features_of(item: str | Sequence[int]) -> Iterator[tuple[str, float]]:
@@ -34,14 +40,17 @@ def features_of(item: str | Sequence[int]) -> Iterator[tuple[str, float]]:
         yield padded[start : start + 3], 1.0
 
 
-def shortened(vector: Sequence[float], dimensions: int) -> list[float]:
-    """The first `dimensions` of a vector, scaled to length 1 again, as OpenAI does."""
-    return normalised(vector[:dimensions])
+def vector_of(weights: Mapping[int, float], dimensions: int) -> list[float]:
+    """The first `dimensions` places as a vector of length 1, as OpenAI shortens them.
 
-
-def normalised(vector: Sequence[float]) -> list[float]:
-    """`vector` at length 1; one without any length points along the first axis."""
-    length = math.sqrt(sum(value * value for value in vector))
+    A vector without any length points along the first axis.
+    """
+    kept = [(place, weights[place]) for place in sorted(weights) if place < dimensions]
+    length = math.sqrt(sum(weight * weight for _, weight in kept))
+    vector = [0.0] * dimensions
     if length == 0:
-        return [1.0, *([0.0] * (len(vector) - 1))]
-    return [value / length for value in vector]
+        vector[0] = 1.0
+        return vector
+    for place, weight in kept:
+        vector[place] = weight / length
+    return vector
