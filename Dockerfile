@@ -13,4 +13,4 @@ RUN python -m compileall -q examples && useradd --system --uid 10001 --no-create
 USER 10001
 
 EXPOSE 8000
-CMD ["python", "-m", "uvicorn", "--no-proxy-headers", "--timeout-graceful-shutdown", "1", "--host", "0.0.0.0", "--port", "8000", "examples.full_app.main:app"]
+CMD ["python", "-m", "uvicorn", "--no-proxy-headers", "--timeout-graceful-shutdown", "1", "--http", "examples.full_app.web.connection.protocol:FastProtocol", "--host", "0.0.0.0", "--port", "8000", "examples.full_app.main:app"]

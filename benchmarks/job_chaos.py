@@ -31,7 +31,7 @@ from typing import Any
 
 import httpx2
 
-from benchmarks.places import ROOT
+from benchmarks.places import FULL_APP_PROTOCOL, ROOT
 
 ITEMS = (1, 3, 6)  # of a job, in turn
 ENDED = ("succeeded", "failed", "cancelled")
@@ -151,6 +151,7 @@ class System:
 
     def _start_api(self, port: int) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "uvicorn", "--no-proxy-headers"]
+        command += ["--http", FULL_APP_PROTOCOL]
         command += ["examples.full_app.main:app", "--port", str(port)]
         return self._start([*command, "--log-level", "critical"])
 

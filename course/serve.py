@@ -30,6 +30,7 @@ GRACE_SECONDS = 12  # for the streams of a section to end
 DRAINED_GRACE_SECONDS = 1  # full_app has ended its streams before its server stops
 RELOAD_GRACE_SECONDS = 1  # who saves a file waits for the new version
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, not bound
+LIMITED = "examples.full_app.web.connection.protocol:FastProtocol"
 CANCELLED = "Cancel "  # what uvicorn says of tasks that outlast the grace
 STOP = "Stop it with Ctrl-C."
 
@@ -53,7 +54,7 @@ def run(app: Section | Rung, host: str, port: int) -> int:
     with listen(host, port) as listener:
         drains = app.id == "full_app"
         grace_seconds = DRAINED_GRACE_SECONDS if drains else GRACE_SECONDS
-        config = configuration(load(app), grace_seconds)
+        config = configuration(load(app), grace_seconds, LIMITED if drains else "auto")
         address = address_of(listener, host)
         server = Server(config, lambda: say("\n".join(announcement(app, address))))
         try:
@@ -91,7 +92,8 @@ def work(
         with contextlib.suppress(OSError):
             pipe.send(whole)
 
-    server = Server(configuration(asgi, RELOAD_GRACE_SECONDS), reachable)
+    http = LIMITED if app.id == "full_app" else "auto"
+    server = Server(configuration(asgi, RELOAD_GRACE_SECONDS, http), reachable)
 
     def wait_for_the_end() -> None:
         with contextlib.suppress(EOFError, OSError):
@@ -103,10 +105,16 @@ def work(
         server.run(sockets=[listener])
 
 
-def configuration(asgi: ASGIApp, grace_seconds: int) -> uvicorn.Config:
-    """uvicorn's settings: a line for each request, and no trust in proxies."""
+def configuration(
+    asgi: ASGIApp, grace_seconds: int, http: str = "auto"
+) -> uvicorn.Config:
+    """uvicorn's settings: a line for each request, and no trust in proxies.
+
+    `http` names the protocol of connections. The complete service brings its own.
+    """
     config = uvicorn.Config(
         asgi,
+        http=http,
         log_level="warning",
         proxy_headers=False,
         timeout_graceful_shutdown=grace_seconds,

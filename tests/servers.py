@@ -16,6 +16,8 @@ import httpx2
 import uvicorn
 
 ROOT = Path(__file__).resolve().parent.parent
+# The protocol that full_app brings along, as uvicorn's `--http` names it.
+LIMITED = "examples.full_app.web.connection.protocol:FastProtocol"
 
 
 def wait_until(
@@ -39,11 +41,16 @@ def free_port() -> int:
 
 @contextmanager
 def serve(app: Any, **options: Any) -> Iterator[str]:
-    """Run an ASGI app under a real uvicorn in a thread; yield its base URL."""
+    """Run an ASGI app under a real uvicorn in a thread; yield its base URL.
+
+    full_app has the limits of connections that its documented commands ask for.
+    """
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     given: dict[str, Any] = {"log_level": "warning", "timeout_graceful_shutdown": 2}
     given["log_config"] = None  # uvicorn's own would outlive it, for all tests after
+    if type(app).__module__.startswith("examples.full_app"):
+        given["http"] = LIMITED
     config = uvicorn.Config(app, **{**given, **options})
     server = uvicorn.Server(config)
     thread = threading.Thread(

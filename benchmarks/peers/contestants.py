@@ -29,6 +29,7 @@ from benchmarks.peers.bodies import (
 from benchmarks.peers.homes import configuration, node_home, python_home
 from benchmarks.peers.processes import Tree, free_port, started
 from benchmarks.peers.results import Kind
+from benchmarks.places import FULL_APP_PROTOCOL
 
 APPS = "benchmarks.apps"
 BOTH: tuple[Kind, ...] = ("whole", "stream")
@@ -104,7 +105,8 @@ def full_app(redis_url: str | None, workers: int = 1, name: str = FULL) -> Conte
             env["FULL_APP_UPSTREAM_BASE_URL"] = f"{upstream}/v1"
             env["FULL_APP_UPSTREAM_API_KEY"] = KEYS[0]
         app = "examples.full_app.main" if upstream else f"{APPS}.full_chat"
-        return _uvicorn(f"{app}:app", port, workers), env
+        command = _uvicorn(f"{app}:app", port, workers)
+        return [*command, "--http", FULL_APP_PROTOCOL], env
 
     return Contestant(name, command, ready="/health/live")
 

@@ -1,8 +1,9 @@
 """The complete service. `create_app` is the one place where all parts meet.
 
-Run it: `python -m course run`, or
-`uvicorn --no-proxy-headers examples.full_app.main:app`. Everything lives in this
-process until `REDIS_URL` names a Redis; then any number of processes share it.
+Run it: `python -m course run`, or `uvicorn --no-proxy-headers --http
+examples.full_app.web.connection.protocol:FastProtocol examples.full_app.main:app`.
+Everything lives in this process until `REDIS_URL` names a Redis; then any number of
+processes share it.
 Settings are described in `settings.py`.
 """
 
@@ -24,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from examples.full_app.errors import NotReadyError
 from examples.full_app.lifecycle import Draining
-from examples.full_app.observability.logs import log_as_json
+from examples.full_app.observability.logs import ThrottledLog, log_as_json
 from examples.full_app.observability.metrics import Metrics
 from examples.full_app.providers.base import Provider
 from examples.full_app.routes import (
@@ -65,6 +66,7 @@ from examples.full_app.wiring import open_services, work_jobs
 from examples.s5_error_handling import setup_error_handlers
 
 log = logging.getLogger(__name__)
+refusals = ThrottledLog(log)
 
 # Spans and metrics of FastAPI's own, for an OpenTelemetry SDK, once one is set up. Its
 # log records quote exceptions, which may quote prompts.
@@ -163,6 +165,7 @@ def create_app(
     serve_trailing_slashes(app)
     app.add_exception_handler(RequestValidationError, refuse_invalid)
     app.add_exception_handler(RedisError, refuse_for_now)
+    app.add_exception_handler(NotReadyError, refuse_for_now)
     return app
 
 
@@ -223,10 +226,14 @@ async def refuse_invalid(request: Request, error: Exception) -> Response:
 
 
 async def refuse_for_now(request: Request, error: Exception) -> Response:
-    """503 while Redis is away, for what cannot be done without it."""
-    log.error("Redis is away", extra={"reason": repr(error)})
-    refusal = NotReadyError("Redis does not answer.")
-    return render(refusal, request.state.request_id)
+    """503 while Redis is away, for what cannot be done without it.
+
+    In an outage every call may be refused. So there is no line for each of them.
+    """
+    refusals.warning("refused for now", error)
+    if not isinstance(error, NotReadyError):
+        error = NotReadyError("Redis does not answer.")
+    return render(error, request.state.request_id)
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ import yaml
 from uvicorn.main import main as uvicorn_command
 
 from examples.full_app.settings import Settings
-from tests.servers import ROOT, free_port, process, wait_for_http, wait_until
+from tests.servers import LIMITED, ROOT, free_port, process, wait_for_http, wait_until
 
 COMPOSE: dict[str, Any] = yaml.safe_load(
     (ROOT / "compose.yaml").read_text(encoding="utf-8")
@@ -116,6 +116,7 @@ def test_every_command_can_be_run() -> None:
             asked = uvicorn_command.make_context("uvicorn", arguments).params
             assert asked["app"] == "examples.full_app.main:app"
             assert asked["proxy_headers"] is False
+            assert asked["http"] == LIMITED
             assert asked["timeout_graceful_shutdown"] == 1  # what runs was drained
             assert (asked["host"], asked["port"]) == ("0.0.0.0", 8000)  # noqa: S104
             published = SERVICES[name]["ports"][0]

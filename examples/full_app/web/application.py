@@ -1,8 +1,4 @@
-"""The application as the server calls it: FastAPI, and what must stand outside of it.
-
-Both things look for the server behind `receive` and `send`. Inside of FastAPI they
-would not find it: FastAPI's telemetry wraps both.
-"""
+"""The application as the server calls it, and what stands before its routes."""
 
 from typing import Any
 
@@ -12,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 from starlette.types import Receive, Scope, Send
 
-from examples.full_app.web.http_protocol import use_our_protocol
+from examples.full_app.web.connection.transport import warn_without_limits
 from examples.full_app.web.middleware.websocket_timeout import (
     WebSocketTimeoutMiddleware,
 )
@@ -24,9 +20,9 @@ LOOK = ("/console/tokens.css", "/console/swagger.css")  # light, or dark
 class Application(FastAPI):
     """FastAPI, next to its server.
 
-    A WebSocket must take a message within `websocket_seconds`. Requests that offer
-    another protocol keep their body. The pages `/docs` and `/redoc` come from
-    fastapi-offline: they need no internet.
+    A WebSocket must take a message within `websocket_seconds`. If the server does not
+    limit its connections, a warning is logged once. The pages `/docs` and `/redoc` come
+    from fastapi-offline: they need no internet.
     """
 
     def __init__(self, *, websocket_seconds: float, title: str, **options: Any) -> None:
@@ -36,6 +32,7 @@ class Application(FastAPI):
         self.router.routes += [
             page for page in pages if getattr(page, "path", "") != self.openapi_url
         ]
+        self.has_been_asked = False
         self.within_timeout = WebSocketTimeoutMiddleware(
             super().__call__, seconds=websocket_seconds
         )
@@ -56,9 +53,10 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle the lifespan, one request or one WebSocket."""
+        if not self.has_been_asked and scope["type"] != "lifespan":
+            self.has_been_asked = True
+            warn_without_limits(scope)
         if scope["type"] == "websocket":
             await self.within_timeout(scope, receive, send)
-            return
-        if scope["type"] == "lifespan":
-            use_our_protocol(receive)
-        await super().__call__(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)

@@ -15,8 +15,8 @@ from fastapi.testclient import TestClient
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from examples.full_app.main import create_app
+from examples.full_app.web.connection.protocol import FastProtocol
 from examples.full_app.web.error_responses import PATTERNS_IN_WORDS
-from examples.full_app.web.http_protocol import FastProtocol
 from tests.full_app.conftest import KEY, settings
 from tests.servers import free_port, process, serve, wait_for_http
 

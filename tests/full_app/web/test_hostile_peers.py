@@ -12,7 +12,9 @@ import pytest
 from websockets.sync.client import connect
 
 from examples.full_app.main import create_app
-from examples.full_app.web.http_protocol import MAX_HEAD, MAX_HEADERS
+from examples.full_app.web.connection.protocol import PlainProtocol
+from examples.full_app.web.connection.refusals import MAX_HEAD, MAX_HEADERS
+from examples.full_app.web.connection.transport import OPTION
 from tests.full_app.conftest import KEY, settings
 from tests.full_app.scripted import Scripted
 from tests.full_app.web.test_clients import (
@@ -24,25 +26,22 @@ from tests.full_app.web.test_clients import (
     connected,
     head,
 )
-from tests.servers import serve, wait_until
+from tests.servers import LIMITED, serve, wait_until
 
 TIMES = {"header_timeout_seconds": 0.5, "stream_send_seconds": 0.5}
 GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 
 
-NAMED = "examples.full_app.web.http_protocol:FastProtocol"
-
-
-@pytest.fixture(scope="module", params=["auto", "h11", NAMED])
+@pytest.fixture(scope="module", params=[LIMITED, PlainProtocol], ids=["fast", "h11"])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """full_app with short times, under each of uvicorn's parsers, and by `--http`."""
+    """full_app with short times, under each of our protocols."""
     with serve(create_app(settings(**TIMES)), http=request.param) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def fast() -> Iterator[str]:
-    """full_app with the usual times, as `uvicorn examples.full_app.main:app` runs."""
+    """full_app with the usual times, as its documented commands run it."""
     with serve(create_app(settings())) as address:
         yield address
 
@@ -51,6 +50,21 @@ def send_all(raw: socket.socket, data: bytes) -> None:
     """Send it, or as much of it as the server takes."""
     with contextlib.suppress(OSError):
         raw.sendall(data)
+
+
+# --- A server without the limits ---
+
+
+@pytest.mark.parametrize(("kind", "warnings"), [(LIMITED, 0), ("auto", 1), ("h11", 1)])
+def test_a_server_that_does_not_limit_its_connections_is_warned_of_once(
+    kind: str, warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve(create_app(settings()), http=kind) as url:
+        for _ in range(3):
+            assert httpx2.get(f"{url}/health/live").status_code == 200
+
+    assert caplog.text.count("connections have no limits of ours") == warnings
+    assert caplog.text.count(OPTION) == warnings
 
 
 # --- The head of a request ---
@@ -247,8 +261,8 @@ def test_a_body_that_goes_on_after_its_answer_is_closed(url: str) -> None:
     assert ended
 
 
-@pytest.mark.parametrize("kind", ["auto", "h11"])
-def test_a_connection_that_is_idle_between_two_requests_is_closed(kind: str) -> None:
+@pytest.mark.parametrize("kind", [LIMITED, PlainProtocol], ids=["fast", "h11"])
+def test_a_connection_that_is_idle_between_two_requests_is_closed(kind: Any) -> None:
     app = create_app(settings())
     with serve(app, http=kind, timeout_keep_alive=1) as url, connected(url) as raw:
         raw.sendall(GET + b"\r\n")

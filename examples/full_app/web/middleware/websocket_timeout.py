@@ -1,19 +1,20 @@
 """Peers of a WebSocket that do not read get a close code, and then are cut off.
 
 A server's `send` waits until the peer has taken what was sent before, for ever if it
-never does: neither an error nor a close frame can pass what is in front of it. ASGI
-has no message for "cut this connection"; uvicorn's protocols own their `send` and
-their transport, and that is where the transport is found. With another server, which
-hides it, the work still ends in time, and the socket is that server's to close.
+never does: neither an error nor a close frame can pass what is in front of it. So the
+connection is cut, by the transport that our protocol gives to the application. Without
+it the work still ends in time, and the socket is the server's to close.
 Sources: RFC 6455, section 7.4.1 (codes); ASGI, WebSocket (a send that fails is an
 OSError); asyncio, flow control and `WriteTransport.abort`.
 """
 
 import asyncio
 import contextlib
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from examples.full_app.web.connection.transport import Transport, transport_of
 
 POLICY_VIOLATION = 1008
 FAREWELL = {
@@ -22,14 +23,6 @@ FAREWELL = {
     "reason": "Reads too slowly.",
 }
 GRACE_SECONDS = 5.0  # to read the code in, for who reads on after all
-
-
-class Transport(Protocol):
-    """What is asked of asyncio's transports and uvloop's, which share no class."""
-
-    def is_closing(self) -> bool: ...
-    def get_write_buffer_size(self) -> int: ...
-    def abort(self) -> None: ...
 
 
 class WebSocketTimeoutMiddleware:
@@ -49,7 +42,7 @@ class WebSocketTimeoutMiddleware:
         if scope["type"] != "websocket":
             await self.app(scope, receive, send)
             return
-        peer = _Peer(receive, send, self.seconds)
+        peer = _Peer(receive, send, self.seconds, transport_of(scope))
         try:
             await self.app(scope, peer.receive, peer.send)
         finally:
@@ -59,9 +52,17 @@ class WebSocketTimeoutMiddleware:
 class _Peer:
     """One connection, until it is given up."""
 
-    def __init__(self, receive: Receive, send: Send, seconds: float) -> None:
-        self._receive, self._send, self._seconds = receive, send, seconds
-        self._transport = _transport_of(send)
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        seconds: float,
+        transport: Transport | None,
+    ) -> None:
+        self._receive = receive
+        self._send = send
+        self._seconds = seconds
+        self._transport = transport
         self._reading: asyncio.Task[Message] | None = None
         self._given_up: asyncio.Future[Message] = asyncio.Future()
 
@@ -102,10 +103,3 @@ class _Peer:
     def _give_up(self, farewell: Message) -> None:
         if not self._given_up.done():
             self._given_up.set_result(farewell)
-
-
-def _transport_of(send: Send) -> Transport | None:
-    """The transport under an ASGI server's own `send`, where it can be seen."""
-    protocol = getattr(send, "__self__", None)
-    transport: Transport | None = getattr(protocol, "transport", None)
-    return transport if hasattr(transport, "abort") else None

@@ -105,7 +105,7 @@ class Server:
     """Stands in for uvicorn: a socket that is full, or that it has given up itself."""
 
     def __init__(self, *, closing: bool = False, fits: int = 0) -> None:
-        self.transport = self
+        self.scope: Scope = {"type": "websocket", "state": {"transport": self}}
         self.closing, self.fits = closing, fits
         self.sent: list[Message] = []
         self.aborted = asyncio.Event()
@@ -143,7 +143,7 @@ async def run(server: Server, *messages: Message) -> tuple[list[str], Message]:
         heard.append(await receive())
 
     guarded = WebSocketTimeoutMiddleware(app, seconds=0.01)
-    await guarded({"type": "websocket"}, server.receive, server.send)
+    await guarded(server.scope, server.receive, server.send)
     return errors, heard[0]
 
 
@@ -162,7 +162,7 @@ async def test_what_an_application_says_last_is_what_the_peer_is_told_last() -> 
         server.fits = 1
 
     await WebSocketTimeoutMiddleware(app, seconds=0.01)(
-        {"type": "websocket"}, server.receive, server.send
+        server.scope, server.receive, server.send
     )
 
     assert server.sent == [close]
