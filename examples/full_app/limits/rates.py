@@ -36,7 +36,6 @@ from examples.s5_error_handling import RateLimitExceededError
 
 warnings = ThrottledLog(logging.getLogger(__name__))
 
-TIMEOUT_SECONDS = 0.25  # for Redis to decide; then requests pass
 
 KNOWN_CALLERS = 10_000  # whose keys are not made anew for each call
 
