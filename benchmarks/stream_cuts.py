@@ -1,10 +1,12 @@
 """Cuts resumable streams at random places and compares what arrived with the whole.
 
-    python -m benchmarks.stream_cuts --cuts 1000 [--embedded]
+    python -m benchmarks.stream_cuts --cuts 1000 [--embedded] [--responses]
 
 Two API processes share a Redis that is started for them; `--embedded` is one service in
 this process. Every connection goes to one of them at random and is cut after a random
-number of events. Exit status 1 when a text differs, an event is missing or comes twice.
+number of events. The streams are chat completions, resumed by `Last-Event-ID`; with
+`--responses` they are responses in the background, resumed by `starting_after`.
+Exit status 1 when a text differs, an event is missing or comes twice.
 """
 
 import argparse
@@ -44,6 +46,66 @@ def events(response: httpx2.Response, most: int) -> list[tuple[str, str]]:
     return found
 
 
+RESPONSES = "/v1/responses"
+QUESTION = {
+    "model": "gpt-4o-mini",
+    "input": "Tell a long story of broken streams.",
+    "stream": True,
+    "background": True,
+}
+TERMINAL = ("response.completed", "response.incomplete", "response.failed")
+
+
+def response_events(response: httpx2.Response, most: int) -> list[dict[str, Any]]:
+    """Up to `most` events of a response; the caller then cuts the connection."""
+    found: list[dict[str, Any]] = []
+    for line in response.iter_lines():
+        if line.startswith("data: {"):
+            found.append(json.loads(line[6:]))
+            if len(found) == most:
+                break
+    return found
+
+
+def run_responses(
+    clients: list[httpx2.Client], cuts: int, chance: random.Random
+) -> Any:
+    """The same figures for responses; what is kept has to agree with the last event."""
+    began = time.monotonic()
+    wrong = made = streams = 0
+    while made < cuts:
+        streams += 1
+        with chance.choice(clients).stream(
+            "POST", RESPONSES, json=QUESTION
+        ) as response:
+            seen = response_events(response, chance.randint(1, 6))
+        where = f"{RESPONSES}/{seen[0]['response']['id']}"
+        while seen[-1]["type"] not in TERMINAL:
+            made += 1
+            after = {"stream": "true", "starting_after": seen[-1]["sequence_number"]}
+            with chance.choice(clients).stream("GET", where, params=after) as rest:
+                seen += response_events(rest, chance.randint(1, 6))
+        with chance.choice(clients).stream("GET", f"{where}?stream=true") as response:
+            whole = response_events(response, sys.maxsize)
+        kept = chance.choice(clients).get(where).json()
+        numbers = [event["sequence_number"] for event in seen]
+        wrong += (
+            seen != whole
+            or numbers != list(range(len(seen)))
+            or seen[-1]["type"] != "response.completed"
+            or seen[-1]["response"] != kept
+            or written(seen) != kept["output"][0]["content"][0]["text"]
+        )
+    seconds = round(time.monotonic() - began, 1)
+    return {"streams": streams, "cuts": made, "seconds": seconds, "wrong": wrong}
+
+
+def written(seen: list[dict[str, Any]]) -> str:
+    """The text of all deltas."""
+    deltas = [it for it in seen if it["type"] == "response.output_text.delta"]
+    return "".join(event["delta"] for event in deltas)
+
+
 def run(clients: list[httpx2.Client], cuts: int, chance: random.Random) -> Any:
     """Figures of at least `cuts` cuts: how many streams came out wrong."""
     began = time.monotonic()
@@ -69,10 +131,12 @@ def run(clients: list[httpx2.Client], cuts: int, chance: random.Random) -> Any:
 
 
 @contextmanager
-def two_processes() -> Iterator[list[str]]:
-    """The addresses of two API processes on one Redis."""
+def two_processes(*, workers: int) -> Iterator[list[str]]:
+    """The addresses of two API processes on one Redis, beside so many workers."""
     with tempfile.TemporaryDirectory() as folder:
-        system = System(Path(folder), apis=2, workers=0, FULL_APP_OFFLINE_PACE="0.05")
+        system = System(
+            Path(folder), apis=2, workers=workers, FULL_APP_OFFLINE_PACE="0.05"
+        )
         try:
             urls = [f"http://127.0.0.1:{port}" for port in system.ports]
             for url in urls:
@@ -111,12 +175,15 @@ def main() -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--cuts", type=int, default=1000)
     options.add_argument("--embedded", action="store_true")
+    options.add_argument("--responses", action="store_true")
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
     end_on_sigterm()
     with (
         ExitStack() as stack,
-        embedded() if given.embedded else two_processes() as urls,
+        embedded()
+        if given.embedded
+        else two_processes(workers=1 if given.responses else 0) as urls,
     ):
         clients = [
             stack.enter_context(
@@ -125,7 +192,8 @@ def main() -> int:
             for url in urls
         ]
         chance = random.Random(given.seed)  # noqa: S311 - to be repeated
-        report = run(clients, given.cuts, chance)
+        cut = run_responses if given.responses else run
+        report = cut(clients, given.cuts, chance)
     print(json.dumps(report, indent=2))
     return 1 if report["wrong"] else 0
 

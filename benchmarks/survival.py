@@ -2,9 +2,9 @@
 
     python -m benchmarks.survival [--part deliveries ...]
 
-Runs `job_chaos.py`, `webhook_storm.py` and `stream_cuts.py`, about six minutes in all,
-then `hostile_peers.py` for ten minutes, and writes `benchmarks/results/survival.json`,
-which the site's page on clusters quotes.
+Runs `job_chaos.py`, `webhook_storm.py` and `stream_cuts.py`, about eight minutes in
+all, then `hostile_peers.py` for ten minutes, and writes
+`benchmarks/results/survival.json`, which the site's page on clusters quotes.
 Exit status 1 when one of them found something lost, doubled or different.
 """
 
@@ -23,6 +23,14 @@ PARTS = {
     "deliveries": ["webhook_storm", "--events", "10000"],
     "cuts": ["stream_cuts", "--cuts", "1000"],
     "cuts, embedded": ["stream_cuts", "--cuts", "1000", "--embedded"],
+    "responses": ["stream_cuts", "--cuts", "1000", "--responses"],
+    "responses, embedded": [
+        "stream_cuts",
+        "--cuts",
+        "1000",
+        "--responses",
+        "--embedded",
+    ],
     "hostile peers": ["hostile_peers", "--seconds", "600"],
 }
 

@@ -270,6 +270,12 @@ class Settings(s4.Settings):
         "OpenAI does not define: `pass` sends them on, `refuse` answers with 400. "
         "For the models that answer without an upstream they are always refused.",
     )
+    upstream_responses: Literal["translate", "pass"] = Field(
+        default="translate",
+        description="How an upstream is asked for what comes by `/v1/responses`: "
+        "`translate` asks it for chat completions, which every upstream has; `pass` "
+        "asks it by its own `/v1/responses`.",
+    )
     context_window: int = Field(
         default=2_000_000,
         ge=1,

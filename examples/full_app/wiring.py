@@ -94,6 +94,7 @@ async def open_services(
             timeout=settings.request_timeout_seconds,
             lease=settings.job_lease_seconds,
             attempts=settings.job_attempts,
+            pass_on=settings.upstream_responses == "pass",
         )
         runner = JobRunner(
             store,
@@ -263,7 +264,12 @@ def _responses(
     events = ResponseLog(event_log, draining)
     drop_tools = settings.unsupported_tools == "drop"
     return Responses(
-        foreground=ResponseService(store, chat, drop_tools=drop_tools),
+        foreground=ResponseService(
+            store,
+            chat,
+            drop_tools=drop_tools,
+            pass_on=settings.upstream_responses == "pass",
+        ),
         background=BackgroundResponses(store, events, chat, queue, webhooks),
         store=store,
         log=events,

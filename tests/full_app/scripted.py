@@ -11,6 +11,7 @@ from examples.full_app.providers.base import (
     EmbeddingCall,
     Embeddings,
 )
+from examples.full_app.schemas.base import FinishReason
 from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.s2_models import Usage
@@ -25,16 +26,19 @@ class Scripted:
 
     def __init__(self) -> None:
         self.pieces = ["a", "b", "c"]
+        self.deltas: list[Delta] = []  # what it says besides, thoughts or calls
         self.late: list[str] = []  # what it says when it is silent no more
         self.endless = False
         self.more = "more " * 200
         self.silent = False
         self.finish = True
+        self.finish_reason: FinishReason = "stop"
         self.failure: Exception | None = None
         self.started = 0
         self.closed = 0
         self.produced = 0
         self.contexts: list[CallContext] = []
+        self.requests: list[ChatCompletionRequest] = []
 
     async def models(self) -> Sequence[Model]:
         """None: every name is taken."""
@@ -46,10 +50,13 @@ class Scripted:
         """What the script says."""
         self.started += 1
         self.contexts.append(call)
+        self.requests.append(request)
         try:
             for piece in self.pieces:
                 self.produced += 1
                 yield Delta(content=piece)
+            for delta in self.deltas:
+                yield delta
             await self._silence()
             for piece in self.late:
                 self.produced += 1
@@ -60,7 +67,7 @@ class Scripted:
             if self.failure is not None:
                 raise self.failure
             if self.finish:
-                yield Delta(finish_reason="stop")
+                yield Delta(finish_reason=self.finish_reason)
                 yield Usage(prompt_tokens=1, completion_tokens=3)
         finally:
             self.closed += 1

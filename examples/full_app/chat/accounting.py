@@ -12,6 +12,7 @@ from examples.full_app.limits.ledger import CallerLimits, Hold, ModelUsage
 from examples.full_app.money import Price, as_usd, cached_tokens
 from examples.full_app.observability.logs import note_call, redacted
 from examples.full_app.observability.metrics import Metrics
+from examples.full_app.observability.tracing import describe_call
 from examples.full_app.providers.base import CallContext, Provider
 from examples.s2_models import Usage
 
@@ -73,6 +74,7 @@ class CallAccount:
         Nothing is expected from the upstream's cache. Raises what
         `CallerLimits.price_of` and `CallerLimits.reserve` raise.
         """
+        describe_call(operation, model, context.api_type)
         price = limits.price_of(model, provider.name)
         hold = await limits.reserve(
             prompt_tokens + output_tokens,
@@ -129,6 +131,7 @@ class CallAccount:
             self.model,
             usage,
             seconds,
+            api_type=self.context.api_type,
             error=self.error,
             first_chunk=times[0] - self.started if times else None,
             gaps=[later - earlier for earlier, later in itertools.pairwise(times)],

@@ -8,13 +8,14 @@ without a script. Sources: Redis documentation (XADD, XREAD); WHATWG HTML (event
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Collection
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from examples.full_app.events.errors import (
     EVENT_ID,
@@ -31,7 +32,10 @@ from examples.full_app.events.follower import (
     numbers,
 )
 
+log = logging.getLogger(__name__)
+
 SILENCE_SECONDS = 1.0
+RETRY_SECONDS = 0.25  # after a write that failed
 FLUSH_SECONDS = 0.03  # 32 appends in one go cost Redis a tenth of 32 alone
 MOST_BYTES = 16 * 1024 * 1024  # some 60,000 tokens
 ENTRY_BYTES = 64  # about what Redis needs besides the data
@@ -140,6 +144,7 @@ class EventWriter:
         self._kept: deque[tuple[str, int]] = deque()  # first id and bytes, a batch
         self._bytes = 0
         self._some = asyncio.Event()
+        self._closed = asyncio.Event()
         self._flushing = asyncio.Lock()
 
     @property
@@ -177,12 +182,29 @@ class EventWriter:
             self._kept.append((batch[0].id, size))
             self._bytes += size
 
-    async def flush_soon(self) -> None:
-        """Flush as events come, until cancelled: at once, then every 30 ms at most."""
-        while True:
+    async def append(self) -> None:
+        """Append events as they come, at once and then every 30 ms, until `close`.
+
+        While Redis is away it is tried again. What waits when it ends is for `flush`.
+        It is ended by an event and not cancelled, because redis-py may make an error
+        of Redis of a cancellation. Raises FencedError.
+        """
+        while not self._closed.is_set():
             await self._some.wait()
-            await self.flush()
-            await asyncio.sleep(FLUSH_SECONDS)
+            pause = FLUSH_SECONDS
+            try:
+                await self.flush()
+            except RedisError as error:
+                log.warning("events wait for Redis", extra={"reason": repr(error)})
+                self._some.set()
+                pause = RETRY_SECONDS
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), pause)
+
+    def close(self) -> None:
+        """Have `append` end, after the write that it is in."""
+        self._closed.set()
+        self._some.set()
 
     def _trim(self, pipe: Pipeline) -> None:
         """Drop the oldest batches when there is too much, but never the newest."""

@@ -4,29 +4,28 @@ The stream is written with the record (`jobs/scripts.py`); any number of readers
 it, on any process. Source: WHATWG HTML, server-sent events (ids, 204 ends them).
 """
 
-import contextlib
 from collections.abc import AsyncGenerator
 
 from examples.full_app.events.follower import Event
 from examples.full_app.events.log import SILENCE_SECONDS, EventLog
+from examples.full_app.events.reader import EventReader
 from examples.full_app.jobs.records import events_key
-from examples.full_app.lifecycle import ConnectionAborted, Draining
+from examples.full_app.lifecycle import Draining
 
-LOOK_EVERY = 10
 LAST = frozenset({"job.succeeded", "job.failed", "job.cancelled"})
 
 
 class JobEvents:
     """The events of jobs, from any of them on.
 
-    While a reader hears nothing, each `silence` seconds is looked whether the process
-    drains, and, ten times less often, whether the job is still there.
+    A reader that hears nothing for `silence` seconds looks whether the process drains.
     """
 
     def __init__(
         self, log: EventLog, draining: Draining, *, silence: float = SILENCE_SECONDS
     ) -> None:
-        self.log, self.draining, self.silence = log, draining, silence
+        self.log = log
+        self.reader = EventReader(log, draining, last=LAST, silence=silence)
 
     async def begin(self, job_id: str, last_event_id: str | None) -> str | None:
         """The id to go on after; None: the last event was seen, nothing follows.
@@ -36,26 +35,13 @@ class JobEvents:
         """
         return await self.log.begin(events_key(job_id), last_event_id, last=LAST)
 
-    async def follow(self, job_id: str, after: str) -> AsyncGenerator[Event, None]:
+    def follow(self, job_id: str, after: str) -> AsyncGenerator[Event, None]:
         """The events after the id `after`, through the job's last one.
 
         Aborts the connection when the process drains or the job is gone: the reader
         comes back and goes on where it was.
         """
-        key = events_key(job_id)
-        silent = 0
-        batches = self.log.follow(key, after, last=LAST, block=self.silence)
-        async with contextlib.aclosing(batches):
-            async for events in batches:
-                for event in events:
-                    yield event
-                if events and events[-1].type in LAST:
-                    return
-                if self.draining.is_set():
-                    raise ConnectionAborted
-                silent = 0 if events else silent + 1
-                if silent % LOOK_EVERY == 1 and await self.log.newest(key) is None:
-                    raise ConnectionAborted
+        return self.reader.read(events_key(job_id), after)
 
 
 def encode_event(event: Event) -> bytes:

@@ -23,7 +23,21 @@ DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 # The buckets that the conventions for generative AI advise.
 SECONDS = tuple(0.01 * 2**step for step in range(14))
 TOKENS = tuple(4**power for power in range(14))
-MODEL = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+# What tells two calls of a model apart. `openai.api.type` says by which of OpenAI's
+# APIs the caller asked: both are the operation `chat`.
+OPERATION = "gen_ai.operation.name"
+PROVIDER = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+API_TYPE = "openai.api.type"
+
+
+def label(attribute: str) -> str:
+    """An attribute of OpenTelemetry as Prometheus writes a label: no dots."""
+    return attribute.replace(".", "_")
+
+
+EMBEDDED = (label(OPERATION), label(PROVIDER), label(REQUEST_MODEL))
+MODEL = (*EMBEDDED, label(API_TYPE))
 # Nothing here breaks tokens down into those of text, images and sound.
 UNKNOWN_MODALITY = "unknown"
 
@@ -68,10 +82,13 @@ GEN_AI = {
         "Tokens of one answer.", MODEL, "{token}", TOKENS
     ),
     f"{EMBEDDINGS}.duration": Instrument(
-        "Time of a call for vectors, until it was settled.", TIMED, "s", SECONDS
+        "Time of a call for vectors, until it was settled.",
+        (*EMBEDDED, "error_type"),
+        "s",
+        SECONDS,
     ),
     f"{EMBEDDINGS}.operation.input_tokens": Instrument(
-        "Tokens of one call for vectors.", MODEL, "{token}", TOKENS
+        "Tokens of one call for vectors.", EMBEDDED, "{token}", TOKENS
     ),
 }
 
@@ -171,6 +188,7 @@ class Metrics:
         usage: Usage,
         seconds: float,
         *,
+        api_type: str = "chat_completions",
         error: str = "",
         first_chunk: float | None = None,
         gaps: Sequence[float] = (),
@@ -178,11 +196,18 @@ class Metrics:
         """Add one call: `chat` or `embeddings`, its tokens and its times in seconds.
 
         `provider` is the name that one of ours has, never an upstream's words.
+        `api_type` is the API of a chat call: `chat_completions` or `responses`.
         `first_chunk` and `gaps` are times of a stream: until its first chunk, and
         between two of its chunks.
         """
-        labels = (operation, provider, model if model in self._models else OTHER)
         kind = EMBEDDINGS if operation == "embeddings" else INFERENCE
+        labels: tuple[str, ...] = (
+            operation,
+            provider,
+            model if model in self._models else OTHER,
+        )
+        if kind == INFERENCE:
+            labels = (*labels, api_type)
         self._observe(f"{kind}.duration", (*labels, error), seconds)
         self._observe(f"{kind}.operation.input_tokens", labels, usage.prompt_tokens)
         if kind == EMBEDDINGS:

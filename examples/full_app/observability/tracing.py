@@ -14,6 +14,12 @@ from contextlib import AbstractContextManager
 from opentelemetry import trace as otel
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from examples.full_app.observability.metrics import (
+    API_TYPE,
+    OPERATION,
+    REQUEST_MODEL,
+)
+
 PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -37,6 +43,21 @@ def tracing(trace: otel.SpanContext) -> AbstractContextManager[object]:
     if otel.get_current_span().get_span_context() == trace:
         return contextlib.nullcontext()
     return otel.use_span(otel.NonRecordingSpan(trace))
+
+
+def describe_call(operation: str, model: str, api_type: str) -> None:
+    """Say on the span that is recorded now, if there is one, which call it is of.
+
+    `operation` is `chat` or `embeddings`. Source: OpenTelemetry's conventions for
+    generative AI, and for OpenAI (`openai.api.type`).
+    """
+    span = otel.get_current_span()
+    if not span.is_recording():
+        return
+    span.set_attribute(OPERATION, operation)
+    span.set_attribute(REQUEST_MODEL, model)
+    if operation == "chat":
+        span.set_attribute(API_TYPE, api_type)
 
 
 def current_trace_id() -> str | None:

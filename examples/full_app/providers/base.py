@@ -6,13 +6,15 @@ A provider speaks in `Delta`s, small and without JSON, so that one piece of code
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from examples.full_app.schemas.answers import ChoiceLogprobs, ToolCallDelta
 from examples.full_app.schemas.base import FinishReason
 from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.s2_models import Usage
+
+APIType = Literal["chat_completions", "responses"]
 
 
 @dataclass(slots=True)
@@ -32,6 +34,9 @@ class CallContext:
     `retry_count` is how often the client's library has tried before.
     `detached`: no connection waits for it (a job's); shutting down is no error of it.
     `whole`: nobody reads the pieces, so that a choice may come in one.
+    `api_type` is the API by which the caller asked.
+    `response_body` is the same call as a request of `/v1/responses`, for an upstream
+    that is asked by that route; None: it is asked for chat completions.
     """
 
     request_id: str
@@ -41,6 +46,8 @@ class CallContext:
     retry_count: int = 0
     detached: bool = False
     whole: bool = False
+    api_type: APIType = "chat_completions"
+    response_body: Mapping[str, Any] | None = field(default=None, compare=False)
     trail: Trail = field(default_factory=Trail, compare=False)
 
 

@@ -22,7 +22,7 @@ from examples.full_app.chat.waiting import MAX_WAIT_SECONDS, open_when_possible
 from examples.full_app.errors import NotReadyError, RequestError
 from examples.full_app.events.errors import FencedError
 from examples.full_app.events.follower import START, Event, numbers
-from examples.full_app.events.log import FLUSH_SECONDS, EventLog, EventWriter
+from examples.full_app.events.log import RETRY_SECONDS, EventLog, EventWriter
 from examples.full_app.lifecycle import Draining
 from examples.full_app.limits.ledger import CallerLimits, Limits
 from examples.full_app.observability.tracing import continued, tracing
@@ -46,6 +46,7 @@ from examples.full_app.responses.store import (
     StoredResponse,
     events_key,
 )
+from examples.full_app.responses.translation import as_upstream_request
 from examples.full_app.schemas.chat import rules_applied
 from examples.full_app.schemas.responses import Response
 from examples.full_app.webhooks.models import WebhookEvent
@@ -55,7 +56,6 @@ from examples.s5_error_handling import AIError, InternalError
 log = logging.getLogger(__name__)
 
 TRIES = 50  # to end a response whose worker goes on writing meanwhile
-RETRY_SECONDS = 0.25
 PATIENCE_SECONDS = 15.0  # for a Redis that is away while an answer is written
 OPENING = frozenset(
     {"response.created", "response.queued", "response.in_progress"}
@@ -222,6 +222,7 @@ class ResponseRunner:
 
     `lease` is in seconds: three times in it a worker tells that it lives. `attempts` in
     a row may come to nothing. Once `draining` is set no response is begun any more.
+    With `pass_on`, an upstream is asked by its own `/v1/responses`.
     """
 
     def __init__(
@@ -234,6 +235,7 @@ class ResponseRunner:
         timeout: float,
         lease: float,
         attempts: int,
+        pass_on: bool = False,
     ) -> None:
         self.responses = responses
         self.store = responses.store
@@ -243,6 +245,7 @@ class ResponseRunner:
         self.timeout = timeout
         self.lease = lease
         self.attempts = attempts
+        self.pass_on = pass_on
 
     async def run(self, response_id: str) -> bool:
         """Run an attempt to its end. Does nothing when the response has ended.
@@ -287,7 +290,16 @@ class ResponseRunner:
         if request is None:
             return
         ends = time.monotonic() + self.timeout + MAX_WAIT_SECONDS
-        context = CallContext(response_id, ends, detached=True)
+        body = None
+        if self.pass_on:
+            body = as_upstream_request(stored.response, stored.items, request)
+        context = CallContext(
+            response_id,
+            ends,
+            detached=True,
+            api_type="responses",
+            response_body=body,
+        )
         limits = self.limits.of(stored.owner)
         try:
             call = await open_when_possible(
@@ -353,8 +365,6 @@ class LogWriter:
         self._writer = EventWriter(event_log, events_key(response_id), attempt=attempt)
         self._writer.count = len(before)
         self._fenced: FencedError | None = None
-        self._more = asyncio.Event()
-        self._ended = asyncio.Event()
 
     async def add(self, events: Iterable[ResponseEvent]) -> None:
         """Have the events appended soon. Raises FencedError: somebody else ended it."""
@@ -365,40 +375,23 @@ class LogWriter:
                 await self._flush()
             self.newest_id = await self._writer.add(event.type, event.data)
             self.bytes += len(event.data)
-        self._more.set()
 
     @contextlib.asynccontextmanager
     async def appending(self) -> AsyncIterator[None]:
-        """A block beside which events are appended; all are when it ends well.
-
-        The task beside it is not cancelled: redis-py may swallow a cancellation.
-        """
+        """A block beside which events are appended; all are when it ends well."""
         task = asyncio.create_task(self._append())
         try:
             yield
         finally:
-            self._ended.set()
-            self._more.set()
+            self._writer.close()
             await asyncio.wait({task})
         await self._flush()
 
     async def _append(self) -> None:
-        """Append events soon after they come; again, when Redis was away."""
-        while not self._ended.is_set():
-            await self._more.wait()
-            self._more.clear()
-            pause = FLUSH_SECONDS
-            try:
-                await self._writer.flush()
-            except FencedError as error:
-                self._fenced = error
-                return
-            except RedisError as error:
-                log.warning("events wait for Redis", extra={"reason": repr(error)})
-                self._more.set()
-                pause = RETRY_SECONDS
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), pause)
+        try:
+            await self._writer.append()
+        except FencedError as error:
+            self._fenced = error
 
     async def _flush(self) -> None:
         gives_up = time.monotonic() + PATIENCE_SECONDS

@@ -49,8 +49,8 @@ def output_id(kind: str, response_id: str, position: int) -> str:
 
 def response_of(item_id: str) -> str | None:
     """The id of the response in which an item first appeared; None: it is not ours."""
-    found = ITEM_ID.fullmatch(item_id)
-    return None if found is None else RESPONSE_PREFIX + found[1]
+    match = ITEM_ID.fullmatch(item_id)
+    return None if match is None else RESPONSE_PREFIX + match[1]
 
 
 def stored(item: InputItem, response_id: str, position: int) -> ContextItem | None:
@@ -97,15 +97,15 @@ def as_context(output: Iterable[OutputItem]) -> list[ContextItem]:
 
 
 def check_outputs(context: Sequence[ContextItem], first_index: int) -> None:
-    """Raise RequestError for the output of a call that nobody has asked for.
+    """Raise RequestError for an output whose call is not in the conversation.
 
     `first_index` is where the items of this request begin: `param` counts from there.
     """
-    asked: set[str] = set()
+    call_ids: set[str] = set()
     for index, item in enumerate(context):
         if isinstance(item, FunctionCallItem):
-            asked.add(item.call_id)
-        if isinstance(item, StoredOutput) and item.call_id not in asked:
+            call_ids.add(item.call_id)
+        if isinstance(item, StoredOutput) and item.call_id not in call_ids:
             raise RequestError(
                 "No earlier function call has this call_id.",
                 param=f"input[{max(0, index - first_index)}].call_id",
@@ -137,7 +137,7 @@ def as_messages(
                 {"role": "tool", "tool_call_id": item.call_id, "content": item.output}
             )
         elif isinstance(item, OutputMessage):
-            if text := _said(item):
+            if text := _text_of(item):
                 calling = {"role": "assistant", "content": text}
                 messages.append(calling)
         else:
@@ -146,8 +146,8 @@ def as_messages(
     return messages
 
 
-def _said(message: OutputMessage) -> str:
-    """What the assistant said; a refusal is what it said, too."""
+def _text_of(message: OutputMessage) -> str:
+    """The text of an answer of the assistant; a refusal is a text, too."""
     return "".join(
         part.text if isinstance(part, WrittenText) else part.refusal
         for part in message.content

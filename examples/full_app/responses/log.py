@@ -12,21 +12,19 @@ from typing import Any
 from examples.full_app.errors import RequestError
 from examples.full_app.events.errors import EventsExpiredError
 from examples.full_app.events.follower import START, Event, event_of, numbers
-from examples.full_app.events.log import SILENCE_SECONDS, EventLog
-from examples.full_app.lifecycle import ConnectionAborted, Draining
+from examples.full_app.events.log import EventLog
+from examples.full_app.events.reader import EventReader
+from examples.full_app.lifecycle import Draining
 from examples.full_app.responses.builder import TERMINAL_EVENTS, ResponseEvent
 from examples.full_app.responses.store import StoredResponse, events_key
 
-LOOK_EVERY = 10
-
 
 class ResponseLog:
-    """The events of responses. A reader looks each second whether the process drains,
-    and ten times less often whether the response is still there."""
+    """The events of responses in the background."""
 
     def __init__(self, log: EventLog, draining: Draining) -> None:
         self.log = log
-        self.draining = draining
+        self.reader = EventReader(log, draining, last=TERMINAL_EVENTS)
 
     async def all(self, response_id: str) -> list[Event]:
         """Every event so far."""
@@ -66,10 +64,10 @@ class ResponseLog:
             for attempt in range(newest_attempt + 1):
                 event_id = f"{attempt}-{seen}"
                 pipe.xrange(key, event_id, event_id)
-            found = [entries[0][0] for entries in await pipe.execute() if entries]
-        if not found:
+            event_ids = [entries[0][0] for entries in await pipe.execute() if entries]
+        if not event_ids:
             raise EventsExpiredError
-        return str(found[0])
+        return str(event_ids[0])
 
     async def follow(
         self, response_id: str, after: str
@@ -84,23 +82,12 @@ class ResponseLog:
         newest = await self.log.newest(key)
         if newest is not None and newest.id == after and newest.type in TERMINAL_EVENTS:
             return
-        silent = 0
         _, number = numbers(after)
-        batches = self.log.follow(
-            key, after, last=TERMINAL_EVENTS, block=SILENCE_SECONDS
-        )
-        async with contextlib.aclosing(batches):
-            async for events in batches:
-                for event in events:
-                    _, next_number = numbers(event.id)
-                    if next_number != number + 1:
-                        raise EventsExpiredError
-                    number = next_number
-                    yield ResponseEvent(event.type, event.data)
-                if events and events[-1].type in TERMINAL_EVENTS:
-                    return
-                if self.draining.is_set():
-                    raise ConnectionAborted
-                silent = 0 if events else silent + 1
-                if silent % LOOK_EVERY == 1 and await self.log.newest(key) is None:
-                    raise ConnectionAborted
+        events = self.reader.read(key, after)
+        async with contextlib.aclosing(events):
+            async for event in events:
+                _, next_number = numbers(event.id)
+                if next_number != number + 1:
+                    raise EventsExpiredError
+                number = next_number
+                yield ResponseEvent(event.type, event.data)

@@ -74,9 +74,9 @@ END = """
 -- seconds to keep the record, seconds to keep the events, then id, type and data of
 -- each event. Answers 'done'; 'ended': it had ended before; 'moved': another attempt
 -- has begun, or there are events that the caller of this script has not seen.
-local found = redis.call('HMGET', KEYS[1], 'status', 'attempt')
-if found[1] ~= 'queued' and found[1] ~= 'in_progress' then return 'ended' end
-if found[2] ~= ARGV[1] then return 'moved' end
+local record = redis.call('HMGET', KEYS[1], 'status', 'attempt')
+if record[1] ~= 'queued' and record[1] ~= 'in_progress' then return 'ended' end
+if record[2] ~= ARGV[1] then return 'moved' end
 local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 if (newest[1] and newest[1][1] or '') ~= ARGV[2] then return 'moved' end
 for at = 8, #ARGV, 3 do

@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redis.exceptions import RedisError
 
@@ -40,6 +40,7 @@ from examples.full_app.responses.store import ResponseStore, StoredResponse
 from examples.full_app.responses.translation import (
     NAMES_HERE,
     as_chat_request,
+    as_upstream_request,
     new_response,
     split_tools,
 )
@@ -81,15 +82,22 @@ class Prepared:
 class ResponseService:
     """Makes responses in the foreground, and reads the kept ones.
 
-    With `drop_tools`, tools that only OpenAI runs are dropped and not refused.
+    With `drop_tools`, tools that only OpenAI runs are dropped and not refused. With
+    `pass_on`, an upstream is asked by its own `/v1/responses`.
     """
 
     def __init__(
-        self, store: ResponseStore, chat: ChatService, *, drop_tools: bool
+        self,
+        store: ResponseStore,
+        chat: ChatService,
+        *,
+        drop_tools: bool,
+        pass_on: bool = False,
     ) -> None:
         self.store = store
         self.chat = chat
         self.drop_tools = drop_tools
+        self.pass_on = pass_on
 
     async def prepare(
         self, request: ResponseRequest, owner: str, *, seed: str | None = None
@@ -136,11 +144,11 @@ class ResponseService:
     ) -> list[ContextItem]:
         """The items of the request, in which references are replaced."""
         items: list[ContextItem] = []
-        found: dict[str, StoredResponse | None] = {}
+        looked_up: dict[str, StoredResponse | None] = {}
         for index, item in enumerate(request.input):
             if isinstance(item, ItemReference):
                 items += await self._referenced(
-                    item, owner, f"input[{index}].id", found
+                    item, owner, f"input[{index}].id", looked_up
                 )
             elif (kept := stored(item, response_id, index)) is not None:
                 items.append(kept)
@@ -151,16 +159,16 @@ class ResponseService:
         reference: ItemReference,
         owner: str,
         param: str,
-        found: dict[str, StoredResponse | None],
+        looked_up: dict[str, StoredResponse | None],
     ) -> list[ContextItem]:
         """The item that is meant; none for a thought, which no model reads.
 
-        `found` holds the responses that were looked up before.
+        `looked_up` holds the responses that were read before, and gets what is read.
         """
         response_id = response_of(reference.id) or ""
-        if response_id not in found:
-            found[response_id] = await self.store.find(response_id, owner)
-        source = found[response_id]
+        if response_id not in looked_up:
+            looked_up[response_id] = await self.store.find(response_id, owner)
+        source = looked_up[response_id]
         if source is not None:
             for item in (*source.items, *source.response.output):
                 if item.id == reference.id:
@@ -171,6 +179,12 @@ class ResponseService:
         self, prepared: Prepared, context: CallContext, limits: CallerLimits
     ) -> Call:
         """Admit the call behind a response. Whoever opens it closes it."""
+        body = None
+        if self.pass_on:
+            body = as_upstream_request(
+                prepared.response, prepared.context, prepared.chat
+            )
+        context = replace(context, api_type="responses", response_body=body)
         try:
             return await self.chat.open(prepared.chat, context, limits)
         except RequestError as error:

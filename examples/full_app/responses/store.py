@@ -163,15 +163,15 @@ class ResponseStore:
 
     async def read(self, response_id: str, owner: str) -> StoredResponse:
         """The owner's response. Raises ResponseNotFoundError (404)."""
-        found = await self.find(response_id, owner)
-        if found is None:
+        stored = await self.find(response_id, owner)
+        if stored is None:
             raise ResponseNotFoundError
-        return found
+        return stored
 
     async def request(self, response_id: str) -> ChatCompletionRequest | None:
         """The request for one that is not over; None when there is none any more."""
-        asked = await self.redis.hget(record_key(response_id), "request")
-        return None if asked is None else CHAT_REQUEST.validate_json(asked)
+        request = await self.redis.hget(record_key(response_id), "request")
+        return None if request is None else CHAT_REQUEST.validate_json(request)
 
     async def begin(self, response_id: str, *, attempts: int) -> int:
         """The number of the attempt that begins; 0: nothing to do; -1: too many."""

@@ -109,6 +109,52 @@ def as_chat_request(
         raise _in_words_of_this_route(error) from None
 
 
+def as_upstream_request(
+    response: Response, context: Sequence[ContextItem], chat: ChatCompletionRequest
+) -> dict[str, Any]:
+    """The request for an upstream's own `/v1/responses`, without model and stream.
+
+    It is made from what is kept of a response, so that it is the same in the
+    background. The upstream keeps nothing: ids, storage and turns are ours.
+    """
+    given = chat.model_fields_set
+    fields: dict[str, Any] = {
+        name: getattr(response, name) for name in COPIED_FIELDS if name in given
+    }
+    fields |= {
+        "input": [_upstream_item(item) for item in context],
+        "instructions": response.instructions,
+        "max_output_tokens": response.max_output_tokens,
+        "max_tool_calls": response.max_tool_calls,
+        "reasoning": _given(response.reasoning) or None,
+        "store": False,
+        "text": _without_defaults(response.text),
+    }
+    if response.truncation != "disabled":
+        fields["truncation"] = response.truncation
+    if response.tools:
+        fields["tools"] = [_given(tool.model_dump()) for tool in response.tools]
+        fields["tool_choice"] = response.tool_choice
+    if chat.logprobs:
+        fields["include"] = [LOGPROBS]
+        fields["top_logprobs"] = response.top_logprobs
+    return _given(fields)
+
+
+def _upstream_item(item: ContextItem) -> dict[str, Any]:
+    """An item as another server reads it: without the ids that we gave it."""
+    fields = item.model_dump(mode="json", exclude={"id", "status"})
+    for part in fields.get("content", []):
+        part.pop("logprobs", None)
+    return fields
+
+
+def _without_defaults(text: dict[str, Any]) -> dict[str, Any] | None:
+    """The options of the text without nulls; None where all of them are defaults."""
+    options = {**text, "format": _given(text["format"])}
+    return None if options == {"format": {"type": "text"}} else options
+
+
 def _in_words_of_this_route(error: ValidationError) -> RequestError:
     """What the chat route refuses, with the name that the field has here.
 

@@ -75,7 +75,7 @@ class AnswerWriter:
         )
         self.beat = beat
         self.reason: AIError = ServerShuttingDownError()
-        self.ended = False  # redis-py can make a ConnectionError of a cancellation
+        self.ended = asyncio.Event()
 
     async def run(self) -> None:
         """Write every event, the last one included, and close the call."""
@@ -94,10 +94,10 @@ class AnswerWriter:
         except (FencedError, RedisError):
             log.exception("answer not written", extra={"answer": self.call.id})
         finally:
-            self.ended = True
+            # Both tasks end by themselves: redis-py may swallow a cancellation.
+            self.ended.set()
+            self.writer.close()
             with anyio.CancelScope(shield=True):
-                for task in beside:
-                    task.cancel()
                 await asyncio.wait(beside)
                 await events.aclose()
                 await self._end()
@@ -143,26 +143,23 @@ class AnswerWriter:
                 await self.writer.add("error", body.model_dump_json())
 
     async def _append(self, stop: Callable[[], Any]) -> None:
-        """Send events soon after they come; again, when Redis was away."""
-        while not self.ended:
-            try:
-                await self.writer.flush_soon()
-            except FencedError:
+        """Append events as they come; stop when somebody else has ended the answer."""
+        try:
+            await self.writer.append()
+        except FencedError:
+            if not self.ended.is_set():
                 stop()
-                return
-            except RedisError as error:
-                log.warning("events wait for Redis", extra={"reason": repr(error)})
-                await asyncio.sleep(BEAT_SECONDS)
 
     async def _tend(self, stop: Callable[[], Any]) -> None:
         """Show that this process lives; stop when nobody reads, or when cancelled."""
         wanted: str | None = ""
         while wanted is not None and wanted != CANCEL:
-            if self.ended:
-                return
             with contextlib.suppress(RedisError):
                 wanted = await self.beat()
-            await asyncio.sleep(BEAT_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.ended.wait(), BEAT_SECONDS)
+            if self.ended.is_set():
+                return
         gone = AbandonedAnswerError("Nobody read on, so it was not written to its end.")
         self.reason = gone if wanted is None else CancelledAnswerError("Cancelled.")
         stop()

@@ -290,6 +290,6 @@ async def list_input_items(
     include: Include = None,
 ) -> InputItemList:
     """The items that the model read, also of responses before; newest first."""
-    found = await responses.store.read(response_id, identity.subject)
-    items = list(found.items) if order == "asc" else list(reversed(found.items))
+    stored = await responses.store.read(response_id, identity.subject)
+    items = list(stored.items) if order == "asc" else list(reversed(stored.items))
     return page_of(items, limit, after)

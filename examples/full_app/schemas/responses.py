@@ -40,6 +40,7 @@ from examples.full_app.schemas.chat import Penalty
 MAX_PARTS = 2048
 MAX_INPUT_ITEMS = 2000
 MAX_METADATA = 16
+MetadataKey = Annotated[str, StringConstraints(max_length=64)]
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 # Bounds for what is read here. How much a model may be sent is the chat route's to say,
 # and what an upstream answers has other limits than what is answered here.
@@ -474,7 +475,7 @@ class ResponseRequest(Wire):
         default=False,
         description="Answer at once with a queued response, and work as a job.",
     )
-    metadata: dict[ShortText, Annotated[str, StringConstraints(max_length=512)]] = (
+    metadata: dict[MetadataKey, Annotated[str, StringConstraints(max_length=512)]] = (
         Field(default_factory=dict, max_length=MAX_METADATA)
     )
     user: Annotated[str, StringConstraints(max_length=256)] | None = None

@@ -21,6 +21,7 @@ from examples.full_app.observability.metrics import (
     GEN_AI,
     MAX_MODELS,
     Metrics,
+    label,
     prometheus_name,
 )
 from examples.full_app.observability.tracing import (
@@ -328,6 +329,9 @@ CONVENTIONS = {
 }
 
 
+ATTRIBUTES = ("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model")
+
+
 def test_metrics_of_models_have_the_names_of_the_conventions_and_no_older_ones() -> (
     None
 ):
@@ -343,6 +347,10 @@ def test_metrics_of_models_have_the_names_of_the_conventions_and_no_older_ones()
     }
 
     assert GEN_AI.keys() == CONVENTIONS
+    for name, instrument in GEN_AI.items():
+        expected = {*ATTRIBUTES, *(["openai.api.type"] if "inference" in name else [])}
+        of_calls = {label(attribute) for attribute in expected}
+        assert of_calls <= {*instrument.labels}, name
     assert families == {
         prometheus_name(name, it) + ("" if it.buckets else "_total"): (
             "histogram" if it.buckets else "counter"
@@ -352,6 +360,37 @@ def test_metrics_of_models_have_the_names_of_the_conventions_and_no_older_ones()
     for family, kind in families.items():
         sample = f"{family}_count{{" if kind == "histogram" else f"{family}{{"
         assert sample in text, family
+
+
+def test_metrics_say_by_which_api_a_call_came_and_vectors_have_none() -> None:
+    said = [{"role": "user", "content": "hi"}]
+    with TestClient(create_app(settings()), headers=HEADERS) as client:
+        client.post(
+            "/v1/chat/completions", json={"model": "offline-echo", "messages": said}
+        )
+        asked = {"model": "offline-echo", "input": "hi"}
+        client.post("/v1/responses", json=asked)
+        queued = client.post("/v1/responses", json={**asked, "background": True})
+        path = f"/v1/responses/{queued.json()['id']}"
+        wait_until(lambda: client.get(path).json()["status"] == "completed")
+        client.post("/v1/embeddings", json={"model": "any", "input": "hi"})
+        text = client.get("/metrics").text
+    of_chat = [it for it in text.splitlines() if 'gen_ai_operation_name="chat"' in it]
+    counts = {
+        api_type: [
+            float(line.split(" ")[-1])
+            for line in of_chat
+            if line.startswith("gen_ai_client_inference_duration_seconds_count{")
+            and f'openai_api_type="{api_type}"' in line
+        ]
+        for api_type in ("chat_completions", "responses")
+    }
+
+    assert counts == {"chat_completions": [1], "responses": [2]}
+    assert all("openai_api_type" in line for line in of_chat)
+    for line in text.splitlines():
+        if 'gen_ai_operation_name="embeddings"' in line:
+            assert "openai_api_type" not in line
 
 
 def test_a_streams_chunks_are_timed_and_a_whole_answer_has_none() -> None:
@@ -417,3 +456,56 @@ def test_fastapis_spans_are_part_of_the_trace_and_probes_have_none(
 
     assert {trace_id for _, trace_id in provider.started} == {int(TRACE, 16)}
     assert f"traceparent: 00-{TRACE}-{Tracing.SPAN_ID:016x}-" in asked[-1]
+
+
+class RecordedSpan(otel.NonRecordingSpan):
+    """A span that keeps its attributes."""
+
+    def __init__(self) -> None:
+        super().__init__(otel.SpanContext(1, Tracing.SPAN_ID, is_remote=False))
+        self.attributes: dict[str, Any] = {}
+
+    def is_recording(self) -> bool:
+        return True
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        self.attributes[key] = value
+
+
+class RecordingTracing(Tracing):
+    """An SDK that records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans: list[RecordedSpan] = []
+
+    def start_span(self, *_: Any, **__: Any) -> otel.Span:
+        self.spans.append(RecordedSpan())
+        return self.spans[-1]
+
+
+def test_the_span_of_a_call_says_which_model_was_asked_by_which_api(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider = RecordingTracing()
+    monkeypatch.setitem(TELEMETRY, "tracer_provider", provider)
+    with TestClient(create_app(settings()), headers=HEADERS) as http:
+        said = [{"role": "user", "content": "hi"}]
+        http.post(PATH, json={"model": "offline-echo", "messages": said})
+        http.post("/v1/responses", json={"model": "offline-echo", "input": "hi"})
+        http.post("/v1/embeddings", json={"model": "any", "input": "hi"})
+    described = [
+        {
+            key: it
+            for key, it in span.attributes.items()
+            if "gen_ai" in key or "openai" in key
+        }
+        for span in provider.spans
+    ]
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "offline-echo"}
+
+    assert [it for it in described if it] == [
+        {**chat, "openai.api.type": "chat_completions"},
+        {**chat, "openai.api.type": "responses"},
+        {"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "any"},
+    ]

@@ -12,10 +12,12 @@ import contextlib
 import io
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 import aiohttp
 
+from examples.full_app.errors import RequestError
 from examples.full_app.observability.tracing import traceparent
 from examples.full_app.providers.base import (
     CallContext,
@@ -26,12 +28,15 @@ from examples.full_app.providers.base import (
 from examples.full_app.providers.upstream.answers import AnswerReader
 from examples.full_app.providers.upstream.catalogue import embeddings_in, models_in
 from examples.full_app.providers.upstream.errors import (
+    NoResponsesRouteError,
     UnreadableAnswerError,
     UpstreamError,
+    UpstreamRefusedError,
     check_status,
     translated,
 )
 from examples.full_app.providers.upstream.event_parser import EventParser
+from examples.full_app.providers.upstream.responses import ResponseReader
 from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.tls import trusted
@@ -105,18 +110,24 @@ class OpenAICompatibleProvider:
         """Deltas as the upstream sends them, then its usage, if it says it.
 
         Where nobody reads the pieces it is asked for a whole answer: a twentieth of
-        the work, here and there.
+        the work, here and there. A call that has a `response_body` is asked for by
+        `/responses`, whose events become the same deltas.
         """
+        reader: AnswerReader | ResponseReader = AnswerReader(request.n)
+        path, body = "chat/completions", _chat_body(request, call)
+        if call.response_body is not None:
+            reader = ResponseReader()
+            path, body = "responses", _response_body(request, call, call.response_body)
         with translated(request.model):
             answer = await self._post(
-                "chat/completions",
-                _chat_body(request, call),
+                path,
+                body,
                 call,
                 accept="application/json" if call.whole else EVENT_STREAM,
             )
             try:
-                await check_status(answer, request.model)
-                async for item in _items(answer, request.n):
+                await _check_status(answer, request.model, path)
+                async for item in _items(answer, reader):
                     yield item
             finally:
                 answer.close()  # and its connection, unless it was read to its end
@@ -182,6 +193,25 @@ def _chat_body(request: ChatCompletionRequest, call: CallContext) -> bytes:
     return body[:-1] + b',"stream":true,"stream_options":' + written + b"}"
 
 
+def _response_body(
+    request: ChatCompletionRequest, call: CallContext, body: Mapping[str, Any]
+) -> bytes:
+    """The same for `/responses`; the model is the one that this upstream has."""
+    asked = {**body, "model": request.model, "stream": not call.whole}
+    return json.dumps(asked).encode("utf-8")
+
+
+async def _check_status(answer: aiohttp.ClientResponse, model: str, path: str) -> None:
+    """Raise what an answer without a 2xx means, also that there is no such path."""
+    try:
+        await check_status(answer, model)
+    except (UpstreamRefusedError, RequestError) as error:
+        lacks_path = answer.status == 405 or isinstance(error, UpstreamRefusedError)
+        if path == "responses" and answer.status in (404, 405) and lacks_path:
+            raise NoResponsesRouteError(model) from None
+        raise
+
+
 def _timeout(call: CallContext) -> aiohttp.ClientTimeout:
     """No wait of a call is longer than its silence may be, or than its deadline."""
     seconds = WHOLE_SECONDS if call.whole else SILENCE_SECONDS
@@ -205,7 +235,7 @@ async def _read_whole(answer: aiohttp.ClientResponse) -> bytes:
 
 
 async def _items(
-    answer: aiohttp.ClientResponse, choices: int
+    answer: aiohttp.ClientResponse, reader: AnswerReader | ResponseReader
 ) -> AsyncIterator[Delta | Usage]:
     """What an answer says, whole or streamed. Raises UpstreamError if it breaks off.
 
@@ -213,7 +243,6 @@ async def _items(
     were not asked to, or answer whole, or name another content type. A body that is
     neither, such as the page of a proxy, raises UnreadableAnswerError.
     """
-    reader = AnswerReader(choices)
     start = await _first_piece(answer)
     if start.lstrip(BLANKS).startswith((b"{", b"[")):
         for item in reader.answer(start + await _read_whole(answer)):
@@ -262,7 +291,9 @@ async def _first_piece(answer: aiohttp.ClientResponse) -> bytes:
     return bytes(start)
 
 
-async def _next_piece(answer: aiohttp.ClientResponse, reader: AnswerReader) -> bytes:
+async def _next_piece(
+    answer: aiohttp.ClientResponse, reader: AnswerReader | ResponseReader
+) -> bytes:
     """More of the body; nothing at its end.
 
     Once every choice has finished only a usage may follow. It is waited for a little,
@@ -276,7 +307,7 @@ async def _next_piece(answer: aiohttp.ClientResponse, reader: AnswerReader) -> b
     return b""
 
 
-def _check_complete(reader: AnswerReader) -> None:
+def _check_complete(reader: AnswerReader | ResponseReader) -> None:
     if not reader.complete:
         raise UpstreamError("The upstream's answer broke off.")
 

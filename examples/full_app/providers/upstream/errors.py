@@ -45,6 +45,22 @@ class UpstreamRefusedError(UpstreamError):
     recovery = "The operator has to mend it: the key, the bill or the base URL."
 
 
+class NoResponsesRouteError(UpstreamRefusedError):
+    """The upstream has no `/v1/responses`, by which a setting says to ask it."""
+
+    code = "upstream_lacks_responses"
+    recovery = (
+        "The operator has to set FULL_APP_UPSTREAM_RESPONSES=translate: then the "
+        "upstream is asked for chat completions."
+    )
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"The upstream of {model} does not serve /v1/responses, and "
+            "FULL_APP_UPSTREAM_RESPONSES=pass asks it there."
+        )
+
+
 class UnreadableAnswerError(UpstreamError):
     """The upstream answered something that is no answer, and may have charged it."""
 
