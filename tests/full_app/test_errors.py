@@ -430,6 +430,14 @@ def an_upstream_that_refuses_our_key(on: Stage) -> Seen:
     return seen(on.ends.enter_context(in_front_of(upstream)).post(CHAT, json=ASK))
 
 
+@shows("NoResponsesRouteError")
+def an_upstream_that_is_passed_a_response_and_has_no_such_route(on: Stage) -> Seen:
+    missing = b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"
+    upstream, _ = on.ends.enter_context(answering(missing))
+    http = on.ends.enter_context(in_front_of(upstream, upstream_responses="pass"))
+    return seen(http.post(RESPONSES, json={"model": "any", "input": "hi"}))
+
+
 @shows("UnreadableAnswerError")
 def an_upstream_that_answers_with_no_answer(on: Stage) -> Seen:
     garbage = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{]"

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import pytest
 from starlette.testclient import TestClient
 
 from examples.full_app.main import create_app
 from examples.full_app.responses.store import events_key, record_key
-from tests.full_app.conftest import settings
+from tests.full_app.conftest import OTHER_KEY, settings
 from tests.full_app.responses.working import work_on
 from tests.full_app.routes.test_responses import PATH
 from tests.full_app.upstreams import HEADERS
@@ -26,10 +27,10 @@ def ask_redis(client: TestClient, name: str, *args: Any) -> Any:
     return client.portal.call(getattr(state["redis"], name), *args)
 
 
-def used_bytes(client: TestClient) -> int:
+def used_bytes(client: TestClient, owner: str = "key:alpha") -> int:
     state: Any = client.app_state
     assert client.portal is not None
-    used: int = client.portal.call(state["responses"].store.used_bytes, "key:alpha")
+    used: int = client.portal.call(state["responses"].store.used_bytes, owner)
     return used
 
 
@@ -61,6 +62,64 @@ def test_what_runs_in_the_background_is_not_forgotten_for_others() -> None:
         work_on(client, running)
 
         assert client.get(f"{PATH}/{running}").json()["status"] == "incomplete"
+
+
+def test_one_caller_takes_no_room_from_another() -> None:
+    theirs = {"Authorization": f"Bearer {OTHER_KEY}"}
+    with inside(response_bytes_per_caller=ROOM) as client:
+        mine = client.post(PATH, json=LARGE).json()["id"]
+        for _ in range(8):
+            client.post(PATH, json=LARGE, headers=theirs)
+
+        assert client.get(f"{PATH}/{mine}").status_code == 200
+        assert 0 < used_bytes(client) < ROOM / 2
+        assert ROOM / 2 < used_bytes(client, "key:beta") <= ROOM
+
+
+def test_what_a_response_in_the_background_wrote_counts_with_its_events() -> None:
+    with inside() as client:
+        client.post(PATH, json={**LARGE, "max_output_tokens": 500})
+        foreground = used_bytes(client)
+        queued = client.post(PATH, json={**LARGE, "background": True}).json()["id"]
+        waiting = used_bytes(client) - foreground
+        work_on(client, queued)
+        ended = used_bytes(client) - foreground
+
+        assert waiting > 9_000  # what was asked is kept while it waits
+        assert ended > 9_000
+        client.delete(f"{PATH}/{queued}")
+        assert used_bytes(client) == foreground
+
+
+def test_a_response_whose_time_has_come_is_gone_on_every_path() -> None:
+    with inside() as client:
+        made = client.post(PATH, json=LARGE).json()
+        path, item = f"{PATH}/{made['id']}", made["output"][0]["id"]
+        ask_redis(client, "pexpire", record_key(made["id"]), 0)
+        chained = {**LARGE, "previous_response_id": made["id"]}
+        referring = {**LARGE, "input": [{"type": "item_reference", "id": item}]}
+        answers = [
+            client.get(path),
+            client.get(f"{path}/input_items"),
+            client.get(f"{path}?stream=true"),
+            client.post(f"{path}/cancel"),
+            client.delete(path),
+            client.post(PATH, json=referring),
+        ]
+        chain = client.post(PATH, json=chained)
+
+        assert [answer.status_code for answer in answers] == [404] * 6
+        assert chain.json()["code"] == "previous_response_not_found"
+
+
+def test_room_comes_back_when_a_response_expires() -> None:
+    with inside(response_keep_seconds=100) as client:
+        old = client.post(PATH, json=LARGE).json()["id"]
+        full = used_bytes(client)
+        ask_redis(client, "zadd", "responses:key:alpha:expiry", {old: 1})
+        client.post(PATH, json=LARGE)
+
+        assert used_bytes(client) == pytest.approx(full, abs=100)
 
 
 def test_what_is_deleted_gives_its_room_back() -> None:
