@@ -1,5 +1,6 @@
 /** The page at `/`: a race of four ways to answer. No build, no library. */
 
+import { Convertible, asChat, asResponse, outputText } from "/console/api.js";
 import { Race, seconds } from "/console/race.js";
 import { Panel, call, events, pretty } from "/console/wire.js";
 
@@ -9,6 +10,7 @@ const RETRY_MS = 1000; // between two looks whether the service is there again
 const byId = (id) => document.getElementById(id);
 const panels = byId("panels");
 const model = byId("model");
+const api = byId("api");
 const key = byId("key");
 const race = new Race(byId("lanes"), byId("axis"));
 const phone = matchMedia("(max-width: 42rem)");
@@ -36,6 +38,7 @@ function request(panel) {
   }
   return phone.matches ? panel.wrap(body) : body;
 }
+const byResponses = () => api.value === "responses";
 
 /* 1. Synchronous */
 const sync = new Panel(panels, race, {
@@ -47,7 +50,8 @@ const sync = new Panel(panels, race, {
 });
 sync.send.addEventListener("click", () => sync.run(async (signal) => {
   const body = JSON.stringify(request(sync));
-  const response = await call(sync, "POST", "/v1/chat/completions", { body, signal });
+  const path = byResponses() ? "/v1/responses" : "/v1/chat/completions";
+  const response = await call(sync, "POST", path, { body, signal });
   if (response.headers.get("content-type").startsWith("text/event-stream")) {
     throw new Error("This request says stream: true. The panel beside it shows streams.");
   }
@@ -55,25 +59,42 @@ sync.send.addEventListener("click", () => sync.run(async (signal) => {
   sync.lane.frame();
   sync.lane.readable();
   sync.log("the whole answer", { json: answer });
-  sync.result.textContent = answer.choices[0].message.content ?? pretty(answer);
+  sync.result.textContent = (answer.object === "response"
+    ? outputText(answer) : answer.choices[0].message.content) || pretty(answer);
 }));
 
-/* 2. Streaming; it can be cut and go on */
+/* 2. Streaming; it can be cut and go on. A response can where it runs in the background */
+const streamed = (body) => ({ ...body, stream: true, background: true });
 const stream = new Panel(panels, race, {
   title: "Streaming",
   what: "Words as they come, over SSE. Cancel it, and Resume goes on from there.",
   body: { ...ask(QUESTION), stream: true },
-  wrap: (body) => ({ ...body, stream: true }),
+  wrap: (body) => (byResponses() ? streamed(body) : { ...body, stream: true }),
   words: (lane) => `first word after ${seconds(lane.first)}, whole after ${seconds(lane.whole)}`,
   more: "Resume",
 });
 let place = {}; // where a cut stream goes on: its address, and the last id that came
+/** One event of a response. One in the background says where its events can be read. */
+function readEvent({ type, sequence_number: number, delta, response }) {
+  if (response?.background) place.where = `/v1/responses/${response.id}?stream=true`;
+  if (place.where) place.last = number;
+  if (type === "response.output_text.delta") {
+    stream.lane.readable();
+    stream.result.textContent += delta;
+    stream.result.scrollTop = stream.result.scrollHeight;
+  }
+  if (type === "response.failed") {
+    place = {};
+    throw new Error(`The response is ${response.status}.`);
+  }
+}
 async function follow(response, signal) {
   for await (const { id, data } of events(stream, response, signal)) {
     place.last = id ?? place.last;
     if (data === "[DONE]") { place = {}; return; }
     const chunk = JSON.parse(data);
     if (chunk.error) { place = {}; throw new Error(chunk.error.message); }
+    if (chunk.type) { readEvent(chunk); continue; }
     for (const choice of chunk.choices) {
       if (!choice.delta.content) continue;
       stream.lane.readable();
@@ -87,24 +108,29 @@ stream.send.addEventListener("click", async () => {
   place = {};
   await stream.run(async (signal) => {
     const body = JSON.stringify(request(stream));
-    const headers = { "X-Resumable": "true" };
-    const response = await call(stream, "POST", "/v1/chat/completions", { body, headers, signal });
+    const headers = byResponses() ? {} : { "X-Resumable": "true" };
+    const path = byResponses() ? "/v1/responses" : "/v1/chat/completions";
+    const response = await call(stream, "POST", path, { body, headers, signal });
     if (!response.headers.get("content-type").startsWith("text/event-stream")) {
-      stream.result.textContent = (await response.json()).choices[0].message.content;
+      const answer = await response.json();
+      stream.result.textContent = answer.object === "response"
+        ? outputText(answer) : answer.choices[0].message.content;
       throw new Error("This request does not say stream: true, so the answer came whole.");
     }
-    place.where = response.headers.get("content-location");
+    place.where = response.headers.get("content-location") ?? undefined;
     await follow(response, signal);
   });
-  stream.more.disabled = !place.last;
+  stream.more.disabled = place.last === undefined;
 });
 stream.more.addEventListener("click", async () => {
   await stream.run(async (signal) => {
-    const headers = { "Last-Event-ID": place.last };
-    stream.log(`Last-Event-ID: ${place.last}`);
-    await follow(await call(stream, "GET", place.where, { headers, signal }), signal);
+    const isResponse = place.where.startsWith("/v1/responses");
+    const where = isResponse ? `${place.where}&starting_after=${place.last}` : place.where;
+    const headers = isResponse ? {} : { "Last-Event-ID": place.last };
+    if (!isResponse) stream.log(`Last-Event-ID: ${place.last}`);
+    await follow(await call(stream, "GET", where, { headers, signal }), signal);
   }, { keep: true });
-  stream.more.disabled = !place.last;
+  stream.more.disabled = place.last === undefined;
 });
 
 /* 3. Job */
@@ -145,15 +171,45 @@ async function work(panel, body, signal) {
   signal.removeEventListener("abort", cancel);
   return { id, problem };
 }
+/** A response in the background: queued, followed, and cancelled for real. */
+async function workAsResponse(panel, body, signal) {
+  const text = JSON.stringify({ ...body, stream: false });
+  const created = await call(panel, "POST", "/v1/responses", { body: text, signal });
+  const { id, status } = await created.json();
+  panel.lane.accept();
+  panel.lane.frame();
+  if (status !== "queued") return "This request does not say background: true.";
+  const path = `/v1/responses/${id}`;
+  const show = (response) => {
+    panel.result.textContent = `${response.status}\n\n${outputText(response)}`;
+    return response.status === "completed" || response.status === "incomplete"
+      ? undefined : response.error?.message ?? `the response is ${response.status}`;
+  };
+  const cancel = () => call(panel, "POST", `${path}/cancel`).then(async (gone) =>
+    show(await gone.json())).catch(() => {});
+  signal.addEventListener("abort", cancel, { once: true });
+  const following = await call(panel, "GET", `${path}?stream=true`, { signal });
+  for await (const { data } of events(panel, following, signal)) {
+    if (data === "[DONE]") break;
+  }
+  const problem = show(await (await call(panel, "GET", path, { signal })).json());
+  signal.removeEventListener("abort", cancel);
+  return problem;
+}
 const accepted = (lane) => `accepted after ${seconds(lane.accepted)}`;
 const job = new Panel(panels, race, {
   title: "Job",
   what: "A batch in the background: 202 at once, then progress. Cancel stops it for real.",
   body: { requests: [QUESTION, "What is a token?", "What is backpressure?"].map(ask) },
-  wrap: (body) => ({ requests: [body] }),
+  wrap: (body) => (byResponses() ? { ...body, background: true } : { requests: [body] }),
   words: (lane) => `${accepted(lane)}, all answers after ${seconds(lane.first)}`,
 });
 job.send.addEventListener("click", () => job.run(async (signal) => {
+  if (byResponses()) {
+    const trouble = await workAsResponse(job, request(job), signal);
+    job.lane.readable();
+    return trouble;
+  }
   const { problem } = await work(job, request(job), signal);
   job.lane.readable();
   return problem;
@@ -164,7 +220,7 @@ const hook = new Panel(panels, race, {
   title: "Webhook",
   what: "We call you when it is done. Each call is signed; a forged one is turned away.",
   body: { requests: [ask(QUESTION)] },
-  wrap: (body) => ({ requests: [body] }),
+  wrap: (body) => ({ requests: [byResponses() ? asChat(body) : body] }),
   words: (lane) => `${accepted(lane)}, we called back after ${seconds(lane.first)}`,
   more: "Forge",
 });
@@ -273,6 +329,20 @@ async function waitForService() {
 document.addEventListener("service-stopped", waitForService);
 document.addEventListener("visibilitychange", async () => {
   if (!document.hidden && !await isThere()) waitForService();
+});
+
+/* The API: what was typed is converted, and comes back as it was typed */
+const inBackground = ({ requests }) => ({ ...asResponse(requests[0]), background: true });
+const convertibles = [
+  new Convertible(shared, { responses: asResponse, chat: asChat }, pretty),
+  new Convertible(sync.editor, { responses: asResponse, chat: asChat }, pretty),
+  new Convertible(stream.editor,
+    { responses: (body) => streamed(asResponse(body)), chat: asChat }, pretty),
+  new Convertible(job.editor,
+    { responses: inBackground, chat: (body) => ({ requests: [asChat(body)] }) }, pretty),
+];
+api.addEventListener("change", () => {
+  for (const editor of convertibles) editor.to(api.value);
 });
 
 /* The model picker: real models, then what can go wrong */

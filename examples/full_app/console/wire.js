@@ -7,7 +7,7 @@ const MAX_LINES = 400; // lines that a panel shows
 /** JSON for reading: a message stands in one line, and so does a list of one message. */
 export const pretty = (value) => JSON.stringify(value, null, 1)
   .replace(/\{\s+"role": ("\w+"),\s+"content": (".*")\s+\}/g, '{"role": $1, "content": $2}')
-  .replace(/"messages": \[\s+(\{.*\})\s+\]/g, '"messages": [$1]');
+  .replace(/"(messages|input)": \[\s+(\{.*\})\s+\]/g, '"$1": [$2]');
 
 export class Panel {
   constructor(parts, race, { title, what, body, wrap, words, more }) {
@@ -190,6 +190,7 @@ function meter(headers) {
 /** The part of an event that a person looks for, in a few words. */
 function inShort(name, value) {
   if (value.error) return `error: ${value.error.code ?? value.error.type}`;
+  if (value.type === "response.output_text.delta") return JSON.stringify(value.delta);
   if (value.progress) {
     return `${name}, ${value.progress.done} of ${value.progress.total}`;
   }

@@ -1,5 +1,6 @@
 """The page at `/` in a real Chromium: every panel driven, its console silent."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -229,6 +230,204 @@ def test_markup_in_an_answer_is_shown_as_text_and_not_run(
 
     assert markup in page.inner_text(f"#{panel} .result")
     assert page.locator(f"#{panel} img").count() == 0
+
+
+# --- The same question by /v1/responses ---
+
+
+def sent_by(page: "Page", panel: str) -> str:
+    """Send a panel's request; the first line of its wire."""
+    assert send(page, panel).startswith("done in")
+    return str(page.inner_text(f"#{panel} .wire li:first-child"))
+
+
+def test_the_switch_sends_a_question_as_a_response_and_shows_its_text(
+    page: "Page",
+) -> None:
+    send(page, "synchronous")
+    by_chat = page.inner_text("#synchronous .result")
+    page.select_option("#api", "responses")
+
+    assert "POST /v1/responses" in sent_by(page, "synchronous")
+    assert page.inner_text("#synchronous .result") == by_chat
+    page.select_option("#api", "chat")
+    assert "POST /v1/chat/completions" in sent_by(page, "synchronous")
+
+
+def test_the_events_of_a_streamed_response_are_shown_with_their_names(
+    page: "Page",
+) -> None:
+    page.select_option("#api", "responses")
+    assert "POST /v1/responses" in sent_by(page, "streaming")
+    wire = page.inner_text("#streaming .wire")
+
+    for name in ("created", "in_progress", "output_item.added", "completed"):
+        assert f"response.{name}" in wire
+    assert len(page.inner_text("#streaming .result")) > 40
+    frame = page.locator("#streaming .wire details").nth(0)
+    frame.locator("summary").click()
+    assert '"sequence_number": 0' in frame.inner_text()
+
+
+def test_a_cut_response_goes_on_after_the_last_number_to_the_same_text(
+    page: "Page",
+) -> None:
+    page.select_option("#api", "responses")
+    long = " ".join(f"word-{number}" for number in range(400))
+    page.fill(
+        "#streaming textarea",
+        f'{{"model": "offline-echo", "input": "{long}", "stream": true, '
+        '"background": true}',
+    )
+    page.click("#streaming .send")
+    shows(page, "#streaming .result", ".{20}")
+    page.click("#streaming .cancel")
+    assert status_of(page, "streaming").startswith("cancelled after")
+    assert page.inner_text("#streaming .result") != long
+    page.click("#streaming .more")
+
+    assert status_of(page, "streaming").startswith("done in")
+    assert page.inner_text("#streaming .result") == long
+    assert "&starting_after=" in page.inner_text("#streaming .wire")
+    assert page.is_disabled("#streaming .more")
+
+
+def test_a_response_in_the_foreground_cannot_be_resumed_and_does_not_offer_it(
+    page: "Page",
+) -> None:
+    page.select_option("#api", "responses")
+    long = " ".join(f"word-{number}" for number in range(400))
+    body = f'{{"model": "offline-echo", "input": "{long}", "stream": true}}'
+    page.fill("#streaming textarea", body)
+    page.click("#streaming .send")
+    shows(page, "#streaming .result", ".{20}")
+    page.click("#streaming .cancel")
+
+    assert status_of(page, "streaming").startswith("cancelled after")
+    assert page.is_disabled("#streaming .more")
+
+
+def test_the_job_is_a_response_in_the_background_and_is_cancelled_in_the_service(
+    page: "Page",
+) -> None:
+    page.select_option("#api", "responses")
+    assert '"background": true' in page.input_value("#job textarea")
+    assert "POST /v1/responses" in sent_by(page, "job")
+    shows(page, "#job .result", "^completed")
+    page.click("#job .send")
+    shows(page, "#job .wire", "response.in_progress")
+    page.click("#job .cancel")
+    shows(page, "#job .result", "^cancelled")
+
+
+def test_a_failure_of_a_response_is_shown_with_its_code(page: "Page") -> None:
+    page.select_option("#api", "responses")
+    page.select_option("#model", "fault-429")
+
+    assert send(page, "synchronous").startswith("429:")
+    assert send(page, "job") != "done"
+    assert page.get_attribute("#job .status", "class") == "status bad"
+
+
+def test_what_was_typed_comes_back_letter_by_letter_when_the_api_is_switched_back(
+    page: "Page",
+) -> None:
+    typed = (
+        '{"model":  "gpt-4o", "messages": [{"role": "system", "content": "Brief."},\n'
+        '{"role": "user", "content": "Why?"}], "max_tokens": 7, "temperature": 0.5}'
+    )
+    page.fill("#synchronous textarea", typed)
+    jobs = page.input_value("#job textarea")
+    page.select_option("#api", "responses")
+    converted = json.loads(page.input_value("#synchronous textarea"))
+    page.select_option("#api", "chat")
+
+    assert converted == {
+        "model": "gpt-4o",
+        "input": [
+            {"role": "system", "content": "Brief."},
+            {"role": "user", "content": "Why?"},
+        ],
+        "max_output_tokens": 7,
+        "temperature": 0.5,
+    }
+    assert page.input_value("#synchronous textarea") == typed
+    assert page.input_value("#job textarea") == jobs
+
+
+def test_what_is_changed_after_the_switch_is_converted_and_not_lost(
+    page: "Page",
+) -> None:
+    page.select_option("#api", "responses")
+    page.fill(
+        "#synchronous textarea",
+        '{"model": "gpt-4o", "instructions": "Brief.", "input": "Owls?", '
+        '"max_output_tokens": 9, "text": {"format": {"type": "json_object"}}}',
+    )
+    page.fill("#streaming textarea", "{'no JSON': 1}")
+    page.select_option("#api", "chat")
+
+    assert json.loads(page.input_value("#synchronous textarea")) == {
+        "model": "gpt-4o",
+        "messages": [
+            {"role": "system", "content": "Brief."},
+            {"role": "user", "content": "Owls?"},
+        ],
+        "max_tokens": 9,
+        "response_format": {"type": "json_object"},
+    }
+    assert page.input_value("#streaming textarea") == "{'no JSON': 1}"
+
+
+def test_a_round_of_tools_survives_both_switches(page: "Page") -> None:
+    function = {"name": "f", "parameters": {"type": "object"}}
+    called = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "f", "arguments": "{}"},
+    }
+    chat = {
+        "model": "gpt-4o",
+        "messages": [
+            {"role": "user", "content": "Weather?"},
+            {"role": "assistant", "content": None, "tool_calls": [called]},
+            {"role": "tool", "tool_call_id": "c1", "content": "sun"},
+        ],
+        "tools": [{"type": "function", "function": function}],
+        "tool_choice": {"type": "function", "function": {"name": "f"}},
+    }
+    page.fill("#synchronous textarea", json.dumps(chat))
+    page.select_option("#api", "responses")
+    response = page.input_value("#synchronous textarea")
+    page.fill("#synchronous textarea", f"{response} ")  # so that it is converted anew
+    page.select_option("#api", "chat")
+
+    assert json.loads(response)["input"] == [
+        {"role": "user", "content": "Weather?"},
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "sun"},
+    ]
+    assert json.loads(response)["tools"] == [{"type": "function", **function}]
+    assert json.loads(page.input_value("#synchronous textarea")) == chat
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [PROJECTOR, PHONE], ids=["projector", "phone"])
+def test_the_page_of_responses_overflows_nowhere_and_axe_finds_nothing(
+    browser: "Browser", url: str, size: tuple[int, int], dark: bool
+) -> None:
+    with opened(browser, url, size=size, dark=dark) as page:
+        ready(page)
+        page.select_option("#api", "responses")
+        page.click("#send-all")
+        shows(page, "#verdict", "first word")
+        if size == PROJECTOR:
+            seen = page.locator("#streaming .result").bounding_box()
+            assert seen is not None
+            assert seen["y"] + 100 < size[1]
+
+        assert axe_violations(page) == []
+        assert overflows(page) == []
 
 
 def test_a_request_that_is_not_json_is_called_so(page: "Page") -> None:
