@@ -200,6 +200,7 @@ const accepted = (lane) => `accepted after ${seconds(lane.accepted)}`;
 const job = new Panel(panels, race, {
   title: "Job",
   what: "A batch in the background: 202 at once, then progress. Cancel stops it for real.",
+  whatOfResponses: "A response in the background: queued at once. Cancel stops it for real.",
   body: { requests: [QUESTION, "What is a token?", "What is backpressure?"].map(ask) },
   wrap: (body) => (byResponses() ? { ...body, background: true } : { requests: [body] }),
   words: (lane) => `${accepted(lane)}, all answers after ${seconds(lane.first)}`,
@@ -219,6 +220,7 @@ job.send.addEventListener("click", () => job.run(async (signal) => {
 const hook = new Panel(panels, race, {
   title: "Webhook",
   what: "We call you when it is done. Each call is signed; a forged one is turned away.",
+  whatOfResponses: "A job, as before: the inbox knows no secret of an endpoint for responses.",
   body: { requests: [ask(QUESTION)] },
   wrap: (body) => ({ requests: [byResponses() ? asChat(body) : body] }),
   words: (lane) => `${accepted(lane)}, we called back after ${seconds(lane.first)}`,
@@ -343,6 +345,7 @@ const convertibles = [
 ];
 api.addEventListener("change", () => {
   for (const editor of convertibles) editor.to(api.value);
+  for (const panel of all) panel.describe(api.value);
 });
 
 /* The model picker: real models, then what can go wrong */

@@ -10,7 +10,7 @@ export const pretty = (value) => JSON.stringify(value, null, 1)
   .replace(/"(messages|input)": \[\s+(\{.*\})\s+\]/g, '"$1": [$2]');
 
 export class Panel {
-  constructor(parts, race, { title, what, body, wrap, words, more }) {
+  constructor(parts, race, { title, what, whatOfResponses, body, wrap, words, more }) {
     this.root = document.getElementById("panel").content.cloneNode(true).firstElementChild;
     const find = (selector) => this.root.querySelector(selector);
     this.editor = find("textarea");
@@ -26,7 +26,9 @@ export class Panel {
     find("h2").textContent = title;
     find("h2").id = `${this.root.id}-title`;
     this.root.setAttribute("aria-labelledby", find("h2").id);
-    find(".what").textContent = what;
+    this.what = find(".what");
+    this.whats = { chat: what, responses: whatOfResponses ?? what };
+    this.describe("chat");
     this.wire.setAttribute("aria-label", `${title}: wire`);
     this.result.setAttribute("aria-label", `${title}: result`);
     this.progress.setAttribute("aria-label", `${title}: progress`);
@@ -70,6 +72,9 @@ export class Panel {
     if (problem) this.say(problem, "bad");
     else this.say(`done in ${this.elapsed()}`, "good");
   }
+
+  /** Says what the panel does by this API. */
+  describe(api) { this.what.textContent = this.whats[api]; }
 
   /** A panel that cannot work here says why. */
   disable(why) {

@@ -311,6 +311,7 @@ def test_the_job_is_a_response_in_the_background_and_is_cancelled_in_the_service
     page: "Page",
 ) -> None:
     page.select_option("#api", "responses")
+    assert page.inner_text("#job .what").startswith("A response in the background")
     assert '"background": true' in page.input_value("#job textarea")
     assert "POST /v1/responses" in sent_by(page, "job")
     shows(page, "#job .result", "^completed")
