@@ -22,6 +22,11 @@ CUTS = (
     "{streams} streams{where}, their connections cut at random {cuts:,} times",
     "{wrong}",
 )
+RESPONSES = (
+    "{streams} responses in the background{where}, the connections of their readers "
+    "cut at random {cuts:,} times",
+    "{wrong}",
+)
 HOSTILE = (
     "{honest_callers} honest callers for {seconds:.0f} s, in the second half beside "
     "{hostile_peers} hostile peers (huge heads, half heads, silence, streams that "
@@ -53,6 +58,14 @@ def table(_: str = "") -> str:
             )
         ),
     ]
+    for part, where in (
+        ("responses", " of 2 API processes"),
+        ("responses, embedded", " of one process, embedded"),
+    ):
+        if part in found:
+            run = found[part] | {"where": where}
+            fine = "every event once, and the last one what is kept"
+            rows.append(_row(RESPONSES, run, fine))
     if "hostile peers" in found:
         rows.append(_row(HOSTILE, found["hostile peers"], "no honest call failed"))
     return "\n".join(["| what was done | what came of it |", "|---|---|", *rows])

@@ -169,6 +169,7 @@ def test_what_full_app_survived_is_what_its_run_says(
     assert "none lost, none twice" in told
     assert "10,000 delivered" in told
     assert told.count("every text as if never cut") == 2
+    assert told.count("every event once, and the last one what is kept") == 2
 
     found = json.loads((results.RESULTS / "survival.json").read_text(encoding="utf-8"))
     found["kills"]["wrong"] = {"lost": ["job_1"]}

@@ -53,6 +53,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_BLANKS = 64 * 1024  # bytes before an answer begins
 LARGE_BODY_BYTES = 1024 * 1024  # aiohttp wants larger ones as a file
 EVENT_STREAM = "text/event-stream"
+RESPONSES = "responses"  # the path of the upstream's own route
 BLANKS = b" \t\r\n\xef\xbb\xbf"  # white space, and UTF-8's byte order mark
 
 
@@ -113,11 +114,15 @@ class OpenAICompatibleProvider:
         the work, here and there. A call that has a `response_body` is asked for by
         `/responses`, whose events become the same deltas.
         """
-        reader: AnswerReader | ResponseReader = AnswerReader(request.n)
-        path, body = "chat/completions", _chat_body(request, call)
-        if call.response_body is not None:
+        reader: AnswerReader | ResponseReader
+        if call.response_body is None:
+            path = "chat/completions"
+            body = _chat_body(request, call)
+            reader = AnswerReader(request.n)
+        else:
+            path = RESPONSES
+            body = _response_body(request, call, call.response_body)
             reader = ResponseReader()
-            path, body = "responses", _response_body(request, call, call.response_body)
         with translated(request.model):
             answer = await self._post(
                 path,
@@ -207,7 +212,7 @@ async def _check_status(answer: aiohttp.ClientResponse, model: str, path: str) -
         await check_status(answer, model)
     except (UpstreamRefusedError, RequestError) as error:
         lacks_path = answer.status == 405 or isinstance(error, UpstreamRefusedError)
-        if path == "responses" and answer.status in (404, 405) and lacks_path:
+        if path == RESPONSES and answer.status in (404, 405) and lacks_path:
             raise NoResponsesRouteError(model) from None
         raise
 
