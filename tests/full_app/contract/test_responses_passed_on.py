@@ -312,15 +312,15 @@ def test_what_the_caller_can_mend_is_said_in_the_upstreams_words() -> None:
 
 BROKEN = {
     "failed": streamed(
-        delta("output_text", "Hel"),
+        delta("output_text", "Half"),
         ended(kind="failed", error={"code": "server_error", "message": "Broken."}),
     ),
     "error event": streamed(
-        delta("output_text", "Hel"), {"type": "error", "message": "Broken."}
+        delta("output_text", "Half"), {"type": "error", "message": "Broken."}
     ),
-    "no last event": streamed(delta("output_text", "Hel")),
-    "no JSON": streamed(delta("output_text", "Hel")) + b"data: {\n\n",
-    "cancelled": streamed(delta("output_text", "Hel"), ended(kind="cancelled")),
+    "no last event": streamed(delta("output_text", "Half")),
+    "no JSON": streamed(delta("output_text", "Half")) + b"data: {\n\n",
+    "cancelled": streamed(delta("output_text", "Half"), ended(kind="cancelled")),
 }
 
 
