@@ -17,8 +17,8 @@ from tests.browser import browser as browser
 from tests.servers import free_port, wait_until
 
 # A busy machine is no mistake: how long an example takes is not what is tested.
-settings.register_profile("course", deadline=None)
-settings.load_profile("course")
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 # A shell starts what runs in the background with SIGINT ignored, and what the tests
 # start would inherit that: then Ctrl-C could not be tried.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -44,8 +44,8 @@ def untraced() -> Iterator[None]:
 def running_redis(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """A real Redis on a random port with a folder of its own: its URL and process.
 
-    Without `redis-server` the test is skipped on a student's machine; with
-    COURSE_REQUIRE_REDIS set (CI) it fails instead.
+    Without `redis-server` the test is skipped; with COURSE_REQUIRE_REDIS set, as CI
+    does, it fails instead.
     """
     binary = shutil.which("redis-server")
     if binary is None:

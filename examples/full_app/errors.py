@@ -1,6 +1,6 @@
 """Section 5's hierarchy, extended to what an OpenAI client expects to read.
 
-Section 5 teaches a flat body. The official client reads `error` as an object and
+Section 5's body is flat. The official client reads `error` as an object and
 loses code and message of anything else, so here `error` is an object, and the flat
 fields stay beside it."""
 

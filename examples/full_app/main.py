@@ -1,6 +1,6 @@
 """The complete service. `create_app` is the one place where all parts meet.
 
-Run it: `python -m course run`, or `uvicorn --no-proxy-headers --http
+Run it: `uvicorn --no-proxy-headers --http
 examples.full_app.web.connection.protocol:FastProtocol examples.full_app.main:app`.
 Everything lives in this process until `REDIS_URL` names a Redis; then any number of
 processes share it.
@@ -120,7 +120,7 @@ def create_app(
     app = Application(
         websocket_seconds=settings.live_send_seconds,
         title="full_app",
-        summary="An OpenAI-compatible service, built from the course's five sections.",
+        summary="An OpenAI-compatible service with limits, budgets, jobs and webhooks.",
         version="0.1.0",
         lifespan=lifespan,
         telemetry=TELEMETRY,

@@ -19,7 +19,7 @@ from examples.s2_models import PRICES_PER_1K, SNAPSHOT_DATE, USD, Usage
 NANO_DIGITS = 9
 MILLION = 1_000_000
 KNOWN_MODELS = 1_000  # whose price is not looked for anew for each call
-CACHED_SHARE = Decimal("0.5")  # of the input's price, for the chapter's models
+CACHED_SHARE = Decimal("0.5")  # of the input's price, for section 2's models
 
 
 def nano_usd(usd: Decimal) -> int:

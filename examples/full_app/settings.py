@@ -301,7 +301,8 @@ class Settings(s4.Settings):
         description="USD for a million tokens of a model, as a JSON object: "
         '`{"gpt-5*": {"input": "1.25", "cached_input": "0.125", "output": "10"}}`. '
         "`*` stands for any characters. A family's price is that of its dated "
-        "snapshots. The chapter's models and `text-embedding-3-*` have prices already.",
+        "snapshots. `gpt-4o`, `gpt-4o-mini` and `text-embedding-3-*` have prices "
+        "already.",
     )
     unpriced_models: Literal["refuse", "free"] = Field(
         default="refuse",
@@ -545,7 +546,7 @@ class Settings(s4.Settings):
         return self
 
     @model_validator(mode="after")
-    def names_of_section_4_are_refused(self) -> Self:
+    def names_without_upstream_are_refused(self) -> Self:
         """Here a provider is called an upstream. Section 4's names would do nothing."""
         for name in ("base_url", "api_key"):
             if f"openai_{name}" in self.model_fields_set:

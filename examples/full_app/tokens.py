@@ -1,7 +1,7 @@
 """Counting tokens, by one estimate everywhere: before a call, after it, and offline.
 
 A real BPE vocabulary (tiktoken) would have to be downloaded, and offline is a feature.
-The chapter's rule is four characters a token; it holds for English only, so here each
+Section 2's rule is four characters a token; it holds for English only, so here each
 character beyond ASCII counts as one token. Rounded up: a limit must not be undershot.
 """
 

@@ -11,12 +11,12 @@ from tests.full_app.asgi import post
 from tests.full_app.conftest import settings
 from tests.servers import ROOT
 
-EXAMPLES = ROOT / "examples"
+PACKAGE = ROOT / "examples"
 BODY = b'{"model": "offline-echo", "messages": [{"role": "user", "content": "Why?"}]%s}'
 
 
 async def files_passed(content: bytes) -> list[str]:
-    """The files under examples/ whose functions run for one request, by name."""
+    """The files of ours whose functions run for one request, by name."""
     app = create_app(settings(job_worker=False))
     passed: set[str] = set()
 
@@ -32,9 +32,9 @@ async def files_passed(content: bytes) -> list[str]:
         finally:
             sys.setprofile(None)
     return sorted(
-        name.removeprefix(f"{EXAMPLES}/")
+        name.removeprefix(f"{PACKAGE}/")
         for name in passed
-        if name.startswith(str(EXAMPLES))
+        if name.startswith(str(PACKAGE))
     )
 
 
@@ -43,4 +43,4 @@ async def test_a_chat_request_passes_few_files(stream: bool, limit: int) -> None
     files = await files_passed(BODY % (b', "stream": true' if stream else b""))
 
     assert len(files) <= limit, "\n".join(files)
-    assert "full_app/routes/chat.py" in files
+    assert any(file.endswith("routes/chat.py") for file in files)

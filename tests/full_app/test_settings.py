@@ -10,7 +10,7 @@ from tests.servers import ROOT
 
 
 @pytest.mark.parametrize("name", ["BASE_URL", "API_KEY"])
-def test_a_setting_of_section_4_is_refused_with_the_name_it_has_here(
+def test_a_setting_without_upstream_in_its_name_is_refused_with_the_name_it_has(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"FULL_APP_OPENAI_{name}", "http://127.0.0.1:1/v1")
@@ -19,7 +19,7 @@ def test_a_setting_of_section_4_is_refused_with_the_name_it_has_here(
         Settings()
 
 
-def test_an_empty_setting_of_section_4_is_no_setting(
+def test_an_empty_setting_of_such_a_name_is_no_setting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FULL_APP_OPENAI_API_KEY", "")

@@ -87,8 +87,8 @@ class ChatService:
         """`by_prefix` names the providers of models whose names begin so; all other
         models are the primary provider's. An answer has at most `max_logprobs` log
         probabilities and `max_answer_bytes` bytes. `upstream_rules` say how far
-        requests for the primary provider may go; None: no further than the
-        chapter's."""
+        requests for the primary provider may go; None: no further than
+        section 2's."""
         self.primary_provider = primary_provider
         self.by_prefix = by_prefix
         self.tokenizer = tokenizer

@@ -298,7 +298,7 @@ document.addEventListener("keydown", (event) => {
   for (const panel of all) if (event.target === panel.editor) panel.send.click();
 });
 
-/* For the last row of a lecture hall: 24 pixels, kept for the next visit */
+/* For the last row of a large room: 24 pixels, kept for the next visit */
 const large = byId("large");
 function enlarge(on) {
   document.documentElement.classList.toggle("large", on);

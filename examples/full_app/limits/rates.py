@@ -4,7 +4,7 @@ GCRA (the generic cell rate algorithm, ITU-T I.371) keeps one time a budget: whe
 will be full again. All budgets of a call are taken together or not at all; tokens are
 reserved before and settled after, so a refund or a debt is exact.
 Headers: OpenAI's `x-ratelimit-*`, and `RateLimit`/`RateLimit-Policy` of
-draft-ietf-httpapi-ratelimit-headers. Section 4 teaches the token bucket.
+draft-ietf-httpapi-ratelimit-headers. Section 4's `RateLimiter` is a token bucket.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ warnings = ThrottledLog(logging.getLogger(__name__))
 
 KNOWN_CALLERS = 10_000  # whose keys are not made anew for each call
 
-# For routes that manage things: section 4's token bucket, as it is taught.
+# For routes that manage things: section 4's token bucket, as it is.
 management_limit = RateLimiter(requests=6_000, window_seconds=60, name="management")
 
 

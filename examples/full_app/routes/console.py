@@ -2,7 +2,7 @@
 
 `/inbox` receives webhooks for it, on a developer's machine only: `main.py` serves it
 where everything is embedded and no keys are set, nowhere else. It verifies them with
-the dependency that students copy (`webhooks/receiving.py`).
+the dependency that receivers copy (`webhooks/receiving.py`).
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""`/v1/responses`: the four patterns of section 3 behind one route of OpenAI's.
+"""`/v1/responses`: four ways to wait for an answer, behind one route of OpenAI's.
 
 Synchronous, as a stream, and in the background, with a webhook at the end.
 """

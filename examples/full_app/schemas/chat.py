@@ -353,7 +353,7 @@ def _without(value: object, names: frozenset[str] | set[str]) -> object:
 
 
 class RequestRules(Protocol):
-    """Rules that are not the chapter's: those of `schemas/upstream.py`."""
+    """Rules that are not section 2's: those of `schemas/upstream.py`."""
 
     def apply_to(self, value: object) -> bool:
         """Whether `value`, a request as it was sent, is read by these rules."""
@@ -368,13 +368,13 @@ _rules: ContextVar[RequestRules | None] = ContextVar("request_rules", default=No
 
 
 def current_rules() -> RequestRules | None:
-    """The rules that are applied now; None: the chapter's alone."""
+    """The rules that are applied now; None: section 2's alone."""
     return _rules.get()
 
 
 @contextlib.contextmanager
 def rules_applied(rules: RequestRules | None) -> Iterator[None]:
-    """A block in which requests are read by these rules; None: by the chapter's."""
+    """A block in which requests are read by these rules; None: by section 2's."""
     token = _rules.set(rules)
     try:
         yield
@@ -383,17 +383,17 @@ def rules_applied(rules: RequestRules | None) -> Iterator[None]:
 
 
 def _by_rules(
-    value: object, chapters: ValidatorFunctionWrapHandler
+    value: object, by_own_rules: ValidatorFunctionWrapHandler
 ) -> ChatCompletionRequest:
     rules = current_rules()
     if rules is not None and rules.apply_to(value):
         return rules.chat_request(value)
-    request: ChatCompletionRequest = chapters(value)
+    request: ChatCompletionRequest = by_own_rules(value)
     return request
 
 
 # The request of a body. It is serialized as what it is: an upstream's has fields that
-# the chapter's lacks.
+# section 2's lacks.
 AnyChatRequest = Annotated[
     SerializeAsAny[ChatCompletionRequest], WrapValidator(_by_rules)
 ]

@@ -1,6 +1,6 @@
 """Requests for the models of an upstream: checked less, and passed on as written.
 
-What this process answers itself keeps the chapter's strictness (`schemas/chat.py`). An
+What this process answers itself keeps section 2's strictness (`schemas/chat.py`). An
 upstream has limits, fields and kinds of content of its own, and says itself what is
 wrong with a request. So only two sorts of things are checked here: what this service
 reads itself, and what would cost money by mistake. How far a request may go is a
@@ -65,7 +65,7 @@ class UpstreamRules:
 
     `context_window` is in tokens, for the question and the answer together.
     `max_text_chars` counts the characters of all texts of one message. Models whose
-    names begin with one of `local_prefixes` are answered here, by the chapter's rules.
+    names begin with one of `local_prefixes` are answered here, by section 2's rules.
     """
 
     unknown_fields: Literal["pass", "refuse"] = "pass"

@@ -1,7 +1,7 @@
 """What routes ask for, as `Annotated` aliases over the state the lifespan yields.
 
 Section 4's aliases (`RedisDep`, `RequestContextDep`) are used as they are, because the
-state has the same keys. These are the ones that full_app adds.
+state has the same keys. These are the ones that the service adds.
 """
 
 import re

@@ -104,7 +104,7 @@ def usage_of(client: TestClient, headers: dict[str, str] = METERED) -> dict[str,
         ("text-embedding-3-large", ("0.13", "0.13", "0")),
     ],
 )
-def test_the_chapters_models_have_prices(
+def test_well_known_models_have_prices(
     model: str, per_million: tuple[str, str, str]
 ) -> None:
     price = Prices().of(model)

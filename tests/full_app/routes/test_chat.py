@@ -66,7 +66,7 @@ def test_a_test_replaces_the_limits_of_the_caller() -> None:
         assert client.post(PATH, json=BODY).status_code == 200
 
 
-def test_a_test_replaces_the_context_of_section_4() -> None:
+def test_a_test_replaces_the_request_context() -> None:
     provider = Scripted()
     app = create_app(settings(), provider=provider)
     app.dependency_overrides[get_request_context] = lambda: RequestContext("req_fixed")

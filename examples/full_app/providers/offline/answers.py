@@ -1,4 +1,4 @@
-"""Written answers to the questions of the course, so that a class reads sense.
+"""Written answers to common questions, so that who tries the service reads sense.
 
 An answer is chosen by the words of the question alone. Each answer lists sets of words;
 a question that has all words of a set is about that answer, and the largest set wins.
@@ -23,7 +23,7 @@ class WrittenAnswer:
 
 
 ANSWERS = (
-    # --- Section 1: why FastAPI ---
+    # --- Why FastAPI ---
     WrittenAnswer(
         "why async, async ai, async good, what async, async await",
         "A call to a model is mostly waiting. With async, one worker starts the next "
@@ -74,7 +74,7 @@ ANSWERS = (
         "scope and two functions, receive and send. Uvicorn is a server that speaks "
         "HTTP on one side and ASGI on the other. WSGI, its elder, has no way to wait.",
     ),
-    # --- Section 2: Pydantic models ---
+    # --- Pydantic models ---
     WrittenAnswer(
         "what pydantic, why pydantic, use pydantic",
         "Pydantic turns a class with annotations into a checker. Data that fits "
@@ -145,7 +145,7 @@ ANSWERS = (
         "for the answer. Count both, multiply, and add. Use Decimal for it: a float "
         "cannot hold 0.1 exactly, and money must add up.",
     ),
-    # --- Section 3: patterns ---
+    # --- Request and response patterns ---
     WrittenAnswer(
         "streaming faster, why streaming, why stream answer, streaming feel",
         "The whole answer takes just as long. What changes is the first word: a "
@@ -213,7 +213,7 @@ ANSWERS = (
         "growing intervals, or let the service tell you: by a stream, or by a "
         "webhook.",
     ),
-    # --- Section 4: dependency injection ---
+    # --- Dependency injection ---
     WrittenAnswer(
         "what dependency injection, why dependency injection, what depends",
         "A route names what it needs in its parameters, and FastAPI builds it and "
@@ -257,7 +257,7 @@ ANSWERS = (
         "keys, limits. Read them once from the environment into a model that checks "
         "them, so that a wrong value stops the start and not the thousandth request.",
     ),
-    # --- Section 5: errors ---
+    # --- Errors ---
     WrittenAnswer(
         "what retry after, why retry after, when retry, should retry",
         "Retry only what can get better: 429, 503, a lost connection. Wait as long as "
@@ -304,7 +304,7 @@ ANSWERS = (
     # --- And a greeting ---
     WrittenAnswer(
         "who are you, what are you, what model are you",
-        "I am the offline model of this course. I need no network and no key, I "
+        "I am the offline model of this service. I need no network and no key, I "
         "always give the same answer to the same question, and I cost nothing. Ask me "
         "about tokens, streaming, jobs, rate limits or errors.",
     ),
@@ -336,7 +336,7 @@ _QUESTIONS = tuple(
 
 
 def written_answer(question: str) -> str | None:
-    """The written answer to a question of the course, or None for any other."""
+    """The written answer to a common question, or None for any other."""
     if len(question) > MAX_LETTERS or len(question.split()) > MAX_WORDS:
         return None
     words = _words(question)

@@ -10,7 +10,7 @@ ECHO = "offline-echo"
 ECHOES = frozenset({ECHO})
 DEFAULT_MODEL = "gpt-4o-mini"
 CHAT_MODELS = {
-    DEFAULT_MODEL: "Answers offline, word by word; the default of the course.",
+    DEFAULT_MODEL: "Answers offline, word by word; the default model.",
     "gpt-4o": "Answers offline; costs more in the ledger.",
     "gpt-4o-mini-2024-07-18": "A dated snapshot: priced as its family.",
     ECHO: "Says the last user message back, character by character the same.",

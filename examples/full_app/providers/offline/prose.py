@@ -98,7 +98,7 @@ def compose(
 ) -> str:
     """The answer to the conversation's last question, always whole sentences.
 
-    With `written`, a question of the course gets its written answer. Any other one gets
+    With `written`, a common question gets its written answer. Any other one gets
     a few sentences about its words, which the dice choose.
     """
     question = last_question(messages)

@@ -1,4 +1,4 @@
-"""The questions of the course get written answers; any other question does not."""
+"""Common questions get written answers; any other question does not."""
 
 import pytest
 
@@ -27,7 +27,7 @@ from examples.full_app.providers.offline.answers import (
         ("Why is the sky blue?", "blue light"),
     ],
 )
-def test_a_question_of_the_course_has_its_answer(question: str, words: str) -> None:
+def test_a_common_question_has_its_answer(question: str, words: str) -> None:
     assert words in (written_answer(question) or "")
 
 

@@ -1,6 +1,6 @@
 """What may be asked of an upstream, how far the settings let it go, and what may not.
 
-What this process answers itself keeps the chapter's strictness, beside an upstream too.
+What this process answers itself keeps section 2's strictness, beside an upstream too.
 """
 
 import json
@@ -129,7 +129,7 @@ def test_an_image_is_reserved_for_and_its_data_is_no_text() -> None:
     assert two.json()["code"] == "context_length_exceeded"
 
 
-# --- The chapter's strictness ---
+# --- The strictness of what is answered here ---
 
 TOO_MUCH: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown field": ({"top_k": 3}, "unknown_parameter"),
@@ -146,7 +146,7 @@ TOO_MUCH: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("ask", "code"), TOO_MUCH.values(), ids=TOO_MUCH.keys())
-def test_what_is_answered_here_keeps_the_chapters_strictness(
+def test_what_is_answered_here_stays_strict_beside_an_upstream(
     ask: dict[str, Any], code: str
 ) -> None:
     local = {**ASK, **ask, "model": "offline-echo"}
@@ -158,7 +158,7 @@ def test_what_is_answered_here_keeps_the_chapters_strictness(
     assert len(requests) == 1
 
 
-def test_the_chapters_window_holds_for_what_is_answered_here() -> None:
+def test_the_smaller_window_holds_for_what_is_answered_here() -> None:
     turns = [{"role": "user", "content": "a" * 100_000}] * 5
     ask = {"model": "offline-echo", "messages": turns, "max_tokens": 10_000}
     with asking() as (http, _):
