@@ -77,6 +77,8 @@ def dispatch(arguments: list[str]) -> int:
             return _bench(options, arguments)
         case "docs":
             return _docs(options, arguments)
+        case "export":
+            return _export(options, arguments)
         case "setup":
             for group in options.group:
                 environment.ensure(group, arguments)
@@ -204,6 +206,13 @@ def _docs(options: argparse.Namespace, arguments: list[str]) -> int:
     from course.site import build
 
     return build.docs(options.port, options.build)
+
+
+def _export(options: argparse.Namespace, arguments: list[str]) -> int:
+    environment.ensure(APP, arguments)
+    from course.export import project
+
+    return project.export(options.folder, options.name)
 
 
 def _test(arguments: list[str]) -> int:

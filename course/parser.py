@@ -261,6 +261,19 @@ COMMANDS = (
         ),
     ),
     Command(
+        "export",
+        "write the complete service as a project of your own, tests included",
+        (
+            Argument(
+                "folder", "the folder to write it to: new, or empty", {"type": Path}
+            ),
+            Argument(
+                "--name",
+                "the package's name (chat_assistant); without it, the folder's name",
+            ),
+        ),
+    ),
+    Command(
         "setup",
         "install groups of packages and start nothing",
         (
