@@ -10,7 +10,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from course.export.prune import Import, Module, Statement, bound_name, is_docstring
 from course.export.words import SECTION
@@ -35,7 +35,7 @@ Plain = (
 class TestModule:
     """A file of the tests, and what is known of it so far."""
 
-    path: PurePosixPath  # under the course's folder
+    path: PurePath  # under the course's folder
     module: Module
     dropped: list[Statement] = field(default_factory=list)
     absent: set[str] = field(default_factory=set)  # names that nothing defines now
@@ -92,14 +92,23 @@ def service() -> dict[str, str]:
 
 def tests() -> dict[str, str]:
     """The chosen tests, with their helpers, by their path under the course's folder."""
-    modules = _test_modules()
-    _drop(modules)
-    written = _written(modules)
+    written = choose(_test_modules())
     texts = {it.path.as_posix(): it.result() for it in written}
     for folder in sorted({parent for it in written for parent in it.path.parents}):
         if (package := ROOT / folder / "__init__.py").is_file():
-            texts[f"{folder}/__init__.py"] = package.read_text(encoding="utf-8")
+            texts[f"{folder.as_posix()}/__init__.py"] = package.read_text(
+                encoding="utf-8"
+            )
     return texts
+
+
+def choose(modules: dict[str, TestModule]) -> list[TestModule]:
+    """Those of `modules`, by their names in imports, that have something to do there.
+
+    What they hold then is their `result`.
+    """
+    _drop(modules)
+    return _written(modules)
 
 
 def test_data(chosen: Iterable[str]) -> dict[str, bytes]:
@@ -155,7 +164,7 @@ def _test_modules() -> dict[str, TestModule]:
         if path.name == "__init__.py" or _is_left_out(inside):
             continue
         text = path.read_text(encoding="utf-8")
-        module = TestModule(PurePosixPath(path.relative_to(ROOT)), Module(text))
+        module = TestModule(path.relative_to(ROOT), Module(text))
         modules[module.dotted] = module
     return modules
 

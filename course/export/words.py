@@ -26,8 +26,8 @@ SECTION = re.compile(r"s[1-9]_\w+")
 
 _LEFTOVER = re.compile(
     r"""
-    \bcourse\b(?<!\bof\ course)  # "of course" is English
-    | course[./_]\w | COURSE
+    (?<!\bof\s)\bcourse\b  # "of course" is English
+    | course[./_]\w
     | \bchapters?\b | \bstudents?\b | \blectur\w+ | \bclassroom\b
     | \blessons?\b | \bexercises?\b | \bnotebooks?\b | \bslides?\b | \bdecks?\b
     | \b(taught|teach(es)?)\b
