@@ -213,7 +213,8 @@ def test_the_command_says_what_to_do_next(
     shown = capsys.readouterr().out
     assert "files of the package 'helper' are in" in shown
     assert "-m pytest" in shown
-    assert "-m uvicorn --no-proxy-headers helper.main:app" in shown
+    assert f"-m {project.run_command(Names('helper'))}" in shown
+    assert "helper.main:app" in shown
     assert (folder / "helper" / "main.py").is_file()
 
 
