@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from course import tokens
 from course.front_page import front_page, has_front_page, introduction
 from course.tryit import try_it
+from examples.full_app.routes.recorded_answers import document_answers
 
 FILES = Path(fastapi_offline.__file__).with_name("static")
 PREFIX = "/static-offline-docs"
@@ -29,18 +30,15 @@ LOOK = f'<link rel="stylesheet" href="{PREFIX}/look.css">'
 
 
 def show_recorded_answers(app: FastAPI, module: str) -> None:
-    """Show in the OpenAPI document of a section or step what its routes answered.
-
-    The code for that is full_app's, which stands on the sections. If a student's edit
-    has broken one of them, the section that she runs is shown without these answers.
-    """
-    try:
-        from examples.full_app.routes.openapi import document_answers
-    except Exception:
-        return
+    """Show in the OpenAPI document of a section or step what its routes answered."""
     recorded = json.loads(RECORDED_ANSWERS.read_text(encoding="utf-8"))
     if module in recorded:
         document_answers(app, recorded[module])
+
+
+def introduce(app: FastAPI, docstring: str | None) -> None:
+    """Begin the OpenAPI document with the first paragraph of the module's docstring."""
+    app.description = app.description or introduction(docstring)
 
 
 def with_offline_docs(app: FastAPI, docstring: str | None = None) -> ASGIApp:

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from course.exercises import room, source
 from course.manifest import Rung, Section, find_app
 from course.mistakes import explain, sentence
-from course.offline_docs import show_recorded_answers, with_offline_docs
+from course.offline_docs import introduce, show_recorded_answers, with_offline_docs
 from course.places import CourseError, say
 from course.ports import listen
 from course.tryit import try_it
@@ -183,6 +183,7 @@ def load(app: Section | Rung) -> ASGIApp:
         raise CourseError(f"{module.__file__} has no FastAPI object called `app`.")
     if app.id == "full_app":
         return asgi
+    introduce(asgi, module.__doc__)
     show_recorded_answers(asgi, app.module)
     return with_offline_docs(asgi, module.__doc__)
 

@@ -1,8 +1,7 @@
-"""Section 1: why FastAPI for AI systems.
+"""Section 1: why FastAPI for AI systems. Five advantages, each a route to try.
 
-The chapter names five advantages. Here each one is a route that you can run:
-native async, automatic OpenAPI docs, Pydantic integration, dependency injection, and
-WebSocket support.
+The chapter names them: native async, automatic OpenAPI docs, Pydantic integration,
+dependency injection, and WebSocket support.
 
 Run it: `python -m course run s1`, `uvicorn examples.s1_why_fastapi:app` or
 `python examples/s1_why_fastapi.py`. The docs are at http://127.0.0.1:8000/docs.
@@ -49,7 +48,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 app = FastAPI(title="Section 1: why FastAPI for AI systems")
 
 
-@app.get("/claims", tags=["start here"])
+@app.get("/claims", tags=["start here"], summary="The five claims")
 async def claims() -> dict[str, Any]:
     """Return the five claims, each with the route that proves it, and the table."""
     return {"proofs": PROOFS, "performance_table": PERFORMANCE_TABLE}
@@ -191,7 +190,9 @@ class FanOut(BaseModel):
 FanOutQuery = Annotated[FanOut, Query()]  # its fields are the query: ?calls=5
 
 
-@app.get("/fan-out/sequential", tags=["native async"])
+@app.get(
+    "/fan-out/sequential", tags=["native async"], summary="One call after the other"
+)
 async def sequential(
     plan: FanOutQuery, model: ModelDep, stopwatch: StopwatchDep
 ) -> Times:
@@ -202,7 +203,7 @@ async def sequential(
     return stopwatch.read()
 
 
-@app.get("/fan-out/concurrent", tags=["native async"])
+@app.get("/fan-out/concurrent", tags=["native async"], summary="All calls at once")
 async def concurrent(
     plan: FanOutQuery, model: ModelDep, stopwatch: StopwatchDep
 ) -> Times:
@@ -229,7 +230,7 @@ async def concurrent(
 # route on one of 40 other threads. The two routes differ only in the word `async`.
 
 
-@app.get("/fan-out/blocking", tags=["native async"])
+@app.get("/fan-out/blocking", tags=["native async"], summary="The classic mistake")
 async def blocking(
     plan: FanOutQuery, model: ModelDep, stopwatch: StopwatchDep
 ) -> Times:
@@ -240,7 +241,7 @@ async def blocking(
     return stopwatch.read()
 
 
-@app.get("/fan-out/thread-pool", tags=["native async"])
+@app.get("/fan-out/thread-pool", tags=["native async"], summary="The mistake mended")
 def thread_pool(plan: FanOutQuery, model: ModelDep, stopwatch: StopwatchDep) -> Times:
     """Make blocking calls on another thread: meanwhile others are served."""
     for _ in range(plan.calls):
@@ -254,7 +255,7 @@ def thread_pool(plan: FanOutQuery, model: ModelDep, stopwatch: StopwatchDep) -> 
 # the file that /docs draws. This route shows two parts of it.
 
 
-@app.get("/openapi-facts", tags=["OpenAPI docs"])
+@app.get("/openapi-facts", tags=["OpenAPI docs"], summary="What FastAPI has documented")
 async def openapi_facts() -> dict[str, Any]:
     """Return the paths with their methods, and the fields of `Question`.
 
@@ -302,6 +303,7 @@ class Answer(BaseModel):
 @app.post(
     "/ask",
     tags=["Pydantic"],
+    summary="Ask a question that is checked first",
     responses={413: {"description": "The body is larger than 64 KiB."}},
 )
 async def ask(question: Question, model: ModelDep) -> Answer:
@@ -317,7 +319,11 @@ async def ask(question: Question, model: ModelDep) -> Answer:
 # `app.dependency_overrides[get_model] = get_other_model`.
 
 
-@app.get("/injected", tags=["dependency injection"])
+@app.get(
+    "/injected",
+    tags=["dependency injection"],
+    summary="Ask whichever model is injected",
+)
 async def injected(model: ModelDep) -> Answer:
     """Ask whichever model `get_model`, or its replacement, returns."""
     text = await model.ask("hello", 0)

@@ -375,19 +375,21 @@ app = FastAPI(
 )
 
 
-@app.post("/validate/chat", tags=["validate"])
+@app.post("/validate/chat", tags=["validate"], summary="Check a chat request")
 async def validate_chat(request: ChatCompletionRequest) -> ChatCompletionRequest:
     """Answer with the request as the model sees it, defaults filled in."""
     return request
 
 
-@app.post("/validate/embeddings", tags=["validate"])
+@app.post(
+    "/validate/embeddings", tags=["validate"], summary="Check a request for embeddings"
+)
 async def validate_embeddings(request: EmbeddingRequest) -> EmbeddingRequest:
     """Answer with the request as the model sees it, defaults filled in."""
     return request
 
 
-@app.post("/complete", tags=["answer"])
+@app.post("/complete", tags=["answer"], summary="Answer a chat request")
 async def complete(request: ChatCompletionRequest) -> ChatCompletionResponse:
     """Repeat the last message as the answer, and price it. No model is called."""
     question = request.messages[-1].content

@@ -118,7 +118,12 @@ class Answer(BaseModel):
     answer: str
 
 
-@app.post("/answers", tags=["synchronous"], responses={504: {}})
+@app.post(
+    "/answers",
+    tags=["synchronous"],
+    summary="Wait for the whole answer",
+    responses={504: {}},
+)
 async def create_answer(prompt: Prompt) -> Answer:
     """Return the whole answer, or 504 if the model needs more than five seconds."""
     try:
@@ -156,7 +161,12 @@ async def model_words(prompt: Prompt) -> AsyncIterator[AsyncIterator[str]]:
         yield words
 
 
-@app.post("/answers/stream", response_class=EventSourceResponse, tags=["streaming"])
+@app.post(
+    "/answers/stream",
+    response_class=EventSourceResponse,
+    tags=["streaming"],
+    summary="Read the answer word by word",
+)
 async def stream_answer(
     words: Annotated[AsyncIterator[str], Depends(model_words)],
 ) -> AsyncIterator[ServerSentEvent]:
@@ -280,7 +290,9 @@ def find_job(job_id: str) -> Job:
     return jobs[job_id]
 
 
-@app.post("/jobs", status_code=202, tags=["job"], responses={503: {}})
+@app.post(
+    "/jobs", status_code=202, tags=["job"], summary="Start a job", responses={503: {}}
+)
 async def create_job(prompt: Prompt, response: Response) -> Job:
     """Accept the work with 202: `Location` says where to ask, `Retry-After` when."""
     job = start_job(prompt)
@@ -289,13 +301,17 @@ async def create_job(prompt: Prompt, response: Response) -> Job:
     return job
 
 
-@app.get("/jobs/{job_id}", tags=["job"], responses={404: {}})
+@app.get(
+    "/jobs/{job_id}", tags=["job"], summary="Ask how far a job is", responses={404: {}}
+)
 async def read_job(job_id: str) -> Job:
     """Say how far the job is, and give its answer once there is one."""
     return find_job(job_id)
 
 
-@app.delete("/jobs/{job_id}", tags=["job"], responses={404: {}, 409: {}})
+@app.delete(
+    "/jobs/{job_id}", tags=["job"], summary="Cancel a job", responses={404: {}, 409: {}}
+)
 async def cancel_job(job_id: str) -> Job:
     """Stop the work. Cancelling twice is no mistake; a job that has ended gets 409."""
     job = find_job(job_id)
@@ -325,7 +341,13 @@ RECEIVER = "/webhooks/receiver"
 RETRY_WAITS = (0, 0.5, 2)  # seconds before the first, second and third attempt
 
 
-@app.post("/webhook-jobs", status_code=202, tags=["webhook"], responses={503: {}})
+@app.post(
+    "/webhook-jobs",
+    status_code=202,
+    tags=["webhook"],
+    summary="Start a job that calls back",
+    responses={503: {}},
+)
 async def create_job_with_webhook(prompt: Prompt, response: Response) -> Job:
     """Accept the work with 202, and send a signed event when the job has ended."""
     job = start_job(prompt)
@@ -460,7 +482,13 @@ seen_ids: deque[str] = deque(maxlen=1_000)
 inbox: deque[dict[str, bool | str]] = deque(maxlen=100)
 
 
-@app.post(RECEIVER, status_code=204, tags=["webhook"], responses={400: {}, 401: {}})
+@app.post(
+    RECEIVER,
+    status_code=204,
+    tags=["webhook"],
+    summary="Receive a signed event",
+    responses={400: {}, 401: {}},
+)
 async def receive_webhook(request: Request) -> None:
     """Accept a signed event with 204, and act on each event only once.
 
@@ -481,7 +509,7 @@ async def receive_webhook(request: Request) -> None:
         inbox.append({"verified": True, "event": body.decode(errors="replace")})
 
 
-@app.get("/webhooks/inbox", tags=["webhook"])
+@app.get("/webhooks/inbox", tags=["webhook"], summary="What the receiver was sent")
 async def read_inbox() -> list[dict[str, bool | str]]:
     """Show what the receiver was sent, oldest first."""
     return list(inbox)

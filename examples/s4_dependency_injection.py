@@ -405,7 +405,7 @@ LIMITED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@app.get("/services", tags=["service"])
+@app.get("/services", tags=["service"], summary="How many services were built")
 async def services(service: LLMServiceDep) -> dict[str, int]:
     """How many services were built in this process: one, however many requests came."""
     return {"built": LLMService.built, "id": id(service)}
@@ -414,6 +414,7 @@ async def services(service: LLMServiceDep) -> dict[str, int]:
 @app.post(
     "/ask",
     tags=["service"],
+    summary="Ask the service",
     dependencies=[Depends(default_rate_limit)],
     responses=LIMITED,
 )
@@ -425,7 +426,7 @@ async def ask(
     return await service.ask(prompt)
 
 
-@app.get("/redis", tags=["redis"])
+@app.get("/redis", tags=["redis"], summary="Whether Redis answers")
 async def redis(client: RedisDep, settings: SettingsDep) -> dict[str, bool]:
     """Say whether Redis answers, and whether it is the one inside this process."""
     pong = await client.ping()
@@ -435,6 +436,7 @@ async def redis(client: RedisDep, settings: SettingsDep) -> dict[str, bool]:
 @app.get(
     "/limits/default",
     tags=["limits"],
+    summary="At most 100 requests per minute",
     dependencies=[Depends(default_rate_limit)],
     responses=LIMITED,
 )
@@ -446,6 +448,7 @@ async def limited_by_default() -> str:
 @app.get(
     "/limits/strict",
     tags=["limits"],
+    summary="At most 10 requests per minute",
     dependencies=[Depends(strict_rate_limit)],
     responses=LIMITED,
 )
@@ -454,7 +457,7 @@ async def limited_strictly() -> str:
     return "admitted; the eleventh /limits/strict in a row is not"
 
 
-@app.get("/whoami", tags=["context"])
+@app.get("/whoami", tags=["context"], summary="Who asks")
 async def whoami(context: RequestContextDep, subject: SubjectDep) -> dict[str, Any]:
     """What the service knows about this request, and whom the limits count."""
     return {

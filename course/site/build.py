@@ -6,14 +6,16 @@ import sys
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from course import manifest
 from course.places import ROOT, CourseError, say
 from course.ports import listen
-from course.site import decks, head, pages, playground
+from course.site import decks, head, pages, playground, preview
 
 SITE = ROOT / "build" / "site"
 LOCK = ROOT / "build" / "pages.lock"
+QUESTIONS = ROOT / "course" / "site" / "search.js"
 HOST = "127.0.0.1"
 NOT_FOUND = "<h1>404 - Not found</h1>"
 WORDS_FOR_START = "Start: what there is, and how to begin"
@@ -27,13 +29,17 @@ def build(target: Path) -> None:
     """Write the whole site to `target`. Raises CourseError where a page is wrong."""
     import filelock  # of group docs: what only serves a site does without
 
+    address = preview.site_url()
     LOCK.parent.mkdir(exist_ok=True)
     with filelock.FileLock(LOCK):  # two builds write their pages to the same place
         pages.write()
         _mkdocs(target)
-    help_who_is_lost(target / "404.html")
+    understand_questions(target)
+    help_who_is_lost(target / "404.html", urlsplit(address).path or "/")
     decks.build(target / "slides")
-    head.introduce(target)
+    if address:
+        preview.draw(target / preview.PLACE)
+    head.introduce(target, address, preview.PLACE)
     playground.build(target / "assets" / "playground")
 
 
@@ -48,20 +54,34 @@ def _mkdocs(target: Path) -> None:
         raise CourseError(f"The site was not built:\n{done.stderr[-4000:]}")
 
 
-def help_who_is_lost(page: Path) -> None:
+def understand_questions(target: Path) -> None:
+    """Let the site's search find what is asked in a whole sentence (search.js).
+
+    Raises CourseError if the theme's search is not where it is known to be.
+    """
+    workers = list(target.glob("assets/javascripts/workers/search.*.min.js"))
+    if len(workers) != 1:
+        raise CourseError("The theme's search is not where it was: see search.js.")
+    ours = QUESTIONS.read_text(encoding="utf-8")
+    theirs = workers[0].read_text(encoding="utf-8")
+    workers[0].write_text(f"{ours}{theirs}", encoding="utf-8")
+
+
+def help_who_is_lost(page: Path, top: str = "/") -> None:
     """Write into the theme's page for 404 where one may have wanted to go.
 
+    `top` is the path at which the site begins: that page is shown at any path.
     Raises CourseError if the theme's page has another heading than is known here.
     """
     text = page.read_text(encoding="utf-8")
     if NOT_FOUND not in text:
         raise CourseError(f"{page.name} of the theme has no heading {NOT_FOUND!r}.")
-    links = [f'<li><a href="/">{WORDS_FOR_START}</a></li>']
+    links = [f'<li><a href="{top}">{WORDS_FOR_START}</a></li>']
     for section in manifest.sections():
         place = f"sections/{section.stem}"
         if section.id == "full_app":
             place = "full-app"
-        links.append(f'<li><a href="/{place}/">{section.title}</a></li>')
+        links.append(f'<li><a href="{top}{place}/">{section.title}</a></li>')
     helpful = f"<h1>There is no such page</h1>\n{LOST}\n<ul>{''.join(links)}</ul>"
     page.write_text(text.replace(NOT_FOUND, helpful), encoding="utf-8")
 

@@ -9,9 +9,11 @@ import html
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
+
+from course.site import preview
 
 LONGEST = 160  # letters of a description; search engines cut what is longer
-SITE = "FastAPI + Pydantic"
 _FRONT = re.compile(r"\A---\n(?P<rows>.*?)^---\n", re.DOTALL | re.MULTILINE)
 _FENCE = re.compile(r"^(`{3,}).*?^\1`*$", re.DOTALL | re.MULTILINE)
 _NO_PARAGRAPH = re.compile(r"[#|<>!?:=\-+]|\d+\.|\s{4}|\{\{|\[\^|\* ")
@@ -66,20 +68,32 @@ def shortened(words: str) -> str:
     return f"{kept.rpartition(' ')[0]}…"
 
 
-def introduce(folder: Path) -> None:
-    """Write Open Graph's tags into every built page that has a description."""
+def introduce(folder: Path, site_url: str = "", picture: str = "") -> None:
+    """Write Open Graph's tags into every built page that has a description.
+
+    With `site_url`, where the site will stand, they say the page's own address and that
+    of the `picture` in `folder`: both must be whole ones.
+    """
     for path in folder.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         title, words = _TITLE.search(text), _DESCRIPTION.search(text)
         if not title or not words or "og:title" in text:
             continue
-        name = html.unescape(title["title"]).removesuffix(f" - {SITE}").strip()
+        name = html.unescape(title["title"]).removesuffix(f" - {preview.TITLE}").strip()
         facts = {
             "og:type": "website",
-            "og:site_name": SITE,
+            "og:site_name": preview.TITLE,
             "og:title": name,
             "og:description": html.unescape(words["words"]),
         }
+        if site_url:
+            place = path.relative_to(folder).as_posix().removesuffix("index.html")
+            facts["og:url"] = site_url + quote(place)
+        if site_url and picture:
+            facts["og:image"] = site_url + picture
+            facts["og:image:width"] = str(preview.WIDTH)
+            facts["og:image:height"] = str(preview.HEIGHT)
+            facts["og:image:alt"] = f"{preview.TITLE}. {preview.WORDS}"
         tags = "".join(
             f'<meta property="{key}" content="{html.escape(value)}">\n'
             for key, value in facts.items()

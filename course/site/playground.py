@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from course.exercises import source as exercises
 from course.exercises.source import Exercise
 from course.manifest import Rung, Section, find_app, sections
+from course.offline_docs import RECORDED_ANSWERS
 from course.places import ROOT, CourseError, say
 from course.site import playground_assets
 from course.source import parse
@@ -155,11 +156,13 @@ def _lesson(app: Section | Rung, title: str, note: str) -> dict[str, object]:
     path = ROOT / f"{app.module.replace('.', '/')}.py"
     source = path.read_text(encoding="utf-8")
     asked = requests(ast.get_docstring(parse(source), clean=False) or "")
+    recorded = json.loads(RECORDED_ANSWERS.read_text(encoding="utf-8"))
     return {
         "id": app.id,
         "stem": app.stem,
         "title": title,
         "source": source,
+        "answers": recorded.get(app.module, {}),
         "note": note,
         "requests": [_request(request) for request in asked],
     }

@@ -55,6 +55,10 @@ MODULES = (
     "course/exercises/__init__.py",
     "course/exercises/checks.py",
     "course/exercises/words.py",
+    "examples/__init__.py",
+    "examples/full_app/__init__.py",
+    "examples/full_app/routes/__init__.py",
+    "examples/full_app/routes/recorded_answers.py",
 )
 SECONDS = 120
 LOCK = "package-lock.json"
@@ -168,5 +172,9 @@ def manifest_of(folder: Path) -> dict[str, object]:
 
 
 def modules() -> dict[str, str]:
-    """The modules of the course that checks need, by their path."""
+    """The modules of the course that a tab needs, by their path.
+
+    Checks are made of those of `course`; the last one puts recorded answers into the
+    OpenAPI document of what runs in the tab.
+    """
     return {name: (ROOT / name).read_text(encoding="utf-8") for name in MODULES}

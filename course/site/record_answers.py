@@ -25,6 +25,7 @@ from course import manifest, source, tryit
 from course.offline_docs import RECORDED_ANSWERS as OF_SECTIONS
 from course.places import ROOT, say
 from course.site import live
+from examples import s3_patterns as s3
 from examples import s5_error_handling as s5
 from examples.full_app.errors import (
     InvalidAPIKeyError,
@@ -57,19 +58,33 @@ RARE: tuple[tuple[str, s5.AIError], ...] = (
     (CHAT, s5.ModelError("The model's answer could not be read.")),
     ("GET /v1/jobs/{job_id}/events", EventsExpiredError()),
 )
-STRICT = "/limits/strict"
-# Requests beside the try-it lines, for what these do not show: method, path, body.
+LONG = '{"text": "one two three", "delay_ms": 2500}'  # more than ten seconds
+# Requests beside the try-it lines, for what these do not show: method, path, body. The
+# last ones use up a limit, so they come when everything else has been asked.
 MORE: dict[str, tuple[tuple[str, str, str | None], ...]] = {
+    "examples.s1_why_fastapi": (("POST", "/ask", "x" * (64 * 1024 + 1)),),
     "examples.s3_patterns": (
-        ("POST", "/answers", '{"text": "one two three", "delay_ms": 2500}'),
+        ("POST", "/answers", LONG),
+        ("POST", "/answers", "x" * (64 * 1024 + 1)),
         ("GET", "/jobs/none", None),
         ("DELETE", "/jobs/none", None),
         ("DELETE", "/jobs/latest", None),
+        ("POST", "/webhooks/receiver", "{}"),
+        *(("POST", "/jobs", LONG),) * (s3.MAX_JOBS + 1),
     ),
-    "examples.s4_dependency_injection": (("GET", STRICT, None),) * 11,
+    "examples.steps.s3_3_job": (("GET", "/jobs/none", None),),
+    "examples.s4_dependency_injection": (
+        ("POST", "/ask", "[]"),
+        *(("GET", "/limits/strict", None),) * 11,
+        *(("GET", "/limits/default", None),) * 101,
+        ("POST", "/ask", '{"prompt": "hello"}'),
+    ),
+    "examples.steps.s4_2_service": (("GET", "/ask", None),),
+    "examples.steps.s4_4_rate_limiter": (("GET", "/limited", None),) * 3,
     "examples.s5_error_handling": (
         ("POST", "/echo", '{"text": "hello", "count": 2}'),
         *(("GET", f"/errors/{code}", None) for code in s5.ErrorCode),
+        *(("POST", f"/errors/{code}", None) for code in s5.ErrorCode),
     ),
     "examples.steps.s5_3_handlers": (("GET", "/double/21", None),),
 }
@@ -299,7 +314,7 @@ def template_of(document: dict[str, Any], method: str, place: str) -> str:
 
 
 def shown(answer: httpx2.Response) -> Any:
-    """JSON as it came; of a stream the first events, as a text."""
+    """JSON as it came; of a stream the first events, as a text; other texts whole."""
     if answer.headers["content-type"].startswith("application/json"):
         return answer.json()
     events = answer.text.replace("\r\n", "\n").split("\n\n")

@@ -43,7 +43,8 @@ from examples.full_app.routes import (
     usage,
     webhooks,
 )
-from examples.full_app.routes.openapi import document_answers, without_unused_422
+from examples.full_app.routes.openapi import without_unused_422
+from examples.full_app.routes.recorded_answers import document_answers
 from examples.full_app.settings import Settings
 from examples.full_app.web.application import Application
 from examples.full_app.web.dependencies import AppState

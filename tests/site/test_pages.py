@@ -42,7 +42,7 @@ LIVE = {"try_it", "wire"}  # start servers: the deep build runs them
 
 def nav() -> dict[str, list[dict[str, str]]]:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    listed = yaml.safe_load(text)["nav"]
+    listed = yaml.safe_load(text.replace("!ENV ", ""))["nav"]  # MkDocs' own tag
     return {name: it for row in listed for name, it in row.items()}
 
 
@@ -537,6 +537,22 @@ def test_the_page_for_what_is_not_there_leads_on(tmp_path: Path) -> None:
     for section in manifest.sections():
         assert section.title in answer.text
     assert 'href="/sections/s2_models/"' in answer.text
+
+
+def test_the_page_for_what_is_not_there_knows_where_the_site_begins(
+    tmp_path: Path,
+) -> None:
+    page = tmp_path / "404.html"
+    page.write_text(f"<main>{build.NOT_FOUND}</main>", encoding="utf-8")
+
+    build.help_who_is_lost(page, "/course/")
+
+    assert 'href="/course/sections/s2_models/"' in page.read_text(encoding="utf-8")
+
+
+def test_a_theme_with_another_search_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(CourseError, match="search is not where it was"):
+        build.understand_questions(tmp_path)
 
 
 def test_a_theme_with_another_page_for_404_is_noticed(tmp_path: Path) -> None:

@@ -16,12 +16,14 @@ from course.exercises import source as source_of
 from course.exercises.source import Exercise, wrong_answer
 from course.manifest import sections
 from course.site import pages, playground, playground_assets
-from tests.browser import DESKTOP, PHONE, axe_violations, opened, overflows
+from tests.browser import DESKTOP, PHONE, axe_violations, looks, opened, overflows
 from tests.servers import ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+# Swagger UI begins with an h3 where the page has an h2.
+THEIRS = ("heading-order",)
 READY_MS = 120_000  # on a machine that does a lot besides
 BUG = "@app.get('/bug')\nasync def bug() -> int:\n    return 1 // 0\n"
 BROKEN = "from fastapi import FastAPI\n\napp = FastAPI(\n"
@@ -167,6 +169,48 @@ def source(page: "Page") -> str:
 
 def write(page: "Page", text: str) -> None:
     page.evaluate("it => { document.getElementById('playground').source = it }", text)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_swagger_ui_shows_recorded_answers_and_can_be_read_in_both_colours(
+    tab: "Page",
+) -> None:
+    choose(tab, "s2")
+    tab.click("[data-part=routes] summary")
+    route = tab.locator(".opblock", has_text="/complete")
+    route.locator(".opblock-summary-control").click()
+    examples = route.locator(".responses-table .microlight")
+    examples.last.wait_for()
+    shown = route.locator(".responses-table").inner_text()
+    assert '"object": "chat.completion"' in shown
+    assert '"error": "The request is not valid."' in shown
+    assert "additionalProp1" not in shown
+
+    route.get_by_role("tab", name="Schema").first.click()
+    for name, look in looks(tab):
+        if look.contrast:
+            assert axe_violations(tab, without=THEIRS) == [], name
+    tab.emulate_media(color_scheme="light")
+    tab.click("[data-part=routes] summary")
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_a_changed_module_shows_no_answers_recorded_before_the_change(
+    tab: "Page",
+) -> None:
+    choose(tab, "s2")
+    original = source(tab)
+    write(tab, original.replace("The request is not valid.", "Mine."))
+    tab.click("[data-part=routes] summary")
+    route = tab.locator(".opblock", has_text="/complete")
+    route.locator(".opblock-summary-control").click()
+    route.locator(".responses-table .microlight").last.wait_for()
+
+    assert "The request is not valid." not in route.inner_text()
+    tab.click("[data-part=routes] summary")
+    write(tab, original)
 
 
 @pytest.mark.deep

@@ -64,6 +64,7 @@ function heard(data) {
     part("progress").hidden = true;
     status(`${data.text}, in this tab`);
     buttons();
+    swagger(); // its part may have been opened before
   } else if (data.kind === "loaded") root.dataset.loaded = lesson.id;
   else if (data.kind === "broken") {
     loaded = null;
@@ -86,7 +87,9 @@ function load() {
   if (loaded === source) return;
   loaded = source;
   noFault();
-  worker.postMessage({ kind: "load", name: lesson.stem, source });
+  // Recorded answers are those of the module as it was: not of what was changed in it.
+  const answers = source === lesson.source ? (lesson.answers ?? {}) : {};
+  worker.postMessage({ kind: "load", name: lesson.stem, source, answers });
 }
 
 // Send a request to the app; `listener` hears start, chunk, and how it ended.

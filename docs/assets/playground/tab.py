@@ -22,6 +22,8 @@ from urllib.parse import unquote, urlsplit
 
 import anyio.to_thread
 
+from examples.full_app.routes.recorded_answers import document_answers
+
 Tell = Callable[[str, str], None]
 GRACE_SECONDS = 1.0  # for an app to see that its client has left
 
@@ -89,8 +91,11 @@ class Tab:
         self.lifespan: Any = None
         self.running: dict[int, tuple[asyncio.Task[None], asyncio.Event]] = {}
 
-    async def load(self, name: str, source: str) -> str:
-        """Execute `source` as module `name`; "", or as JSON what is wrong and where."""
+    async def load(self, name: str, source: str, answers: str = "{}") -> str:
+        """Execute `source` as module `name`; "", or as JSON what is wrong and where.
+
+        `answers`, as JSON, are recorded ones: examples for its OpenAPI document.
+        """
         await self.unload()
         self.file = f"{name}.py"
         linecache.cache[self.file] = (
@@ -104,6 +109,7 @@ class Tab:
         try:
             exec(compile(source, self.file, "exec"), module.__dict__)  # noqa: S102
             self.app = module.__dict__["app"]
+            document_answers(self.app, json.loads(answers))
             self.lifespan = self.app.router.lifespan_context(self.app)
             self.state = dict(await self.lifespan.__aenter__() or {})
         except KeyError:

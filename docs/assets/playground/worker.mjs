@@ -1,5 +1,5 @@
 // Python in a worker: the page stays alive whatever the module does.
-// In: {kind: "load", name, source}, {kind: "send", id, request}, {kind: "cancel", id}, {kind: "check", id, task, source}.
+// In: {kind: "load", name, source, answers}, {kind: "send", id, request}, {kind: "cancel", id}, {kind: "check", id, task, source}.
 // Out: progress, said (what Python prints), ready, loaded, broken, and for each request start, chunk, then one of
 // done, cancelled, error; `at` is in milliseconds since the request was sent. For a check: passed, then solved or failed.
 import { loadPyodide } from "./pyodide/pyodide.mjs";
@@ -38,10 +38,10 @@ const booted = boot();
 booted.catch((error) => tell("failed", { text: String(error) }));
 let last = Promise.resolve();
 
-async function obey({ kind, id, name, source, request, task }) {
+async function obey({ kind, id, name, source, answers, request, task }) {
   const tab = await booted;
   if (kind === "load") {
-    const wrong = await tab.load(name, source);
+    const wrong = await tab.load(name, source, JSON.stringify(answers));
     if (wrong) tell("broken", JSON.parse(wrong));
     else tell("loaded");
   } else if (kind === "cancel") {

@@ -1,8 +1,6 @@
-"""What the OpenAPI document says of every route: error answers and examples."""
+"""What the OpenAPI document says of every route: error answers, headers, streams."""
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,9 +24,6 @@ _ERRORS = {
     503: "Overloaded; `Retry-After` says when to come back.",
     504: "The model did not answer in time.",
 }
-# Made by `python -m course.site.record_answers`, from a service that ran.
-RECORDED_ANSWERS = Path(__file__).with_name("recorded_answers.json")
-FIRST_ERROR_STATUS = 400
 FASTAPI_ERROR = "/HTTPValidationError"  # the schema that its 422 refers to
 COMMON = (401, 403, 429, 500)
 BODY = (400, 408, 413, 415)
@@ -67,54 +62,6 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
 def parameters(*headers: dict[str, Any]) -> dict[str, Any]:
     """`openapi_extra=` for a route that reads these headers by itself."""
     return {"parameters": list(headers)}
-
-
-def document_answers(app: FastAPI, recorded: Mapping[str, Any] | None = None) -> None:
-    """Show in the OpenAPI document what the routes really answered.
-
-    Without examples `/docs` would invent them from the types: a time in the year 33658,
-    a price of 0. `recorded` holds the answers of this service by default; its keys are
-    method, path of the document and status. An error has the same body everywhere, so
-    that of another route stands in where a route has none of its own.
-    """
-    document = app.openapi
-    if recorded is None:
-        recorded = json.loads(RECORDED_ANSWERS.read_text(encoding="utf-8"))
-    answers = dict(recorded)
-
-    def with_answers() -> dict[str, Any]:
-        schema = document()
-        for path, operations in schema["paths"].items():
-            for method, operation in operations.items():
-                for status, response in operation["responses"].items():
-                    answer = recorded_answer(answers, method.upper(), path, status)
-                    if answer is not None:
-                        show_answer(response, answer)
-        return schema
-
-    app.openapi = with_answers  # type: ignore[method-assign]  # FastAPI's documented way
-
-
-def recorded_answer(
-    answers: Mapping[str, Any], method: str, path: str, status: str
-) -> Any:
-    """The answer of a route; for an error without one, that of another route."""
-    own = answers.get(f"{method} {path} {status}")
-    if own is not None or int(status) < FIRST_ERROR_STATUS:
-        return own
-    for request, answer in answers.items():
-        if request.endswith(f" {status}"):
-            return answer
-    return None
-
-
-def show_answer(response: dict[str, Any], answer: Any) -> None:
-    """Write `answer` into a response of the document; a text is one of events."""
-    kind = "text/event-stream" if isinstance(answer, str) else "application/json"
-    content = response.setdefault("content", {})
-    if kind not in content and content:
-        kind = next(iter(content))
-    content.setdefault(kind, {})["example"] = answer
 
 
 def without_unused_422(app: FastAPI) -> None:

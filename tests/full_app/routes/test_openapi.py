@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from examples.full_app.main import create_app
-from examples.full_app.routes.openapi import RECORDED_ANSWERS
+from examples.full_app.routes.recorded_answers import RECORDED_ANSWERS
 from tests.full_app.conftest import settings
 
 RECORDED = json.loads(RECORDED_ANSWERS.read_text(encoding="utf-8"))

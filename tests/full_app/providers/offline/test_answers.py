@@ -66,3 +66,15 @@ def test_a_long_text_with_the_words_of_a_question_in_it_is_not_that_question() -
     many_words = f"{question} {'and so on ' * MAX_WORDS}"
     assert written_answer(many_words[:MAX_LETTERS]) is None
     assert written_answer(f"{question} {'a' * MAX_LETTERS}") is None
+
+
+def test_a_question_may_have_as_many_words_and_letters_as_the_limits_say() -> None:
+    question = "What is backpressure"
+    words = f"{question} {'please ' * (MAX_WORDS - 3)}".strip()
+    letters = f"{question} {'a' * (MAX_LETTERS - len(question) - 1)}"
+
+    assert (len(words.split()), len(letters)) == (MAX_WORDS, MAX_LETTERS)
+    assert written_answer(words) is not None
+    assert written_answer(letters) is not None
+    assert written_answer(f"{words} please") is None
+    assert written_answer(f"{letters}a") is None
