@@ -5,7 +5,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from course.deck import pdf, recorded
+from course import chromium
+from course.deck import recorded
 from course.deck.build import build
 from course.doctor import Finding
 from course.manifest import sections
@@ -41,7 +42,7 @@ def look() -> Iterator[Finding]:
         detail = f"{port} {state} (for {use})"
         repair = "close the program that uses it"
         yield Finding("port", listener is not None, detail, repair, required=False)
-    program = pdf.browser()
+    program = chromium.program()
     detail = program or "no Chromium, Chrome or Edge: any browser shows the decks"
     yield Finding("browser", program is not None, detail, required=False)
     yield from _decks()

@@ -12,8 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from course import tokens
-from course.deck import pdf
+from course import chromium, tokens
 from course.places import CourseError
 from course.site import race
 
@@ -54,7 +53,7 @@ def site_url() -> str:
 
 def draw(target: Path) -> None:
     """Draw the picture into `target`, as PNG. Raises CourseError without a browser."""
-    program = pdf.browser()
+    program = chromium.program()
     if program is None:
         raise CourseError(
             f"With {SITE_URL}, the site gets a picture for links to it. Chromium, "

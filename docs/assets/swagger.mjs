@@ -14,6 +14,7 @@ function loaded(element, parent) {
 function complete(node) {
   for (const code of node.querySelectorAll("pre.microlight:not([tabindex])")) code.tabIndex = 0;
   for (const list of node.querySelectorAll("select:not([aria-label])")) {
+    if (list.id === "servers") list.setAttribute("aria-label", "Server");
     if (list.labels.length) continue;
     const row = list.closest("tr")?.dataset.paramName;
     list.setAttribute("aria-label", row ? `Value of ${row}` : "Example");

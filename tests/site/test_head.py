@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from course.deck import pdf
+from course import chromium
 from course.places import CourseError
 from course.site import head, preview
 from tests.servers import ROOT
@@ -127,14 +127,14 @@ def test_mkdocs_takes_the_same_address(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_browser_the_picture_is_missed_in_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(pdf, "browser", lambda: None)
+    monkeypatch.setattr(chromium, "program", lambda: None)
     with pytest.raises(CourseError, match="Chrome or Edge draws it"):
         preview.draw(tmp_path / "preview.png")
 
 
 @pytest.mark.deep
 def test_the_picture_has_the_size_that_the_tags_say(tmp_path: Path) -> None:
-    if pdf.browser() is None:
+    if chromium.program() is None:
         pytest.skip("needs Chromium")
     preview.draw(tmp_path / "preview.png")
     begins = (tmp_path / "preview.png").read_bytes()[:24]

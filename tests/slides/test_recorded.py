@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from course import chromium
 from course.deck import pdf, present, recorded, rehearsal
 from course.deck.build import build
 from course.deck.recorded import Answer
@@ -157,7 +158,7 @@ def test_the_check_fails_where_a_page_would_need_a_network(
 def test_without_a_browser_a_pdf_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pdf, "browser", lambda: None)
+    monkeypatch.setattr(chromium, "program", lambda: None)
 
     with pytest.raises(CourseError, match="print-pdf"):
         pdf.write({tmp_path / "index.html": tmp_path / "deck.pdf"})
@@ -167,7 +168,7 @@ def test_without_a_browser_a_pdf_is_explained(
 def test_decks_and_handouts_are_written_as_pdf(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if pdf.browser() is None or not satisfied("browser"):
+    if chromium.program() is None or not satisfied("browser"):
         assert not os.environ.get("COURSE_REQUIRE_BROWSER"), "no browser to print with"
         pytest.skip("needs Chromium, and `python3 -m course setup browser`")
     built = build(tmp_path)[-1:]
