@@ -700,7 +700,7 @@ SIBLINGS = [
         "wire/json-lines-cut",
         http(JSON_LINES.rsplit(b"\n", 2)[0], "application/x-ndjson"),
         http(JSON_LINES.rsplit(b"\n", 2)[0], "application/x-ndjson"),
-        sees={"failed": True, "error": "broke off"},
+        sees={"failed": True, "error": "broke off", "code": "upstream_error"},
     ),
     Shape(
         "wire/a-page-in-place-of-an-answer",
