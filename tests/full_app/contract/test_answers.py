@@ -53,6 +53,16 @@ def test_the_same_id_is_in_answer_log_and_error(
         assert answer.json()["error"]["request_id"] == given
 
 
+def test_what_is_not_known_of_an_answer_is_left_out(http: httpx2.Client) -> None:
+    whole = http.post(PATH, json=PLAIN)
+    streamed = http.post(PATH, json={**PLAIN, "stream": True})
+
+    for answer in (whole, streamed):
+        assert answer.status_code == 200
+        assert "system_fingerprint" not in answer.text
+        assert "annotations" not in answer.text
+
+
 @pytest.mark.wire
 def test_the_total_of_the_usage_is_its_sum(client: openai.OpenAI) -> None:
     usage = client.chat.completions.create(model=MODEL, messages=ASK).usage
