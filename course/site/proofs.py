@@ -14,8 +14,9 @@ _NUMBERS = re.compile(r"^(\d\d )+")
 
 @cache
 def tests() -> dict[str, dict[str, str]]:
-    """Every test of sections, steps and service: file to names and sources."""
-    patterns = ("test_s[1-5]_*.py", "steps/*.py", "sections/*.py", "full_app/**/*.py")
+    """Every test of sections, steps, service and export: file to names and sources."""
+    patterns = ["test_s[1-5]_*.py", "steps/*.py", "sections/*.py", "full_app/**/*.py"]
+    patterns.append("course/test_export.py")
     files = sorted(path for pattern in patterns for path in TESTS.glob(pattern))
     found = {path.relative_to(ROOT).as_posix(): source.tests_of(path) for path in files}
     return {path: listed for path, listed in found.items() if listed}
