@@ -79,6 +79,8 @@ def dispatch(arguments: list[str]) -> int:
             return _docs(options, arguments)
         case "export":
             return _export(options, arguments)
+        case "score":
+            return _score(options, arguments)
         case "setup":
             for group in options.group:
                 environment.ensure(group, arguments)
@@ -199,6 +201,23 @@ def _bench(options: argparse.Namespace, arguments: list[str]) -> int:
 
         return peers.run(quick=options.quick, out=out, rounds=options.rounds)
     return run.run(quick=options.quick, out=out)
+
+
+def _score(options: argparse.Namespace, arguments: list[str]) -> int:
+    environment.ensure("test", arguments)  # the official client is in this group
+    from course.score import command as score
+
+    return score.score(
+        score.Options(
+            url=options.url,
+            key=options.key,
+            model=options.model,
+            spend=options.spend,
+            headers=options.header,
+            json=options.json,
+            badge=options.badge,
+        )
+    )
 
 
 def _docs(options: argparse.Namespace, arguments: list[str]) -> int:

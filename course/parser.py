@@ -274,6 +274,35 @@ COMMANDS = (
         ),
     ),
     Command(
+        "score",
+        "judge an OpenAI-compatible server from outside, yours or anybody's",
+        (
+            Argument("url", "its address, as the official client needs it (with /v1)"),
+            Argument("--key", "the API key to send; it is shown to nobody else"),
+            Argument(
+                "--model", "the model to ask; without it, the first of GET /v1/models"
+            ),
+            Argument(
+                "--spend",
+                "ask for thirty short answers, too: less than 4,000 tokens",
+                {"action": "store_true"},
+            ),
+            Argument(
+                "--header",
+                "a header for every request ('Name: value'); may be repeated",
+                {"action": "append", "default": []},
+            ),
+            Argument(
+                "--json", "write the results as JSON to this file (- for the terminal)"
+            ),
+            Argument(
+                "--badge",
+                "write the score as a picture (SVG) to this file",
+                {"type": Path},
+            ),
+        ),
+    ),
+    Command(
         "setup",
         "install groups of packages and start nothing",
         (

@@ -180,6 +180,7 @@ def _rolter(port: int, upstream: str | None) -> tuple[list[str], dict[str, str]]
         'name = "upstream"',
         'kind = "openai_compatible"',
         f'api_base = "{upstream}"',
+        'api_key_env = "ROLTER_UPSTREAM_KEY"',
         "[[routes]]",
         f'model = "{PROXY_MODEL}"',
         'strategy = "round_robin"',
@@ -195,7 +196,10 @@ def _rolter(port: int, upstream: str | None) -> tuple[list[str], dict[str, str]]
         "output_per_mtok = 0.6",
     ]
     config = configuration("rolter", port, "\n".join(lines))
-    env = {"ROLTER_UPDATE_CHECK": "false"}  # else it asks another machine
+    env = {
+        "ROLTER_UPSTREAM_KEY": KEYS[0],
+        "ROLTER_UPDATE_CHECK": "false",  # else it asks another machine
+    }
     words = [str(python.with_name("rolter")), "gateway", "--config", str(config)]
     return words, ONE_THREAD | env
 

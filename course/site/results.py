@@ -63,7 +63,9 @@ FASTAPI, FULL_APP = "FastAPI", "full_app"
 
 def benchmarks(_: str = "") -> str:
     """What the committed result files say: four claims first, then the figures."""
-    apart = {RESULTS / name for name in (PEERS, PEERS_BEFORE, "survival.json")}
+    apart = {
+        RESULTS / name for name in (PEERS, PEERS_BEFORE, "scores.json", "survival.json")
+    }
     files = sorted(set(RESULTS.glob("*.json")) - apart)
     alone = sorted(RESULTS.glob("*.svg"))
     parts = [*map(_file, files), *map(_drawing, alone)]
