@@ -358,6 +358,7 @@ function tabFetch(url, options = {}) {
 }
 
 async function swagger() {
+  part("swagger").shadowRoot?.replaceChildren(); // what was shown may be of another module
   if (!part("routes").open || !ready) return;
   const spec = await (await tabFetch("/openapi.json")).json();
   spec.servers = [{ url: "/" }];
