@@ -16,30 +16,21 @@ import asyncio
 import contextlib
 import itertools
 import json
-import os
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from benchmarks.attacks.service import Service, request, running
 from benchmarks.job_chaos import end_on_sigterm
-from benchmarks.places import ROOT
 
-KEYS = {"honest": "sk-honest", "hostile": "sk-hostile"}
-START_SECONDS = 90.0
 PAUSE_SECONDS = 0.2  # between two calls of an honest caller
 GROWTH = 0.2  # of the memory that the service had when hostile peers came
 SLOWER = 2.0  # times the 99th percentile without hostile peers
 LIMITS = {
     "FULL_APP_HEADER_TIMEOUT_SECONDS": "2",
     "FULL_APP_STREAM_SEND_SECONDS": "2",
-    "FULL_APP_OFFLINE_PACE": "0",
-    "FULL_APP_REQUESTS_PER_MINUTE": "1000000",
-    "FULL_APP_TOKENS_PER_MINUTE": "1000000000",
 }
 
 
@@ -50,67 +41,6 @@ class Tally:
     seconds: list[float] = field(default_factory=list)
     failed: int = 0
     acts: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Service:
-    """The service under test: its process and its port."""
-
-    process: "subprocess.Popen[bytes]"
-    port: int
-
-    def resident_kib(self) -> int:
-        """Memory that the process has in use; 0 where the system does not say."""
-        status = Path(f"/proc/{self.process.pid}/status")
-        if not status.exists():
-            return 0
-        lines = status.read_text(encoding="utf-8").splitlines()
-        sizes = [line.split()[1] for line in lines if line.startswith("VmRSS")]
-        return int(sizes[0]) if sizes else 0
-
-
-@contextlib.contextmanager
-def running() -> Iterator[Service]:
-    """The service, started, and ended at the end of the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    keys = ",".join(f"{name}:{key}" for name, key in KEYS.items())
-    command = [sys.executable, "-m", "uvicorn", "--no-access-log", "--log-level"]
-    command += ["critical", "--port", str(port), "examples.full_app.main:app"]
-    given = {**os.environ, **LIMITS, "FULL_APP_API_KEYS": keys, "REDIS_URL": ""}
-    process = subprocess.Popen(command, cwd=ROOT, env=given)  # noqa: S603 - our own
-    try:
-        await_listening(port)
-        yield Service(process, port)
-    finally:
-        process.kill()
-        process.wait(10)
-
-
-def await_listening(port: int) -> None:
-    """Return when the service can be reached. Raises TimeoutError."""
-    ends = time.monotonic() + START_SECONDS
-    while time.monotonic() < ends:
-        with (
-            contextlib.suppress(OSError),
-            socket.create_connection(("127.0.0.1", port), timeout=1),
-        ):
-            return
-        time.sleep(0.1)
-    raise TimeoutError("The service did not start.")
-
-
-def request(name: str, **body: object) -> bytes:
-    """A chat request of one of the callers, as bytes."""
-    asked = {"model": "offline-echo", "messages": [{"role": "user", "content": "Hi."}]}
-    text = json.dumps({**asked, **body}).encode("utf-8")
-    head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        f"Authorization: Bearer {KEYS[name]}\r\nContent-Type: application/json\r\n"
-        f"Connection: close\r\nContent-Length: {len(text)}\r\n\r\n"
-    )
-    return head.encode("ascii") + text
 
 
 LONG_STREAM = request(
@@ -196,7 +126,7 @@ def percentile_99(seconds: list[float]) -> float:
 async def measure(seconds: float, callers: int) -> dict[str, Any]:
     """The figures of one run."""
     attackers = max(1, callers // 10)
-    with running() as service:
+    with running(**LIMITS) as service:
         await beside(service, [honest] * callers, min(5.0, seconds / 4))  # warm
         alone = await beside(service, [honest] * callers, seconds / 2)
         before = service.resident_kib()

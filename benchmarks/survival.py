@@ -3,8 +3,9 @@
     python -m benchmarks.survival [--part deliveries ...]
 
 Runs `job_chaos.py`, `webhook_storm.py` and `stream_cuts.py`, about eight minutes in
-all, then `hostile_peers.py` for ten minutes, and writes
-`benchmarks/results/survival.json`, which the site's page on clusters quotes.
+all, then `hostile_peers.py` for ten minutes and the nine attacks of
+`benchmarks/attacks` for five. The figures go to `benchmarks/results/survival.json`,
+which the pages on clusters and on security quote.
 Exit status 1 when one of them found something lost, doubled or different.
 """
 
@@ -32,6 +33,16 @@ PARTS = {
         "--embedded",
     ],
     "hostile peers": ["hostile_peers", "--seconds", "600"],
+    # The nine kinds of attack, in the order of the page on security.
+    "amplification": ["attacks.amplification"],
+    "headers before authentication": ["attacks.large_heads"],
+    "slow senders": ["attacks.slow_senders"],
+    "slow readers": ["attacks.slow_readers"],
+    "silent Redis": ["attacks.silent_redis"],
+    "fairness": ["attacks.fairness"],
+    "Redis restarts": ["attacks.redis_restarts"],
+    "large answers": ["attacks.large_answers"],
+    "leftovers": ["attacks.leftovers"],
 }
 
 
@@ -53,8 +64,9 @@ def main() -> int:
         print(f"{part}: {done.stdout}", file=sys.stderr)
         failed |= done.returncode != 0
         found[part] = json.loads(done.stdout)
-    found["machine"] = machine()
-    KEPT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        found["machine"] = machine()
+        ordered = {name: found[name] for name in (*PARTS, "machine") if name in found}
+        KEPT.write_text(json.dumps(ordered, indent=2) + "\n", encoding="utf-8")
     return 1 if failed else 0
 
 

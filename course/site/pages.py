@@ -100,6 +100,7 @@ DIRECTIVES: dict[str, Callable[[str], str]] = {
     "scores": scores.table,
     "scores_missing": scores.missing,
     "score_checks": scores.checks,
+    "attacks": survival.attacks,
     "wire": wire.replay,
     "playground": playground.page,
     "left_out": playground.left_out,

@@ -70,7 +70,12 @@ def logprobs_asked(request: ChatCompletionRequest) -> int:
 
 
 class ChatService:
-    """Routes each model to the provider that serves it, and accounts for every call."""
+    """Routes each model to the provider that serves it, and accounts for every call.
+
+    It has the place of section 4's `LLMService`, and hides which provider answers as
+    that does. It is no subclass: `ask(prompt)` names no caller, and nothing is answered
+    here that no caller's limits and budget have admitted.
+    """
 
     def __init__(
         self,

@@ -720,68 +720,6 @@ def test_a_shape_arrives_over_the_websocket(service: Service, shape: Shape) -> N
     check_answer(shape.sees, put_together(chunks))
 
 
-IN_RESPONSES = [
-    shape
-    for shape in ONE_OF_EACH_KIND.values()
-    if not shape.ask  # what a caller asks otherwise has its own tests there
-]
-
-
-IN_A_RESPONSE = ("text", "tools", "usage", "further")
-
-
-@pytest.mark.parametrize(("shape", "mode"), parametrized(IN_RESPONSES))
-def test_a_shape_arrives_in_a_response(
-    service: Service, shape: Shape, mode: str
-) -> None:
-    prepare(service, shape, mode)
-    ask: Any = {"model": MODEL, "input": ASKED[0]["content"]}
-    if mode == "whole":
-        response = service.client.responses.create(**ask)
-    else:
-        with service.client.responses.stream(**ask) as stream:
-            response = stream.get_final_response()
-
-    check_response(shape, json.loads(response.to_json()))
-
-
-def check_response(shape: Shape, response: JSON) -> None:
-    """What the shape's `sees` names, in the words of `/v1/responses`."""
-    usage = response["usage"]
-    counts = {
-        "prompt_tokens": usage["input_tokens"],
-        "completion_tokens": usage["output_tokens"],
-        "total_tokens": usage["total_tokens"],
-    }
-    sees = {name: value for name, value in shape.sees.items() if name in IN_A_RESPONSE}
-    further = sees.pop("further", {})
-    known = ("refusal", "reasoning_content")
-    sees["further"] = {name: further[name] for name in further if name in known}
-
-    assert response["status"] in ("completed", "incomplete")
-    assert sees.keys() > {"further"} or sees["further"]
-    check_answer(sees, Seen(messages={0: as_message(response)}, usage=counts))
-
-
-def as_message(response: JSON) -> JSON:
-    """The items of a response as the one message that a shape describes."""
-    said: JSON = {"tool_calls": []}
-    for item in response["output"]:
-        if item["type"] == "function_call":
-            function = {"name": item["name"], "arguments": item["arguments"]}
-            made = {"id": item["call_id"], "type": "function", "function": function}
-            said["tool_calls"].append(made)
-        elif item["type"] == "reasoning":
-            said["reasoning_content"] = "".join(
-                part["text"] for part in item["summary"]
-            )
-        else:
-            for part in item["content"]:
-                name = "refusal" if part["type"] == "refusal" else "content"
-                said[name] = part.get("refusal", part.get("text"))
-    return said
-
-
 # --- The official client's helper ---
 
 

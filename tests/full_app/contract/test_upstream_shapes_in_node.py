@@ -16,14 +16,12 @@ import pytest
 
 from tests.full_app.contract.test_upstream_shapes import (
     CALLERS,
-    IN_RESPONSES,
     OTHERS,
     Look,
     Seen,
     Service,
     check,
     check_error,
-    check_response,
     one_shape,
     parametrized,
     prepare,
@@ -171,17 +169,6 @@ def test_node_sees_a_list_of_models_with_gaps_as_python_does(
     for model in shape.sees["listed"]:
         assert model in ids
         assert node.ask("model", {"model": model})["ids"] == [model]
-
-
-@pytest.mark.deep
-@pytest.mark.parametrize(("shape", "mode"), parametrized(IN_RESPONSES))
-def test_node_sees_a_shape_in_a_response_as_python_does(
-    service: Service, node: NodeClient, shape: Shape, mode: str
-) -> None:
-    prepare(service, shape, mode)
-    line = node.ask(f"response, {mode}", {"model": "pot/small", "input": "Tea?"})
-
-    check_response(shape, line["response"])
 
 
 def test_no_kind_that_has_a_client_is_left_out() -> None:

@@ -101,29 +101,6 @@ const cases = {
     });
   },
 
-  async "tools at once, and options"() {
-    await each(async (chat) => {
-      const named = (what) =>
-        tool({
-          description: `The ${what} in a city.`,
-          inputSchema: z.object({ city: z.string() }),
-          execute: async () => `${what} it is`,
-        });
-      const answer = await generateText({
-        model: chat(id),
-        system: "Be brief.",
-        prompt: "What are the weather and the time in Lisbon?",
-        tools: { get_weather: named("weather"), get_time: named("time") },
-        stopWhen: stepCountIs(3),
-        ...{ temperature: 0.2, topP: 0.9, maxOutputTokens: 500 },
-      });
-      assert.equal(answer.steps[0].toolCalls.length, 2);
-      assert.match(answer.text, /weather it is.*time it is/s);
-      const cut = await generateText({ model: chat("offline-echo"), prompt, maxOutputTokens: 2 });
-      assert.equal(cut.finishReason, "length");
-    });
-  },
-
   async errors() {
     await each(async (chat) => {
       for (const [name, status, again] of [

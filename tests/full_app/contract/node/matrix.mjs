@@ -154,91 +154,6 @@ const cases = {
     assert.equal(typeof JSON.parse(call.arguments).people, "number");
   },
 
-  async "responses structured"() {
-    const format = { type: "json_schema", ...asJSON.json_schema };
-    const asked = { model, input: "Name a place.", text: { format } };
-    const whole = await client.responses.create(asked);
-    const found = JSON.parse(whole.output_text);
-    assert.deepEqual(Object.keys(found).sort(), ["city", "people"]);
-    const parsed = await client.responses.parse(asked);
-    assert.equal(parsed.output_text, whole.output_text);
-  },
-
-  // Two calls at once, and their results in the form that this client sends back.
-  async "responses tools"() {
-    const named = (name) => ({ ...tools[0].function, type: "function", strict: true, name });
-    const input = [{ role: "user", content: "find_place and find_town, please" }];
-    const asked = { model, tools: [named("find_place"), named("find_town")] };
-    const first = await client.responses.create({ ...asked, input, tool_choice: "required" });
-    assert.deepEqual(first.output.map((call) => call.name), ["find_place", "find_town"]);
-    for (const { call_id } of first.output)
-      assert.equal(first.output.filter((call) => call.call_id === call_id).length, 1);
-    const results = first.output.map(({ call_id }) => ({
-      type: "function_call_output",
-      call_id,
-      output: "Lisbon",
-    }));
-    const history = [...input, ...first.output, ...results];
-    const answer = await client.responses.create({ ...asked, input: history });
-    assert.match(answer.output_text, /Lisbon/);
-  },
-
-  async "responses options"() {
-    const asked = {
-      ...{ temperature: 0.2, top_p: 0.9, max_output_tokens: 16, truncation: "auto" },
-      ...{ parallel_tool_calls: false, metadata: { a: "b" }, store: false },
-      ...{ instructions: "Be brief.", user: "u", prompt_cache_key: "k" },
-    };
-    const answer = await client.responses.create({ model, input: "Why?", ...asked });
-    for (const [name, value] of Object.entries(asked)) assert.deepEqual(answer[name], value);
-    const gone = await thrown(() => client.responses.retrieve(answer.id));
-    assert.equal(gone.code, "response_not_found");
-    const few = { model: "offline-echo", input: "a b c d e f g", max_output_tokens: 2 };
-    const cut = await client.responses.create(few);
-    assert.equal(cut.status, "incomplete");
-    assert.equal(cut.incomplete_details.reason, "max_output_tokens");
-  },
-
-  async "responses in the background"() {
-    const asked = { model, input: "Why does streaming feel faster?" };
-    const whole = await client.responses.create(asked);
-    let polled = await client.responses.create({ ...asked, background: true });
-    assert.equal(polled.status, "queued");
-    while (["queued", "in_progress"].includes(polled.status))
-      polled = await client.responses.retrieve(polled.id);
-    assert.equal(polled.output_text, whole.output_text);
-    const again = await client.responses.retrieve(polled.id, { stream: true, starting_after: 3 });
-    const numbers = [];
-    for await (const event of again) numbers.push(event.sequence_number);
-    assert.equal(numbers[0], 4);
-    assert.equal(numbers.at(-1), numbers.length + 3);
-    const cancelled = await client.responses.cancel(polled.id); // it has ended by itself
-    assert.equal(cancelled.status, "completed");
-  },
-
-  async "responses errors"() {
-    const expected = [
-      [{ model: "nobody" }, 404, "model_not_found", "model"],
-      [{ temperature: 9 }, 400, "validation_error", "temperature"],
-      [{ messages }, 400, "unknown_parameter", "messages"],
-      [{ tools: [{ type: "web_search" }] }, 400, "unsupported_parameter", "tools[0].type"],
-    ];
-    for (const stream of [false, true]) {
-      for (const [change, ...seen] of expected) {
-        const asked = { model, input: "hi", stream, ...change };
-        const error = await thrown(() => client.responses.create(asked));
-        assert.deepEqual([error.status, error.code, error.param], seen);
-        assert.match(error.requestID, /^req_/);
-      }
-    }
-    const asked = { model: "fault-reset-after-3", input: "hi", stream: true };
-    const stream = await client.responses.create(asked);
-    const cut = await thrown(async () => {
-      for await (const event of stream) assert.notEqual(event.type, "response.completed");
-    });
-    assert.ok(!(cut instanceof assert.AssertionError));
-  },
-
   async retries() {
     const patient = new OpenAI({ baseURL, apiKey, maxRetries: 2 });
     const content = `flaky for Node at ${Date.now()}`;
@@ -278,12 +193,6 @@ const cases = {
     assert.ok(error instanceof OpenAI.APIError, `${error}`);
     assert.equal(error.code, "model_error");
     assert.match(error.error.request_id, /^req_/);
-    const events = await client.responses.create({ model, input: "hi", stream: true });
-    const failure = await thrown(async () => {
-      for await (const event of events) assert.notEqual(event.type, "response.completed");
-    });
-    assert.ok(failure instanceof OpenAI.APIError, `${failure}`);
-    assert.equal(failure.code, "model_error");
   },
 };
 

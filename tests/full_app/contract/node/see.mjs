@@ -34,14 +34,6 @@ const modes = {
     seen.completion = await stream.finalChatCompletion();
   },
 
-  async "response, whole"(client, ask, seen) {
-    seen.response = await client.responses.create(ask);
-  },
-
-  async "response, stream"(client, ask, seen) {
-    seen.response = await client.responses.stream(ask).finalResponse();
-  },
-
   // The client asks for base64, and decodes it.
   async vectors(client, ask, seen) {
     seen.embeddings = await client.embeddings.create(ask);
