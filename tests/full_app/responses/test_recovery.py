@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from examples.full_app.chat.waiting import MAX_WAIT_SECONDS
 from examples.full_app.main import create_app
 from examples.full_app.responses.builder import TERMINAL_EVENTS
-from tests.full_app.conftest import KEY, settings
+from tests.full_app.conftest import KEY, KEYS, settings
 from tests.full_app.responses.test_background import RUNNING, begun, staged
 from tests.full_app.responses.working import runner_of
 from tests.full_app.routes.test_responses import PATH, events
@@ -212,7 +212,10 @@ def test_a_reader_whose_process_ends_is_cut_off_and_reads_on_elsewhere(
     url = f"{redis_server}/9"
     with (
         api_beside_workers(url) as http,
-        running(REDIS_URL=url, FULL_APP_JOB_WORKER="0") as (server, base),
+        running(REDIS_URL=url, FULL_APP_JOB_WORKER="0", FULL_APP_API_KEYS=KEYS) as (
+            server,
+            base,
+        ),
     ):
         made = http.post(PATH, json={**QUESTION, "background": True}).json()
         path = f"{PATH}/{made['id']}"
