@@ -88,7 +88,7 @@ class SSEFrames:
                 texts = [DONE]
             case Failed(error):
                 texts = [error_body(error, self.request_id).model_dump_json()]
-        return "".join(f"data: {text}\n\n" for text in texts).encode()
+        return "".join([f"data: {text}\n\n" for text in texts]).encode()
 
 
 def _delta_fields(item: Delta) -> dict[str, Any]:

@@ -7,7 +7,7 @@ Source: OpenAI API reference (chat completion, chunk object).
 """
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,7 +101,7 @@ class AnswerReader:
             raise
         if not self.complete:
             raise_error_in(value, is_error=kind == b"error")
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield from self._items(value, whole=False)
 
     def answer(self, data: bytes) -> Iterator[Delta | Usage]:
@@ -118,7 +118,7 @@ class AnswerReader:
             raise_error_in(value)
             if isinstance(value, list) and len(value) == 1:
                 value = value[0]
-            if isinstance(value, Mapping):
+            if isinstance(value, dict):
                 yield from self._items(value, whole=True)
         if not self._choices:
             raise UnreadableAnswerError("The upstream sent no answer.")
@@ -140,16 +140,19 @@ class AnswerReader:
                 yield Delta(choice.index, finish_reason="stop")
 
     def _items(
-        self, value: Mapping[str, Any], *, whole: bool
+        self, value: dict[str, Any], *, whole: bool
     ) -> Iterator[Delta | Usage]:
         listed = value.get("choices")
         entries = listed if isinstance(listed, list) else [listed]
         for position, entry in enumerate(entries):
-            if not isinstance(entry, Mapping) or not _says_something(entry):
+            if not isinstance(entry, dict):
+                continue
+            message = _message_of(entry)
+            if not message and entry.get("finish_reason") is None:
                 continue
             choice = self._choice_of(entry.get("index"), position)
             if choice is not None:
-                yield self._delta(choice, entry, whole=whole)
+                yield self._delta(choice, entry, message, whole=whole)
         usage = usage_of(value.get("usage"))
         if usage is not None:
             yield usage
@@ -168,12 +171,18 @@ class AnswerReader:
                 return None
             self._numbers[sent] = sent if sent in free else free[0]
         number = self._numbers[sent]
-        return self._choices.setdefault(number, _Choice(number))
+        if number not in self._choices:
+            self._choices[number] = _Choice(number)
+        return self._choices[number]
 
     def _delta(
-        self, choice: _Choice, entry: Mapping[str, Any], *, whole: bool
+        self,
+        choice: _Choice,
+        entry: dict[str, Any],
+        message: dict[str, Any],
+        *,
+        whole: bool,
     ) -> Delta:
-        message = _message_of(entry)
         calls = self._tool_calls(choice, message, whole=whole)
         reason = self._finish_reason(choice, entry, bool(calls), whole=whole)
         content = message.get("content")
@@ -191,7 +200,7 @@ class AnswerReader:
         )
 
     def _finish_reason(
-        self, choice: _Choice, entry: Mapping[str, Any], calls: bool, *, whole: bool
+        self, choice: _Choice, entry: dict[str, Any], calls: bool, *, whole: bool
     ) -> FinishReason | None:
         sent = entry.get("finish_reason")
         if sent == "error":
@@ -226,7 +235,7 @@ class AnswerReader:
         return whole_characters(text)
 
     def _further_fields(
-        self, choice: _Choice, message: Mapping[str, Any], *, ends: bool
+        self, choice: _Choice, message: dict[str, Any], *, ends: bool
     ) -> dict[str, Any]:
         """Fields of the message that we do not read, under the upstream's names."""
         further: dict[str, Any] = {}
@@ -241,28 +250,30 @@ class AnswerReader:
         return further
 
     def _tool_calls(
-        self, choice: _Choice, message: Mapping[str, Any], *, whole: bool
+        self, choice: _Choice, message: dict[str, Any], *, whole: bool
     ) -> list[ToolCallDelta]:
         listed = message.get("tool_calls")
-        if not listed and isinstance(message.get("function_call"), Mapping):
+        if not listed and isinstance(message.get("function_call"), dict):
             listed = [{"index": 0, "function": message["function_call"]}]
+        if not listed:
+            return []
         pieces = listed if isinstance(listed, list) else [listed]
         deltas = [
             self._tool_call(choice, piece, whole=whole)
             for piece in pieces
-            if isinstance(piece, Mapping)
+            if isinstance(piece, dict)
         ]
         return [delta for delta in deltas if delta is not None]
 
     def _tool_call(
-        self, choice: _Choice, piece: Mapping[str, Any], *, whole: bool
+        self, choice: _Choice, piece: dict[str, Any], *, whole: bool
     ) -> ToolCallDelta | None:
         """A piece with what is missing filled in; None if nothing is left to send.
 
         In a whole answer each piece is a call of its own.
         """
         function = piece.get("function")
-        if not isinstance(function, Mapping):
+        if not isinstance(function, dict):
             function = piece
         name = function.get("name")
         name = whole_characters(name) if isinstance(name, str) else ""
@@ -334,15 +345,11 @@ def _number(index: object, otherwise: int) -> int:
     return index if type(index) is int else otherwise
 
 
-def _says_something(entry: Mapping[str, Any]) -> bool:
-    return bool(_message_of(entry)) or entry.get("finish_reason") is not None
-
-
-def _message_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+def _message_of(entry: dict[str, Any]) -> dict[str, Any]:
     """The delta or the message of a choice, whichever it has; else its bare text."""
     for name in ("delta", "message"):
         value = entry.get(name)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return value
         if isinstance(value, str):
             return {"content": value}
@@ -353,9 +360,9 @@ def raise_error_in(value: object, *, is_error: bool = False) -> None:
     """Raise the error that an event, or a body with status 200, is in truth."""
     holders = value if isinstance(value, list) else [value]
     for holder in holders:
-        if isinstance(holder, Mapping) and holder.get("error"):
+        if isinstance(holder, dict) and holder.get("error"):
             raise UpstreamError(reason_in(holder) or "The upstream failed.")
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if value.get("choices"):
             return
         is_error = is_error or value.get("object") == "error"

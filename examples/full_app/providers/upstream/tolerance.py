@@ -12,6 +12,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import from_json
+
 from examples.full_app.schemas.answers import ChoiceLogprobs, TokenLogprob, TopLogprob
 from examples.full_app.schemas.base import FinishReason
 from examples.s2_models import Usage
@@ -53,9 +55,13 @@ def parse_json(data: bytes) -> Any:
     """The value of a JSON text, which is read as UTF-8 whatever its charset says.
 
     Unlike a caller's JSON it may hold NaN, half of an emoji or a raw line break. Raises
-    ValueError for what is no JSON.
+    ValueError for what is no JSON. Pydantic's reader is asked first, because it takes a
+    third of the time. What it refuses is read by the one that is more tolerant.
     """
-    text = data.decode("utf-8-sig", "replace")
+    try:
+        return from_json(data)
+    except ValueError:
+        text = data.decode("utf-8-sig", "replace")
     try:
         return _DECODER.decode(text)
     except RecursionError:
@@ -93,7 +99,7 @@ def usage_of(value: object) -> Usage | None:
     of their reasoning out of `completion_tokens`, and charge them. A total below the
     sum is ignored.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     prompt = count_of(value.get("prompt_tokens", value.get("input_tokens")))
     completion = count_of(value.get("completion_tokens", value.get("output_tokens")))
@@ -128,7 +134,7 @@ def _usage_field(name: str, value: object) -> object:
     """A further field of the usage; of details only what is a count."""
     if not name.endswith("_tokens_details"):
         return plain(value)
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     counts = {whole_characters(key): count_of(item) for key, item in value.items()}
     return {key: count for key, count in counts.items() if count is not None}
@@ -140,7 +146,7 @@ def text_of(value: object) -> str | None:
         return value
     if isinstance(value, list):
         return "".join(_text_of_part(part) for part in value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return _text_of_part(value)
     return json.dumps(value)
 
@@ -148,7 +154,7 @@ def text_of(value: object) -> str | None:
 def _text_of_part(part: object) -> str:
     if isinstance(part, str):
         return part
-    if not isinstance(part, Mapping) or part.get("type") in THINKING_PARTS:
+    if not isinstance(part, dict) or part.get("type") in THINKING_PARTS:
         return ""
     text = part.get("text")
     return text if isinstance(text, str) else ""
@@ -160,7 +166,7 @@ def thinking_of(value: object) -> str:
         return ""
     texts = []
     for part in value:
-        if isinstance(part, Mapping) and part.get("type") in THINKING_PARTS:
+        if isinstance(part, dict) and part.get("type") in THINKING_PARTS:
             kind = part["type"]
             inside = part.get(kind, part.get("text", part.get("content")))
             texts.append(text_of(inside) or "")
@@ -176,7 +182,7 @@ def arguments_of(value: object) -> str:
 
 def logprobs_of(value: object) -> ChoiceLogprobs | None:
     """The log probabilities of OpenAI's form; entries without a token are left out."""
-    entries = value.get("content") if isinstance(value, Mapping) else None
+    entries = value.get("content") if isinstance(value, dict) else None
     if not isinstance(entries, list):
         return None
     content = []
@@ -198,7 +204,7 @@ def logprobs_of(value: object) -> ChoiceLogprobs | None:
 
 
 def _logprob_of(entry: object) -> TopLogprob | None:
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("token"), str):
+    if not isinstance(entry, dict) or not isinstance(entry.get("token"), str):
         return None
     logprob = entry.get("logprob")
     if not isinstance(logprob, int | float) or not math.isfinite(logprob):
@@ -221,7 +227,7 @@ def plain(value: object, depth: int = MAX_DEPTH) -> Any:
         return whole_characters(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if not isinstance(value, Mapping | list):
+    if not isinstance(value, dict | list):
         return value
     if depth == 0:
         return None
