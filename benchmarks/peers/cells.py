@@ -21,6 +21,11 @@ class _Rounds:
     loads: list[Load] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
+    @property
+    def void(self) -> bool:
+        """Whether a round had errors, or nothing was answered in it."""
+        return any(load.errors or not load.requests for load in self.loads)
+
 
 def measured(tool: Tool, runner: Runner, target: Target) -> tuple[Load, float]:
     """One load, and the CPU seconds a thousand requests it took."""
@@ -46,19 +51,25 @@ def cells(
     seconds: float,
     told: Told,
 ) -> list[Cell]:
-    """Every runner under every load."""
+    """Every runner under every load.
+
+    A cell with a round that says nothing is void, whatever the others say: it gets no
+    further round.
+    """
     found: dict[tuple[str, Kind, int], _Rounds] = {}
     for number in range(rounds):
         for kind in KINDS:
             for at_once in connections:
                 for runner in [it for it in runners if kind in it.kinds]:
+                    row = found.setdefault((runner.name, kind, at_once), _Rounds())
+                    if row.void:
+                        continue
                     told(
                         f"{runner.mode}, {kind}, {at_once} at once: {runner.name}, "
                         f"round {number + 1} of {rounds}"
                     )
                     wanted = target(runner, kind, at_once, seconds)
                     load, cpu = measured(tool, runner, wanted)
-                    row = found.setdefault((runner.name, kind, at_once), _Rounds())
                     row.loads.append(load)
                     row.cpu.append(cpu)
     by_name = {runner.name: runner for runner in runners}

@@ -1,9 +1,12 @@
 """`course bench --peers`: what is judged is what was measured, and of whom."""
 
+import contextlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -377,6 +380,45 @@ def test_a_server_that_is_open_to_other_machines_does_not_take_part() -> None:
         assert runners == []
 
     assert "it listens on 0.0.0.0:" in skipped["open, offline"]
+
+
+def test_a_void_cell_gets_no_further_round() -> None:
+    if not satisfied("bench"):
+        pytest.skip("the bench group is missing: `python3 -m course setup bench`")
+    from benchmarks import load
+    from benchmarks.peers import cells
+    from benchmarks.peers.arena import Runner
+
+    asked: list[str] = []
+
+    class Failing:
+        name = "failing"
+
+        def __call__(self, target: Target) -> load.Load:
+            asked.append(target.url)
+            return load.Load(
+                requests=9, requests_per_second=9, p50_ms=1, p99_ms=1, errors=1
+            )
+
+    tree = cast("Any", SilentTree())
+    runners = [Runner("a", "proxy", tree, {}, 1, ("whole",))]
+    (found,) = cells.cells(Failing(), runners, (32,), 5, 1, print)
+
+    assert len(asked) == 1
+    assert not found.valid
+
+
+class SilentTree:
+    """Processes of which nothing is known, and that are always awake."""
+
+    url = "http://127.0.0.1:1"
+
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        yield
+
+    def cpu_seconds(self) -> float:
+        return 0.0
 
 
 def test_every_peer_is_pinned_to_one_version() -> None:
