@@ -99,8 +99,9 @@ class AnswerReader:
             if kind == b"error":
                 raise UpstreamError(data.decode("utf-8", "replace")[:500]) from None
             raise
-        if not self.complete:
-            raise_error_in(value, is_error=kind == b"error")
+        error = error_in(value, is_error=kind == b"error")
+        if error is not None and not self.complete:
+            raise error
         if isinstance(value, dict):
             yield from self._items(value, whole=False)
 
@@ -115,7 +116,9 @@ class AnswerReader:
         except ValueError:
             yield from self._json_lines(data)
         else:
-            raise_error_in(value)
+            error = error_in(value)
+            if error is not None:
+                raise error
             if isinstance(value, list) and len(value) == 1:
                 value = value[0]
             if isinstance(value, dict):
@@ -139,9 +142,7 @@ class AnswerReader:
                 choice.finished = True
                 yield Delta(choice.index, finish_reason="stop")
 
-    def _items(
-        self, value: dict[str, Any], *, whole: bool
-    ) -> Iterator[Delta | Usage]:
+    def _items(self, value: dict[str, Any], *, whole: bool) -> Iterator[Delta | Usage]:
         listed = value.get("choices")
         entries = listed if isinstance(listed, list) else [listed]
         for position, entry in enumerate(entries):
@@ -356,15 +357,16 @@ def _message_of(entry: dict[str, Any]) -> dict[str, Any]:
     return {"content": entry["text"]} if "text" in entry else {}
 
 
-def raise_error_in(value: object, *, is_error: bool = False) -> None:
-    """Raise the error that an event, or a body with status 200, is in truth."""
+def error_in(value: object, *, is_error: bool = False) -> UpstreamError | None:
+    """The error that an event, or a body with status 200, is in truth."""
     holders = value if isinstance(value, list) else [value]
     for holder in holders:
         if isinstance(holder, dict) and holder.get("error"):
-            raise UpstreamError(reason_in(holder) or "The upstream failed.")
+            return UpstreamError(reason_in(holder) or "The upstream failed.")
     if isinstance(value, dict):
         if value.get("choices"):
-            return
+            return None
         is_error = is_error or value.get("object") == "error"
     if is_error:
-        raise UpstreamError(reason_in(value) or "The upstream failed.")
+        return UpstreamError(reason_in(value) or "The upstream failed.")
+    return None

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from examples.full_app.providers.base import Embeddings
-from examples.full_app.providers.upstream.answers import raise_error_in
+from examples.full_app.providers.upstream.answers import error_in
 from examples.full_app.providers.upstream.errors import UnreadableAnswerError
 from examples.full_app.providers.upstream.tolerance import (
     count_of,
@@ -35,7 +35,9 @@ def embeddings_in(raw: bytes, inputs: int) -> Embeddings:
     vector is missing, too many or no vector.
     """
     value = parse_json(raw)
-    raise_error_in(value)
+    error = error_in(value)
+    if error is not None:
+        raise error
     entries = _listed(value, "data", "embeddings")
     if len(entries) != inputs:
         raise UnreadableAnswerError(
