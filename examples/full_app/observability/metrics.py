@@ -131,6 +131,8 @@ class Metrics:
         )
         self.counters: dict[str, Counter] = {}
         self.histograms: dict[str, Histogram] = {}
+        self._labelled_counters: dict[tuple[str, tuple[str, ...]], Counter] = {}
+        self._labelled_histograms: dict[tuple[str, tuple[str, ...]], Histogram] = {}
         for name, instrument in GEN_AI.items():
             written = prometheus_name(name, instrument)
             if instrument.buckets:
@@ -208,25 +210,39 @@ class Metrics:
         )
         if kind == INFERENCE:
             labels = (*labels, api_type)
-        self._observe(f"{kind}.duration", (*labels, error), seconds)
-        self._observe(f"{kind}.operation.input_tokens", labels, usage.prompt_tokens)
+        self._histogram(f"{kind}.duration", (*labels, error)).observe(seconds)
+        tokens_read = self._histogram(f"{kind}.operation.input_tokens", labels)
+        tokens_read.observe(usage.prompt_tokens)
         if kind == EMBEDDINGS:
             return
         produced = usage.completion_tokens
-        self._observe(f"{kind}.operation.output_tokens", labels, produced)
+        self._histogram(f"{kind}.operation.output_tokens", labels).observe(produced)
         counts = {
             f"{kind}.usage.input_tokens": usage.prompt_tokens,
             f"{kind}.usage.output_tokens": produced,
             f"{kind}.usage.cache_read.input_tokens": cached_tokens(usage),
         }
         for name, count in counts.items():
-            self.counters[name].labels(*labels, UNKNOWN_MODALITY).inc(count)
+            self._counter(name, (*labels, UNKNOWN_MODALITY)).inc(count)
         if first_chunk is None:
             return
-        self._observe(f"{kind}.time_to_first_chunk", labels, first_chunk)
-        between = self.histograms[f"{kind}.time_per_output_chunk"].labels(*labels)
+        self._histogram(f"{kind}.time_to_first_chunk", labels).observe(first_chunk)
+        between = self._histogram(f"{kind}.time_per_output_chunk", labels)
         for gap in gaps:
             between.observe(gap)
 
-    def _observe(self, name: str, labels: Sequence[str], value: float) -> None:
-        self.histograms[name].labels(*labels).observe(value)
+    def _histogram(self, name: str, labels: tuple[str, ...]) -> Histogram:
+        """The series with these labels, which the library looks up only once."""
+        series = self._labelled_histograms.get((name, labels))
+        if series is None:
+            series = self.histograms[name].labels(*labels)
+            self._labelled_histograms[name, labels] = series
+        return series
+
+    def _counter(self, name: str, labels: tuple[str, ...]) -> Counter:
+        """As `_histogram`, of the counters."""
+        series = self._labelled_counters.get((name, labels))
+        if series is None:
+            series = self.counters[name].labels(*labels)
+            self._labelled_counters[name, labels] = series
+        return series
