@@ -18,6 +18,7 @@ from examples.full_app.jobs.service import JobService
 from examples.full_app.jobs.sweep import Sweeper
 from examples.full_app.lifecycle import Draining
 from examples.full_app.limits.ledger import Ledger, Limits
+from examples.full_app.limits.packing import pack_with_hiredis
 from examples.full_app.limits.rates import CallerRates, Limiter, RateLimit
 from examples.full_app.limits.slots import Slots
 from examples.full_app.limits.waiting import WaitingQueue
@@ -65,6 +66,7 @@ async def open_services(
     """
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(open_redis(settings))
+        pack_with_hiredis(redis.connection_pool)
         if not settings.embedded:
             await warn_of_eviction(redis)
         queue = await stack.enter_async_context(open_queue(settings.redis_url))
