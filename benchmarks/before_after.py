@@ -37,6 +37,7 @@ def other(checkout: Path, apps: str, loop: str, redis_url: str) -> Contestant:
         words, env = ours.command(port, upstream)
         words = [word.replace(APPS, apps) for word in words]
         more = ["--app-dir", str(checkout), "--loop", loop]
+        more += ["--http", "auto"]  # it may lack the class that this one names
         return [*words, *more], {**env, "PYTHONPATH": str(checkout)}
 
     return replace(ours, name=BEFORE, command=command)

@@ -52,6 +52,7 @@ HEADINGS = {
     "frameworks": "The chapter's table, measured",
     "full_app_layers": "What each layer of full_app costs",
     "keys_flat": "What one request costs with 1 to 1,000 keys",
+    "calls": "How many Python functions an answer calls",
     "full_app_flame": "Where the time of whole answers goes",
     "full_app_flame_streams": "Where the time of streams goes",
 }
