@@ -6,7 +6,8 @@ dependency: `uvx py-spy`). While a load tool asks the server:
     py-spy record --gil -r 250 -d 12 -f raw -o stacks.txt --pid <uvicorn's>
     python -m benchmarks.flame_graph stacks.txt
 
-Committed: whole answers (`full_app_flame.svg`) and streams (`--out`, `.._streams.svg`).
+Committed: whole answers (`full_app_flame.svg`) and streams (`--out`, `.._streams.svg`),
+and both of them proxied, before and after their calls were cut (`.._proxied*.svg`).
 
 Time runs down: a bar stands on its callers, and is as wide as it was seen often. A look
 from outside prefers moments in which the process is in the system: writing to sockets

@@ -55,6 +55,10 @@ HEADINGS = {
     "calls": "How many Python functions an answer calls",
     "full_app_flame": "Where the time of whole answers goes",
     "full_app_flame_streams": "Where the time of streams goes",
+    "full_app_flame_proxied": "Where the time of proxied whole answers goes",
+    "full_app_flame_proxied_before": "Proxied whole answers before their calls were cut",
+    "full_app_flame_proxied_streams": "Where the time of proxied streams goes",
+    "full_app_flame_proxied_streams_before": "Proxied streams before that",
 }
 FEW = 12  # rows; a longer table is folded
 SKIPPED = {"rounds"}  # the single runs: the file has them
