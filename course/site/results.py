@@ -56,9 +56,9 @@ HEADINGS = {
     "full_app_flame": "Where the time of whole answers goes",
     "full_app_flame_streams": "Where the time of streams goes",
     "full_app_flame_proxied": "Where the time of proxied whole answers goes",
-    "full_app_flame_proxied_before": "Proxied whole answers before their calls were cut",
+    "full_app_flame_proxied_before": "Proxied whole answers before calls were cut",
     "full_app_flame_proxied_streams": "Where the time of proxied streams goes",
-    "full_app_flame_proxied_streams_before": "Proxied streams before that",
+    "full_app_flame_proxied_streams_before": "Proxied streams before calls were cut",
 }
 FEW = 12  # rows; a longer table is folded
 SKIPPED = {"rounds"}  # the single runs: the file has them
