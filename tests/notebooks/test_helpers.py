@@ -34,7 +34,7 @@ def test_a_definition_is_shown_with_its_decorators_and_its_file() -> None:
     text = show(s1, "sequential").text
 
     assert text.startswith(
-        '# examples/s1_why_fastapi.py\n@app.get("/fan-out/sequential"'
+        '# examples/s1_why_fastapi.py\n@app.get(\n    "/fan-out/sequential"'
     )
     assert text.endswith("return stopwatch.read()")
 
