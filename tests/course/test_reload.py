@@ -111,6 +111,9 @@ def copy(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
     console = Path("examples", "full_app", "console")  # colours and mark of all pages
     shutil.copytree(ROOT / console, tmp_path / console)
+    answers = Path("examples", "full_app", "routes", "recorded_answers.py")
+    (tmp_path / answers).parent.mkdir()  # shown in the documentation of every step
+    shutil.copy(ROOT / answers, tmp_path / answers)
     for name in ("course.toml", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     steps = tmp_path / "examples" / "steps"

@@ -1,7 +1,7 @@
 """The request of `POST /v1/chat/completions`: section 2's, and the rest of OpenAI's.
 
-First the messages, a union told apart by `role`. Text parts become one string. What
-clients echo back in an assistant message is accepted and dropped
+First the messages, a union whose discriminator is `role`. Text parts become one string.
+What clients echo back in an assistant message is accepted and dropped
 (`DROPPED_ECHO_FIELDS`, one test for each client); anything else unknown is refused.
 Then the request: every field that OpenAI defines is known by name, and
 `UNSUPPORTED_PARAMETERS` says why some are refused. These are the rules for what this

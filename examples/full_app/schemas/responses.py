@@ -1,6 +1,6 @@
 """`/v1/responses` on the wire: the request, its items, and the response object.
 
-A conversation is a list of items here, not of messages: what somebody said, a function
+A conversation is a list of items here, not of messages: a message, a function
 call, its output. Clients send items back in many shapes; unknown fields of an item are
 ignored, and `null` means "not given". Fields of the request itself are checked as
 strictly as on the chat route. `UNSUPPORTED_FIELDS` says why some are refused.

@@ -26,7 +26,8 @@ REASONS = {429: "rate_limited", 503: "unavailable", 504: "timeout"}
 class BudgetSpentError(AIError):
     """The last failure of a user call whose upstream calls are used up.
 
-    It reads like that failure; but clients are told not to try again by themselves.
+    It reads like that failure; but `x-should-retry: false` stops the
+    clients' own retries.
     """
 
     recovery = "Wait, then send the request as a new one."
