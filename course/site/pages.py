@@ -111,8 +111,11 @@ def write() -> Path:
     """Write all pages anew; the folder they are in."""
     shutil.rmtree(GENERATED, ignore_errors=True)
     shutil.copytree(PAGES, GENERATED)
-    # Servers that answer slowly on purpose are what takes the time: they begin first.
-    listed = sorted(PAGES.rglob("*.md"), key=lambda it: it.parent.name != "sections")
+    # Slow servers and the export, in its own process, take the time: they begin first.
+    listed = sorted(
+        PAGES.rglob("*.md"),
+        key=lambda it: it.parent.name != "sections" and it.name != "export.md",
+    )
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         texts = zip(listed, pool.map(expand, listed), strict=True)
         for done, (page, text) in enumerate(texts, 1):

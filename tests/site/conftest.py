@@ -27,7 +27,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         target.mkdir()  # one of the workers builds it, the others wait
     except FileExistsError:
-        wait_until(built.exists, seconds=200, what="the build of another worker")
+        wait_until(built.exists, seconds=280, what="the build of another worker")
     else:
         build.build(target)
         built.touch()
