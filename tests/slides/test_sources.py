@@ -258,7 +258,7 @@ def test_drift_is_named_with_its_line_and_sync_mends_it(tmp_path: Path) -> None:
 def test_a_fence_may_leave_lines_out(tmp_path: Path) -> None:
     path = drifting(tmp_path)
     text = path.read_text(encoding="utf-8").replace("get_model", "sequential")
-    text = text.replace('sequential"', 'sequential" lines="6,9"', 1)
+    text = text.replace('sequential"', 'sequential" lines="8,11"', 1)
     path.write_text(text, encoding="utf-8")
 
     assert code.sync(path)
