@@ -50,7 +50,7 @@ class NoResponsesRouteError(UpstreamRefusedError):
 
     code = "upstream_lacks_responses"
     recovery = (
-        "The operator has to set FULL_APP_UPSTREAM_RESPONSES=translate: then the "
+        "The operator has to set FULL_APP_UPSTREAM_RESPONSES to translate: then the "
         "upstream is asked for chat completions."
     )
 
