@@ -79,6 +79,7 @@ class Section:
 
 LIVE = Rung(id="live", title="The file for live coding", module="work.live")
 LIVE_FILE = ROOT / "work" / "live.py"
+OWN = ROOT / "work"  # what a student has written; git ignores it
 
 
 def sections() -> list[Section]:
@@ -136,7 +137,8 @@ def find_app(word: str) -> Section | Rung:
     """The section or the rung called `word`. Raises CourseError with near names.
 
     A rung is called by its id ("s2.1", "2.1") or by its file ("s2_1_message"). `live`
-    is the file for live coding, which `course checkpoint` puts there.
+    is the file for live coding, which `course checkpoint` puts there. A file that a
+    student has written in `work/` is called as its exercise is ("full5").
     """
     wanted = word.lower().removesuffix(".py")
     if wanted == LIVE.id:
@@ -148,6 +150,9 @@ def find_app(word: str) -> Section | Rung:
     for rung in listed:
         if wanted in {rung.id, rung.id.removeprefix("s"), rung.stem}:
             return rung
+    own = find_own(wanted)
+    if own is not None:
+        return own
     try:
         return find(wanted)
     except CourseError:
@@ -159,6 +164,14 @@ def find_app(word: str) -> Section | Rung:
         f"There is no section or step {word!r}. {meant}There are: {', '.join(names)}; "
         f"`{command('course list')}` shows their steps."
     )
+
+
+def find_own(word: str, folder: Path = OWN) -> Rung | None:
+    """The student's file called `word` ("full5", "full5_server"), or None."""
+    for path in sorted(folder.glob("*.py")):
+        if word in {path.stem, path.stem.partition("_")[0]}:
+            return Rung(id=path.stem, title=path.stem, module=f"work.{path.stem}")
+    return None
 
 
 def _near(wanted: str, names: list[str], listed: list[Rung]) -> list[str]:

@@ -69,8 +69,9 @@ COMMANDS = (
         (
             Argument(
                 "section",
-                "a section (s2, s2_models or 2), a step (s2.1 or s2_1_message) or "
-                "live, the file for live coding; without it, the complete service",
+                "a section (s2, s2_models or 2), a step (s2.1 or s2_1_message), an "
+                "exercise that you wrote (full5), or live, the file for live coding; "
+                "without it, the complete service",
                 {"nargs": "?", "default": "full_app"},
             ),
             Argument("--host", "address to listen on", {"default": DEFAULT_HOST}),

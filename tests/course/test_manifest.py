@@ -204,3 +204,16 @@ def test_a_command_that_does_not_exist_is_answered_with_where_all_are() -> None:
     assert done.returncode == 2
     assert "There is no command 'walk'" in done.stderr
     assert "course --help" in done.stderr
+
+
+@pytest.mark.parametrize("word", ["full5", "full5_server"])
+def test_a_file_that_a_student_has_written_is_found_by_its_exercise(
+    word: str, tmp_path: Path
+) -> None:
+    (tmp_path / "full5_server.py").write_text("app = 1\n", encoding="utf-8")
+
+    own = manifest.find_own(word, tmp_path)
+
+    assert own is not None
+    assert own.module == "work.full5_server"
+    assert manifest.find_own("full4", tmp_path) is None

@@ -14,7 +14,7 @@ def test_the_page_lists_every_exercise_and_the_checks_passed(tmp_path: Path) -> 
     page = report.page("Ada <b>", known)
 
     assert "Ada &lt;b&gt;" in page
-    assert "1 of 20 exercises are solved, 8 minutes of work." in page
+    assert "1 of 21 exercises are solved, 8 minutes of work." in page
     assert "5 of 5: a short request is accepted" in page
     assert "2026-11-28T10:00:00+00:00" in page
     assert "<li>Model chat and embedding requests" in page

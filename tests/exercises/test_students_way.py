@@ -80,4 +80,4 @@ def test_a_student_goes_from_the_list_to_a_solved_exercise(clone: Path) -> None:
     page = clone / "hand-in.html"
     code, _ = at_terminal(clone, "progress", "--html", str(page), "--name", "Ada")
     assert code == 0
-    assert "1 of 20 exercises are solved" in page.read_text(encoding="utf-8")
+    assert "1 of 21 exercises are solved" in page.read_text(encoding="utf-8")
