@@ -110,12 +110,14 @@ def waiting(
     count: int,
     rounds: int,
     seconds: float,
+    skipped: dict[str, str],
     told: Told,
 ) -> list[Waiting]:
     """First texts, and whole answers at a constant rate, in interleaved rounds.
 
     A contestant whose cell of whole answers is slower than the rate is not asked for
-    it: its queue would only grow.
+    it: its queue would only grow. One that can no longer be reached has no row: it goes
+    into `skipped`, with the reason, and the others are measured on.
     """
     rows = {runner.name: _Waits() for runner in runners}
     slow = {
@@ -124,14 +126,17 @@ def waiting(
         if cell.kind == "whole" and cell.requests_per_second < RATE
     }
     for number in range(rounds):
-        for runner in runners:
+        for runner in [it for it in runners if it.name in rows]:
             told(
                 f"{runner.mode}, first texts and {RATE} requests a second: "
                 f"{runner.name}, round {number + 1} of {rounds}"
             )
-            _wait(
-                runner, rows[runner.name], count, seconds, paced=runner.name not in slow
-            )
+            row, paced = rows[runner.name], runner.name not in slow
+            try:
+                _wait(runner, row, count, seconds, paced=paced)
+            except (OSError, EOFError) as error:
+                skipped[f"{runner.name}, {runner.mode}, first texts"] = str(error)
+                del rows[runner.name]
     return [
         Waiting(
             contestant=runner.name,
@@ -143,7 +148,7 @@ def waiting(
             errors=row.errors,
         )
         for runner in runners
-        for row in (rows[runner.name],)
+        if (row := rows.get(runner.name)) is not None
     ]
 
 

@@ -143,6 +143,7 @@ def _loads(
             plan.firsts,
             plan.paced_rounds if mode == "proxy" else plan.extra_rounds,
             plan.paced_seconds,
+            found.skipped,
             told,
         )
 

@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -344,7 +346,7 @@ def test_full_app_and_the_bare_app_are_measured_side_by_side() -> None:
     with arena(chosen, None, skipped, print) as runners:
         found = cells.cells(load.tool(), runners, (4,), 1, 1, print)
         both = [it for it in runners if it.kinds == contestants.BOTH]
-        waits = cells.waiting(both, found, 3, 1, 1, print)
+        waits = cells.waiting(both, found, 3, 1, 1, skipped, print)
         held = scales.memory(both[1:], (20,), skipped)
 
     assert skipped == {}
@@ -356,6 +358,26 @@ def test_full_app_and_the_bare_app_are_measured_side_by_side() -> None:
     assert all(it.cpu_seconds_per_1000 > 0 for it in found)
     assert all(it.first_text_p50_ms > 0 and it.errors == 0 for it in waits)
     assert [it.contestant for it in held] == [BARE, FULL]
+
+
+def test_a_server_that_has_ended_costs_its_own_row_and_no_other() -> None:
+    if not satisfied("bench"):
+        pytest.skip("the bench group is missing: `python3 -m course setup bench`")
+    from benchmarks.peers import cells
+    from benchmarks.peers.arena import Runner
+    from benchmarks.peers.processes import Tree, free_port
+
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    process.wait()
+    tree = Tree(process, f"http://127.0.0.1:{free_port()}")
+    skipped: dict[str, str] = {}
+
+    rows = cells.waiting(
+        [Runner("ended", "proxy", tree, {}, 0)], [], 1, 2, 1, skipped, print
+    )
+
+    assert rows == []
+    assert list(skipped) == ["ended, proxy, first texts"]
 
 
 @pytest.mark.deep
