@@ -181,7 +181,7 @@ def _make_environment(folder: Path, lock: Path) -> str | None:
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=240,
+            timeout=360,  # of some 90 packages
         )
         if done.returncode != 0:
             return done.stderr

@@ -1,7 +1,8 @@
 """Frameworks that ask for responses by themselves, against a running full_app.
 
-openai-agents, pydantic-ai and langchain-openai, untouched, in an environment of their
-own. One process for each framework runs all its cases; the tests compare what they saw.
+openai-agents, pydantic-ai, langchain-openai and litellm, untouched, in an environment
+of their own. One process for each framework runs all its cases; the tests compare what
+they saw.
 """
 
 import contextlib
@@ -37,15 +38,17 @@ from tests.full_app.contract.upstream_shapes import (
 from tests.servers import serve
 
 # The first test of a run may have to install what it needs.
-pytestmark = [pytest.mark.deep, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(480)]
 SCRIPTS = {
-    name: f"{name}_client.py" for name in ("openai_agents", "pydantic_ai", "langchain")
+    name: f"{name}_client.py"
+    for name in ("openai_agents", "pydantic_ai", "langchain", "litellm")
 }
 
 SILENT = {  # no framework may call home
     "OPENAI_AGENTS_DISABLE_TRACING": "1",
     "LANGSMITH_TRACING": "false",
     "LANGCHAIN_TRACING_V2": "false",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "OTEL_SDK_DISABLED": "true",
 }
 
@@ -160,6 +163,12 @@ def pydantic_ai(python_clients: Path, urls: Services) -> Report:
 def langchain(python_clients: Path, urls: Services) -> Report:
     """What langchain-openai saw."""
     return reported(python_clients, SCRIPTS["langchain"], *urls)
+
+
+@pytest.fixture(scope="module")
+def litellm(python_clients: Path, urls: Services) -> Report:
+    """What litellm saw."""
+    return reported(python_clients, SCRIPTS["litellm"], *urls)
 
 
 def texts_read(urls: Services, response_id: str) -> list[str]:
@@ -418,10 +427,116 @@ def test_langchain_raises_what_went_wrong(langchain: Report) -> None:
     assert langchain.error("broken_stream")["text"] == "Connection error."
 
 
+# --- litellm ---
+
+
+def test_litellm_gets_the_same_text_whole_and_streamed(litellm: Report) -> None:
+    whole, streamed = litellm.seen("plain"), litellm.seen("stream")
+
+    assert whole["kind"] == streamed["kind"] == "ResponsesAPIResponse"
+    assert litellm.seen("plain_in_a_thread")["text"] == whole["text"]
+    assert streamed["text"] == "".join(streamed["words"]) == whole["text"] != ""
+    assert len(streamed["words"]) > 10
+    assert streamed["output_tokens"] == whole["output_tokens"] > 0
+    assert streamed["types"][0] == "response.created"
+    assert streamed["types"][-1] == "response.completed"
+
+
+def test_litellm_makes_the_same_chat_completions_of_responses(litellm: Report) -> None:
+    plain, whole = litellm.seen("plain"), litellm.seen("chat")
+
+    assert whole == litellm.seen("chat_bridged")
+    for answer in whole:
+        assert answer["text"] == plain["text"]
+        assert answer["finish"] == "stop"
+        assert answer["output_tokens"] == plain["output_tokens"]
+    assert len(whole[1]["words"]) > 10
+
+
+def test_litellm_calls_tools_and_goes_on_with_their_results(litellm: Report) -> None:
+    weather, time = ([name, {"city": "Lisbon"}] for name in ("get_weather", "get_time"))
+    asked, answer, by_id = litellm.seen("tool")
+
+    assert asked["calls"] == litellm.seen("tool_streamed")["calls"] == [weather]
+    assert "17 degrees" in answer["text"]
+    assert answer["text"] == by_id["text"]
+    assert answer["text"] == litellm.seen("tool_result_bridged")["text"]
+    for found in (*litellm.seen("parallel_tools"), *litellm.seen("tools_bridged")):
+        assert found["calls"] == [weather, time]
+
+
+def test_litellm_answers_with_a_model_and_with_options(litellm: Report) -> None:
+    options = litellm.seen("options")
+
+    assert litellm.seen("structured") is True
+    assert options["text"] == litellm.seen("plain")["text"]
+    assert options["instructions"] == "Be brief."
+    assert (options["temperature"], options["top_p"]) == (0.2, 0.9)
+    assert options["metadata"] == {"a": "b"}
+    assert (options["truncation"], options["user"]) == ("auto", "u")
+
+
+def test_litellm_sees_that_an_answer_is_incomplete(litellm: Report) -> None:
+    whole, streamed, chat = litellm.seen("too_few_tokens")
+
+    assert whole["status"] == streamed["status"] == "incomplete"
+    assert "max_output_tokens" in whole["incomplete"]
+    assert streamed["types"][-1] == "response.incomplete"
+    assert whole["text"] == streamed["text"] == chat["text"] == "one " * 16
+    assert chat["finish"] == "length"
+
+
+@pytest.mark.parametrize("name", ["turns", "turns_by_id"])
+def test_litellm_goes_on_by_items_and_by_an_id(litellm: Report, name: str) -> None:
+    assert litellm.seen(name) == SAID
+
+
+def test_litellm_waits_for_a_response_in_the_background_or_cancels_it(
+    litellm: Report,
+) -> None:
+    queued, ended = litellm.seen("background")
+
+    assert (queued["status"], ended["status"]) == ("queued", "completed")
+    assert queued["id"] == ended["id"]
+    assert ended["text"] == litellm.seen("plain")["text"]
+    assert litellm.seen("cancelled") == ["cancelled", "cancelled"]
+
+
+def test_litellm_deletes_a_response(litellm: Report) -> None:
+    gone = litellm.error("read_after_it_was_deleted")
+
+    assert litellm.seen("deleted") == {"deleted": True, "object": "response"}
+    assert (gone["error"], gone["status"]) == ("NotFoundError", 404)
+    assert '"code":"response_not_found"' in gone["text"]
+
+
+def test_litellm_sees_thoughts_and_refusals(litellm: Report) -> None:
+    whole, streamed, chat = litellm.seen("thoughts")
+    refusal = litellm.seen("refusal")
+
+    assert whole["items"] == streamed["items"] == ["reasoning", "message"]
+    assert whole["text"] == streamed["text"] == chat["text"] == TEXT
+    assert chat["thoughts"] == THOUGHT
+    assert refusal["part"] == {"type": "refusal", "refusal": REFUSAL}
+
+
+def test_litellm_raises_what_went_wrong(litellm: Report) -> None:
+    names = ("unknown_model", "unknown_model_streamed", "unknown_model_bridged")
+    for name in names:
+        unknown = litellm.error(name)
+        assert (unknown["error"], unknown["status"]) == ("NotFoundError", 404)
+        assert '"code":"model_not_found"' in unknown["text"]
+    hosted = litellm.error("hosted_tool")
+    assert (hosted["error"], hosted["status"]) == ("BadRequestError", 400)
+    assert '"param":"tools[0].type"' in hosted["text"]
+    assert "The pot fell." in litellm.error("broken_off_by_the_upstream")["text"]
+    assert "not completed" in litellm.error("broken_stream")["text"]
+
+
 # --- All of them ---
 
 
-@pytest.mark.parametrize("name", ["agents", "pydantic_ai", "langchain"])
+@pytest.mark.parametrize("name", ["agents", "pydantic_ai", "langchain", "litellm"])
 def test_no_framework_asks_another_host(
     request: pytest.FixtureRequest, name: str
 ) -> None:
