@@ -103,6 +103,19 @@ STREAM = json.dumps(
         "stream": True,
     }
 ).encode()
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+# The same two requests; nothing is kept, as chat completions keep nothing.
+RESPONSE = json.dumps(
+    {"model": "offline-echo", "input": "What does a layer cost?", "store": False}
+).encode()
+RESPONSE_STREAM = json.dumps(
+    {
+        "model": "offline-echo",
+        "input": " ".join(["ab"] * WORDS),
+        "store": False,
+        "stream": True,
+    }
+).encode()
 IN_BARE = "bare FastAPI, a token"
 
 Once = Callable[[], Awaitable[object]]
@@ -126,7 +139,7 @@ class Row:
         return statistics.median(self.times)
 
 
-def scope(app_state: dict[str, Any], key: str, body: bytes) -> Scope:
+def scope(app_state: dict[str, Any], key: str, body: bytes, path: str = CHAT) -> Scope:
     """A request as a server hands it over."""
     headers = {
         b"host": b"localhost",
@@ -140,8 +153,8 @@ def scope(app_state: dict[str, Any], key: str, body: bytes) -> Scope:
         "http_version": "1.1",
         "method": "POST",
         "scheme": "http",
-        "path": "/v1/chat/completions",
-        "raw_path": b"/v1/chat/completions",
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
         "headers": list(headers.items()),
@@ -156,6 +169,7 @@ def asking(
     state: dict[str, Any] | None = None,
     keys: Sequence[str] = (KEY,),
     content: bytes = BODY,
+    path: str = CHAT,
 ) -> Once:
     """One request to `app`, checked; each with the next of the keys."""
     turns = itertools.cycle(keys)
@@ -174,7 +188,7 @@ def asking(
             if message["type"] == "http.response.start":
                 statuses.append(message["status"])
 
-        await app(scope(state or {}, next(turns), content), receive, send)
+        await app(scope(state or {}, next(turns), content, path), receive, send)
         if statuses != [200]:
             raise RuntimeError(f"answered {statuses}")
 
@@ -376,6 +390,15 @@ async def main() -> None:
             together = f"full_app, {where}, {AT_ONCE} at a time"
             rows.append(Row(together, many(ask), each=AT_ONCE))
             tokens.append(Row(f"full_app, {where}, a token", stream, each=WORDS))
+            respond, respond_in_events = (
+                asking(app, state, content=content, path=RESPONSES)
+                for content in (RESPONSE, RESPONSE_STREAM)
+            )
+            by_responses = f"full_app, {where}, through {RESPONSES}"
+            rows.append(Row(by_responses, respond))
+            tokens.append(
+                Row(f"{by_responses}, a token", respond_in_events, each=WORDS)
+            )
         await measure([*rows, *tokens], time.process_time)
         write(rows, tokens)
 

@@ -10,7 +10,7 @@ from tests.full_app.conftest import KEY
 PATH = "/v1/chat/completions"
 
 
-def scope_of(state: dict[str, Any]) -> Scope:
+def scope_of(state: dict[str, Any], path: str = PATH) -> Scope:
     """A request's, as a server makes it."""
     headers = {
         "host": "localhost",
@@ -23,8 +23,8 @@ def scope_of(state: dict[str, Any]) -> Scope:
         "http_version": "1.1",
         "method": "POST",
         "scheme": "http",
-        "path": PATH,
-        "raw_path": PATH.encode("ascii"),
+        "path": path,
+        "raw_path": path.encode("ascii"),
         "query_string": b"",
         "root_path": "",
         "headers": [(k.encode("ascii"), v.encode("ascii")) for k, v in headers.items()],
@@ -34,7 +34,9 @@ def scope_of(state: dict[str, Any]) -> Scope:
     }
 
 
-async def post(app: ASGIApp, state: dict[str, Any], content: bytes) -> bytes:
+async def post(
+    app: ASGIApp, state: dict[str, Any], content: bytes, path: str = PATH
+) -> bytes:
     """The body of the answer. Raises RuntimeError if its status is not 200."""
     messages: list[Message] = [{"type": "http.request", "body": content}]
     statuses: list[int] = []
@@ -52,7 +54,7 @@ async def post(app: ASGIApp, state: dict[str, Any], content: bytes) -> bytes:
         else:
             answer.append(message.get("body", b""))
 
-    await app(scope_of(state), receive, send)
+    await app(scope_of(state, path), receive, send)
     if statuses != [200]:
         raise RuntimeError(f"answered {statuses}: {b''.join(answer)[:500]!r}")
     return b"".join(answer)

@@ -284,32 +284,12 @@ class ResponseRunner:
         return True
 
     async def _work(self, stored: StoredResponse, written: list[Event]) -> None:
-        response_id = stored.response.id
-        with rules_applied(self.responses.chat.upstream_rules):
-            request = await self.store.request(response_id)
-        if request is None:
-            return
-        ends = time.monotonic() + self.timeout + MAX_WAIT_SECONDS
-        body = None
-        if self.pass_on:
-            body = as_upstream_request(stored.response, stored.items, request)
-        context = CallContext(
-            response_id,
-            ends,
-            detached=True,
-            api_type="responses",
-            response_body=body,
-        )
-        limits = self.limits.of(stored.owner)
-        try:
-            call = await open_when_possible(
-                self.responses.chat, request, context, limits
-            )
-        except AIError as error:
-            await self.responses.fail(response_id, error)
+        """Ask the model, and write what it says after the events in `written`."""
+        call = await self._open(stored)
+        if call is None:
             return
         builder = ResponseBuilder(stored.response, sequence_number=len(written))
-        writer = LogWriter(self.event_log, response_id, stored.attempt, written)
+        writer = LogWriter(self.event_log, stored.response.id, stored.attempt, written)
         try:
             async with writer.appending():
                 if all(event.type != "response.in_progress" for event in written):
@@ -318,6 +298,35 @@ class ResponseRunner:
             await self._end(stored, builder, writer)
         finally:
             await call.close()
+
+    async def _open(self, stored: StoredResponse) -> Call | None:
+        """The call behind the response, admitted; None when there is nothing to ask.
+
+        Then the response has ended meanwhile, or ends here as failed: it was refused.
+        """
+        response_id = stored.response.id
+        with rules_applied(self.responses.chat.upstream_rules):
+            request = await self.store.request(response_id)
+        if request is None:
+            return None
+        body = None
+        if self.pass_on:
+            body = as_upstream_request(stored.response, stored.items, request)
+        context = CallContext(
+            response_id,
+            time.monotonic() + self.timeout + MAX_WAIT_SECONDS,
+            detached=True,
+            api_type="responses",
+            response_body=body,
+        )
+        limits = self.limits.of(stored.owner)
+        try:
+            return await open_when_possible(
+                self.responses.chat, request, context, limits
+            )
+        except AIError as error:
+            await self.responses.fail(response_id, error)
+            return None
 
     async def _answer(
         self, call: Call, builder: ResponseBuilder, writer: "LogWriter"

@@ -72,7 +72,7 @@ def stored(item: InputItem, response_id: str, position: int) -> ContextItem | No
         return StoredOutput(
             id=item.id or input_id("fco", response_id, position),
             call_id=item.call_id,
-            output=item.output,
+            output=item.text,
         )
     return _stored_message(item, item.id or input_id("msg", response_id, position))
 

@@ -7,7 +7,7 @@ strictly as on the chat route. `UNSUPPORTED_FIELDS` says why some are refused.
 Sources: OpenAI API reference, responses; Open Responses (the fields of a response).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -86,18 +86,10 @@ class InputText(Tolerant):
 
 
 class OutputText(Tolerant):
-    """A text that a model wrote."""
+    """A text that a model wrote. Its annotations say nothing to the next model."""
 
     type: Literal["output_text"] = "output_text"
     text: LongText
-    annotations: list[Any] = Field(default_factory=list)
-    logprobs: list[Any] = Field(default_factory=list)
-
-    @field_validator("annotations", "logprobs", mode="before")
-    @classmethod
-    def forget(cls, value: object) -> object:
-        """They say nothing to the next model: what a client sends back is dropped."""
-        return []
 
 
 class RefusalPart(Tolerant):
@@ -160,6 +152,14 @@ Parts = Annotated[
 ]
 
 
+def _joined(parts: Sequence[Part]) -> str:
+    return "".join(
+        part.refusal if isinstance(part, RefusalPart) else part.text
+        for part in parts
+        if not isinstance(part, UnsupportedPart)
+    )
+
+
 # --- Items of the input ---
 
 
@@ -174,11 +174,7 @@ class InputMessage(Tolerant):
     @property
     def text(self) -> str:
         """The texts of all parts, joined; a refusal counts as what was said."""
-        return "".join(
-            part.refusal if isinstance(part, RefusalPart) else part.text
-            for part in self.content
-            if not isinstance(part, UnsupportedPart)
-        )
+        return _joined(self.content)
 
     @model_validator(mode="after")
     def says_something(self) -> Self:
@@ -202,31 +198,18 @@ class FunctionCall(Tolerant):
     arguments: LongText = ""
 
 
-def _as_text(output: object) -> object:
-    """The output of a function is a text, or a list of text parts."""
-    if not isinstance(output, list):
-        return output
-    texts = []
-    for part in output[:MAX_PARTS]:
-        if _kind_of_part(part) == "unsupported":
-            raise PydanticCustomError(
-                "unsupported_content", "This route reads text parts only."
-            )
-        text = part.get("text", "") if isinstance(part, dict) else ""
-        texts.append(text if isinstance(text, str) else "")
-    return "".join(texts)
-
-
 class FunctionCallOutput(Tolerant):
     """What a function answered, for the call with this `call_id`."""
 
     type: Literal["function_call_output"] = "function_call_output"
     id: ItemId | None = None
     call_id: CallId
-    output: Annotated[
-        LongText,
-        BeforeValidator(_as_text, json_schema_input_type=str | list[InputText]),
-    ]
+    output: Parts
+
+    @property
+    def text(self) -> str:
+        """The texts of all parts, joined."""
+        return _joined(self.output)
 
 
 class Reasoning(Tolerant):

@@ -381,6 +381,131 @@ def test_an_option_out_of_its_bounds_is_refused_by_name(
     assert ask.model.started == 0
 
 
+PART = {"type": "input_text", "text": "x"}
+PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,x"}
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"input": [HI] * 2001}, "input"),
+        ({"input": [{**HI, "content": [PART] * 2049}]}, "input[0].content"),
+        ({"input": [CALL, {**OUTPUT, "output": [PART] * 2049}]}, "input[1].output"),
+        ({"input": [CALL, {**OUTPUT, "output": [PICTURE]}]}, "input[1].output"),
+        ({"input": [{**HI, "content": "null \x00 byte"}]}, "input[0]"),
+        ({"input": "null \x00 byte"}, "input[0]"),
+        ({"model": "two words"}, "model"),
+        ({"model": "m" * 257}, "model"),
+        ({"user": "two\nlines"}, "user"),
+        ({"previous_response_id": "r" * 129}, "previous_response_id"),
+        ({"include": ["reasoning.encrypted_content"] * 21}, "include"),
+        ({"max_output_tokens": 10**9 + 1}, "max_output_tokens"),
+        ({"tools": [{"type": "t" * 65}]}, "tools[0].type"),
+        ({"tool_choice": {"type": "allowed_tools", "tools": []}}, "tool_choice.tools"),
+        (
+            {
+                "tools": [WEATHER],
+                "tool_choice": {
+                    "type": "allowed_tools",
+                    "tools": [{"type": "function", "name": "get_time"}],
+                },
+            },
+            "tool_choice",
+        ),
+    ],
+    ids=lambda value: json.dumps(value)[:40] if isinstance(value, dict) else None,
+)
+def test_an_input_that_is_too_large_or_cannot_be_read_is_refused_by_name(
+    ask: Asked, given: JSON, param: str
+) -> None:
+    refused = ask.http.post(PATH, json={"model": "any", "input": "hi", **given})
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == param
+    assert refused.json()["code"] in ("validation_error", "unsupported_content") or (
+        refused.json()["code"] == "parameter_conflict"
+    )
+    assert len(refused.content) < 2_000
+    assert ask.model.started == 0
+
+
+def test_thousands_of_mistakes_are_one(ask: Asked) -> None:
+    wrong = [{"role": "nobody", "content": 5}] * 2000
+    refused = ask.http.post(PATH, json={"model": "any", "input": wrong})
+
+    assert refused.status_code == 400
+    assert "too many to list" in refused.text
+    assert len(refused.content) < 2_000
+
+
+def test_a_conversation_that_has_grown_too_long_is_refused_in_words_of_this_route(
+    ask: Asked,
+) -> None:
+    first = ask(input=[HI, {**HI, "role": "assistant"}] * 400)
+    more = {"model": "any", "previous_response_id": first["id"], "input": [HI] * 300}
+    refused = ask.http.post(PATH, json=more)
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "input"
+    assert refused.json()["error"]["message"] == "The conversation has too many items."
+
+
+def test_a_name_that_only_upstreams_have_is_refused_without_its_pattern(
+    ask: Asked,
+) -> None:
+    refused = ask.http.post(PATH, json={"model": "~mine", "input": "hi"})
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "model"
+    assert "pattern" not in refused.text
+
+
+def test_a_tool_that_has_to_be_called_is_not_dropped() -> None:
+    model = Scripted()
+    app = create_app(settings(unsupported_tools="drop"), provider=model)
+    tools = {"tools": [{"type": "web_search"}], "tool_choice": "required"}
+    with TestClient(app, headers=HEADERS) as http:
+        refused = http.post(PATH, json={"model": "any", "input": "hi", **tools})
+
+    assert refused.status_code == 400
+    assert refused.json()["code"] == "parameter_conflict"
+    assert refused.json()["error"]["param"] == "tool_choice"
+    assert model.started == 0
+
+
+def test_annotations_and_probabilities_that_come_back_may_be_anything(
+    ask: Asked,
+) -> None:
+    text = {**TEXT, "annotations": {"odd": 1}, "logprobs": "odd"}
+    ask(input=[HI, {"role": "assistant", "content": [text]}])
+
+    assert ask.messages[1]["content"] == TEXT["text"]
+
+
+def test_thoughts_of_an_answer_are_no_part_of_the_next_conversation(
+    ask: Asked,
+) -> None:
+    ask.model.deltas = [Delta(further={"reasoning_content": "Hm."})]
+    first = ask()
+    thought = next(it["id"] for it in first["output"] if it["type"] == "reasoning")
+    ask(previous_response_id=first["id"], input="more")
+    by_id = ask.messages
+    ask(input=[{"type": "item_reference", "id": thought}, HI])
+
+    assert [message["role"] for message in by_id] == ["user", "assistant", "user"]
+    assert ask.messages == [HI]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "order=odd"])
+def test_a_page_of_items_out_of_its_bounds_is_refused_by_name(
+    ask: Asked, query: str
+) -> None:
+    refused = ask.http.get(f"{PATH}/{ask()['id']}/input_items?{query}")
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == query.partition("=")[0]
+
+
 def test_an_error_has_the_one_body_of_the_service_and_its_headers(ask: Asked) -> None:
     bodies = [
         ask.http.post(PATH, content=b"{", headers={"Content-Type": "application/json"}),

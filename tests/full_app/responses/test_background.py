@@ -253,6 +253,7 @@ def test_one_that_runs_cannot_be_gone_on_from() -> None:
         response_id = begun(http, model)
         asked = {"model": "any", "input": "x", "previous_response_id": response_id}
         refused = http.post(PATH, json=asked)
+        model.silent = False
 
     assert refused.status_code == 400
     assert refused.json()["code"] == "previous_response_not_finished"
@@ -266,9 +267,12 @@ def test_a_worker_that_dies_before_the_first_word_is_followed_by_another() -> No
         asked = {"model": "offline-echo", "input": "x y", "background": True}
         response_id = client.post(PATH, json=asked).json()["id"]
         begin_and_die(client, response_id)
+        meanwhile = client.get(f"{PATH}/{response_id}")
         work_on(client, response_id)
         found = events(client.get(f"{PATH}/{response_id}?stream=true"))
 
+    assert meanwhile.json()["status"] == "in_progress"
+    assert meanwhile.headers["retry-after"] == "1"
     kinds = [event["type"] for event in found]
     assert kinds.count("response.in_progress") == 1
     assert kinds[-1] == "response.completed"

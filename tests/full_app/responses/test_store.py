@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from examples.full_app.main import create_app
-from examples.full_app.responses.store import events_key, record_key
+from examples.full_app.responses.store import LIVE_SECONDS, events_key, record_key
 from tests.full_app.conftest import OTHER_KEY, settings
 from tests.full_app.responses.working import work_on
 from tests.full_app.routes.test_responses import PATH
@@ -64,6 +64,17 @@ def test_what_runs_in_the_background_is_not_forgotten_for_others() -> None:
         assert client.get(f"{PATH}/{running}").json()["status"] == "incomplete"
 
 
+def test_an_answer_for_which_running_ones_leave_no_room_is_not_kept() -> None:
+    with inside(response_bytes_per_caller=ROOM) as client:
+        asked = {**LARGE, "background": True}
+        running = [client.post(PATH, json=asked).json()["id"] for _ in range(2)]
+        made = client.post(PATH, json={**LARGE, "input": "x" * 30_000})
+        found = [client.get(f"{PATH}/{each}").status_code for each in running]
+
+    assert made.json()["store"] is False
+    assert found == [200, 200]
+
+
 def test_one_caller_takes_no_room_from_another() -> None:
     theirs = {"Authorization": f"Bearer {OTHER_KEY}"}
     with inside(response_bytes_per_caller=ROOM) as client:
@@ -77,16 +88,18 @@ def test_one_caller_takes_no_room_from_another() -> None:
 
 
 def test_what_a_response_in_the_background_wrote_counts_with_its_events() -> None:
+    long = {**LARGE, "max_output_tokens": 2_000}  # it reads 9,000 bytes, writes 8,000
     with inside() as client:
-        client.post(PATH, json={**LARGE, "max_output_tokens": 500})
+        client.post(PATH, json=long)
         foreground = used_bytes(client)
-        queued = client.post(PATH, json={**LARGE, "background": True}).json()["id"]
+        queued = client.post(PATH, json={**long, "background": True}).json()["id"]
         waiting = used_bytes(client) - foreground
         work_on(client, queued)
         ended = used_bytes(client) - foreground
 
-        assert waiting > 9_000  # what was asked is kept while it waits
-        assert ended > 9_000
+        assert foreground > 16_000  # what was read, and what was written
+        assert 18_000 < waiting < 30_000  # what was read, and the request
+        assert ended > 50_000  # and each event that says the text once more
         client.delete(f"{PATH}/{queued}")
         assert used_bytes(client) == foreground
 
@@ -110,6 +123,14 @@ def test_a_response_whose_time_has_come_is_gone_on_every_path() -> None:
 
         assert [answer.status_code for answer in answers] == [404] * 6
         assert chain.json()["code"] == "previous_response_not_found"
+
+
+def test_an_id_of_another_form_names_nothing() -> None:
+    with inside() as client:
+        made = client.post(PATH, json=LARGE).json()["id"]
+        ask_redis(client, "rename", record_key(made), record_key("resp_short"))
+
+        assert client.get(f"{PATH}/resp_short").status_code == 404
 
 
 def test_room_comes_back_when_a_response_expires() -> None:
@@ -137,8 +158,16 @@ def test_a_response_and_its_events_have_a_lifetime() -> None:
     with inside(response_keep_seconds=100, resume_seconds=50) as client:
         made = client.post(PATH, json=LARGE).json()["id"]
         queued = client.post(PATH, json={**LARGE, "background": True}).json()["id"]
+        waiting = [
+            ask_redis(client, "ttl", key(queued)) for key in (record_key, events_key)
+        ]
         work_on(client, queued)
 
+        assert min(waiting) > 100  # it must not be gone before it has its turn
+        assert max(waiting) <= LIVE_SECONDS + 100
+        for room in ("expiry", "bytes"):
+            ttl = ask_redis(client, "ttl", f"responses:key:alpha:{room}")
+            assert 0 < ttl <= LIVE_SECONDS + 100
         assert 0 < ask_redis(client, "ttl", record_key(made)) <= 100
         assert 0 < ask_redis(client, "ttl", record_key(queued)) <= 100
         assert 0 < ask_redis(client, "ttl", events_key(queued)) <= 50

@@ -1,0 +1,378 @@
+"""Responses when something around them goes wrong: Redis, logs, workers, the wire."""
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from redis.exceptions import ConnectionError as RedisAwayError
+from starlette.testclient import TestClient
+
+from examples.full_app.chat.service import ChatService
+from examples.full_app.events.log import EventWriter
+from examples.full_app.limits.rates import management_limit
+from examples.full_app.main import create_app
+from examples.full_app.queue import Queue
+from examples.full_app.responses import background
+from examples.full_app.responses.builder import ResponseBuilder
+from examples.full_app.responses.store import LIVE, ResponseStore, events_key
+from examples.s5_error_handling import ContextLengthError
+from tests.full_app.conftest import settings
+from tests.full_app.responses.test_background import staged
+from tests.full_app.responses.working import runner_of, work_on
+from tests.full_app.routes.test_responses import PATH, events
+from tests.full_app.scripted import Scripted
+from tests.full_app.upstreams import HEADERS
+from tests.servers import wait_until
+
+ASKED = {"model": "offline-echo", "input": "one two three"}
+QUEUED = {**ASKED, "background": True}
+
+
+@contextmanager
+def inside(
+    model: Scripted | None = None, **given: object
+) -> Iterator[tuple[TestClient, Any]]:
+    """A service in this process, without a worker, and its state."""
+    app = create_app(settings(job_worker=False, **given), provider=model)
+    client = TestClient(app, headers=HEADERS, raise_server_exceptions=False)
+    with client as http:
+        yield http, http.app_state
+
+
+def call(http: TestClient, function: Any, *args: Any) -> Any:
+    """The result of an asynchronous function of the service."""
+    assert http.portal is not None
+    return http.portal.call(function, *args)
+
+
+async def away(*_: object, **__: object) -> Any:
+    """What a Redis that is away answers."""
+    raise RedisAwayError("away")
+
+
+def posted(http: TestClient, asked: dict[str, Any] = QUEUED) -> str:
+    """The id of a new response."""
+    answer = http.post(PATH, json=asked)
+    assert answer.status_code == 200, answer.text
+    response_id: str = answer.json()["id"]
+    return response_id
+
+
+# --- Redis is away ---
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_an_answer_that_cannot_be_kept_is_sent_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setattr(ResponseStore, "save", away)
+    with inside() as (http, _):
+        answer = http.post(PATH, json={**ASKED, "stream": stream})
+        made = events(answer)[-1]["response"] if stream else answer.json()
+
+    assert made["status"] == "completed"
+    assert made["store"] is False
+
+
+def test_a_response_that_could_not_be_queued_is_found_by_the_sweep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queued: list[str] = []
+
+    async def added(_: object, response_id: str, __: str) -> None:
+        queued.append(response_id)
+
+    with inside() as (http, state):
+        monkeypatch.setattr(Queue, "add_response", away)
+        response_id = posted(http)
+        monkeypatch.setattr(Queue, "add_response", added)
+        swept = call(http, state["responses"].background.sweep, -1)
+        too_soon = call(http, state["responses"].background.sweep, 60)
+
+    assert queued == swept == [response_id]
+    assert too_soon == []
+
+
+def test_words_that_redis_did_not_take_are_written_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flush, failures = EventWriter.flush, iter(range(3))
+
+    async def flaky(writer: EventWriter) -> None:
+        if next(failures, None) is not None:
+            raise RedisAwayError("away")
+        await flush(writer)
+
+    with inside() as (http, _):
+        response_id = posted(http)
+        monkeypatch.setattr(EventWriter, "flush", flaky)
+        work_on(http, response_id)
+        found = events(http.get(f"{PATH}/{response_id}?stream=true"))
+
+    assert next(failures, None) is None
+    assert found[-1]["type"] == "response.completed"
+    assert [event["sequence_number"] for event in found] == list(range(len(found)))
+
+
+def test_a_worker_gives_up_on_a_redis_that_stays_away_and_another_may_follow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with inside() as (http, _):
+        response_id = posted(http)
+        with monkeypatch.context() as patch:
+            patch.setattr(background, "PATIENCE_SECONDS", 0.05)
+            patch.setattr(EventWriter, "flush", away)
+            with pytest.raises(RedisAwayError):
+                work_on(http, response_id)
+        meanwhile = http.get(f"{PATH}/{response_id}").json()["status"]
+        work_on(http, response_id)
+        ended = http.get(f"{PATH}/{response_id}").json()["status"]
+
+    assert (meanwhile, ended) == ("in_progress", "completed")
+
+
+# --- Logs that were cut ---
+
+
+def test_events_that_are_gone_are_410_and_the_others_are_read() -> None:
+    with inside() as (http, state):
+        response_id = posted(http)
+        work_on(http, response_id)
+        path = f"{PATH}/{response_id}?stream=true"
+        whole = events(http.get(path))
+        key = events_key(response_id)
+        redis = state["redis"]
+        entries = call(http, redis.xrange, key)
+        call(http, redis.xdel, key, *(entry[0] for entry in entries[:3]))
+        from_the_first = http.get(path)
+        after_a_lost_one = http.get(f"{path}&starting_after=1")
+        rest = events(http.get(f"{path}&starting_after=3"))
+
+    for answer in (from_the_first, after_a_lost_one):
+        assert (answer.status_code, answer.json()["code"]) == (410, "events_expired")
+    assert rest == whole[4:]
+
+
+def test_a_reader_is_cut_off_before_a_gap() -> None:
+    with inside() as (http, state):
+        response_id = posted(http)
+        work_on(http, response_id)
+        path, key = f"{PATH}/{response_id}?stream=true", events_key(response_id)
+        entries = call(http, state["redis"].xrange, key)
+        call(http, state["redis"].xdel, key, entries[5][0])
+        broken = http.get(path)
+        after_it = http.get(f"{path}&starting_after=5")
+
+    assert '"sequence_number":4' in broken.text
+    assert '"sequence_number":6' not in broken.text
+    assert "[DONE]" not in broken.text
+    assert after_it.status_code == 410
+
+
+# --- Workers, and who ends their work ---
+
+
+def test_a_worker_that_meets_a_bug_ends_the_response_as_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def buggy(*_: object) -> None:
+        raise ZeroDivisionError("a secret reason")
+
+    with inside() as (http, _):
+        response_id = posted(http)
+        monkeypatch.setattr(ResponseBuilder, "finish", buggy)
+        work_on(http, response_id)
+        kept = http.get(f"{PATH}/{response_id}").json()
+        found = events(http.get(f"{PATH}/{response_id}?stream=true"))
+
+    assert kept["status"] == "failed"
+    assert kept["error"]["code"] == "internal_error"
+    assert "secret" not in str(found)
+    assert found[-1]["response"] == kept
+
+
+def test_a_response_that_is_refused_when_its_turn_comes_has_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refused(*_: object, **__: object) -> None:
+        raise ContextLengthError(2, 1)
+
+    with inside() as (http, _):
+        response_id = posted(http)
+        monkeypatch.setattr(ChatService, "open", refused)
+        work_on(http, response_id)
+        kept = http.get(f"{PATH}/{response_id}").json()
+
+    assert kept["status"] == "failed"
+    assert kept["error"]["code"] == "context_length_exceeded"
+
+
+def test_each_response_gives_back_what_it_was_admitted_with() -> None:
+    with inside(concurrent_calls_per_key=1, request_timeout_seconds=1) as (http, _):
+        for _ in range(3):
+            response_id = posted(http)
+            work_on(http, response_id)
+
+            assert http.get(f"{PATH}/{response_id}").json()["status"] == "completed"
+
+
+def test_a_worker_says_that_it_lives_while_the_model_is_silent() -> None:
+    model = Scripted()
+    model.silent = True
+    with inside(model) as (http, state):
+        response_id = posted(http, {**QUEUED, "model": "any"})
+        runner = runner_of(http)
+        runner.lease = 0.3
+        assert http.portal is not None
+        working = http.portal.start_task_soon(runner.run, response_id)
+        wait_until(lambda: model.started == 1, what="the work")
+        call(http, state["redis"].zadd, LIVE, {response_id: 1})
+
+        def last_sign() -> bool:
+            score: float = call(http, state["redis"].zscore, LIVE, response_id)
+            return score > 1
+
+        wait_until(last_sign, what="a sign of life")
+        model.silent = False
+        working.result(20)
+        left = call(http, state["redis"].zscore, LIVE, response_id)
+        call(http, state["responses"].store.alive, response_id)
+
+        assert left is None  # it is over
+        assert call(http, state["redis"].zscore, LIVE, response_id) is None
+
+
+def test_cancelling_tries_again_while_the_worker_writes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    end = ResponseStore.end
+    outcomes: list[str] = []
+
+    async def late(*args: Any, **given: Any) -> str:
+        outcomes.append("moved")
+        return "moved" if len(outcomes) < 3 else await end(*args, **given)
+
+    with inside() as (http, _):
+        response_id = posted(http)
+        monkeypatch.setattr(ResponseStore, "end", late)
+        cancelled = http.post(f"{PATH}/{response_id}/cancel").json()
+
+    assert len(outcomes) == 3
+    assert cancelled["status"] == "cancelled"
+
+
+def test_cancelling_what_is_written_for_ever_is_a_503(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def moved(*_: object, **__: object) -> str:
+        return "moved"
+
+    with inside() as (http, _):
+        response_id = posted(http)
+        monkeypatch.setattr(ResponseStore, "end", moved)
+        answer = http.post(f"{PATH}/{response_id}/cancel")
+
+    assert answer.status_code == 503
+    assert answer.headers["x-should-retry"] == "true"
+
+
+def test_an_end_that_nobody_heard_of_is_announced_by_the_sweep() -> None:
+    with inside() as (http, state):
+        hook = http.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/x"}).json()
+        response_id = posted(http)
+        work_on(http, response_id)  # which announces it
+        call(http, state["redis"].zadd, LIVE, {response_id: 1})  # and dies then
+        swept = call(http, state["responses"].background.sweep, 60)
+        again = call(http, state["responses"].background.sweep, 60)
+        listed = http.get(f"/v1/webhooks/{hook['id']}/deliveries").json()["data"]
+
+    assert (swept, again) == ([response_id], [])
+    assert len(listed) <= 1  # twice announced is the same event
+
+
+def test_a_key_whose_first_request_died_after_it_was_kept_gets_that_response() -> None:
+    with inside() as (http, state):
+        key = {"Idempotency-Key": "one"}
+        response_id = http.post(PATH, json=QUEUED, headers=key).json()["id"]
+        work_on(http, response_id)
+        (name,) = call(http, state["redis"].keys, "idempotency:*")
+        call(http, state["redis"].hdel, name, "answer", "until")
+        again = http.post(PATH, json=QUEUED, headers=key).json()
+
+    assert again["id"] == response_id
+    assert again["status"] == "completed"
+
+
+# --- The wire ---
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_each_fault_of_the_wire_works_on_this_route(stream: bool) -> None:
+    with inside() as (http, _):
+
+        def ask(fault: str) -> httpx2.Response:
+            asked = {**ASKED, "model": fault, "stream": stream}
+            return http.post(PATH, json=asked)
+
+        page = ask("fault-html-502")
+        plain = ask("fault-wrong-content-type")
+        cut = ask("fault-truncated")
+        garbage = ask("fault-garbage")
+
+    assert page.status_code == 502
+    assert page.headers["content-type"].startswith("text/html")
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert "response.completed" not in cut.text
+    assert "response.completed" not in garbage.text
+    if not stream:
+        for answer in (cut, garbage):
+            with pytest.raises(ValueError, match=r"JSON|Expecting|Unterminated"):
+                answer.json()
+
+
+def test_leaving_a_whole_answer_in_the_foreground_stops_the_work() -> None:
+    with staged() as (http, model):
+        model.silent = True
+
+        def leave() -> None:
+            with pytest.raises(httpx2.ReadTimeout):
+                http.post(PATH, json={"model": "any", "input": "x"}, timeout=0.5)
+
+        leaving = threading.Thread(target=leave)
+        leaving.start()
+        leaving.join()
+        wait_until(lambda: model.closed == model.started == 1, what="the end")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_call_that_fails_at_once_gives_its_slot_back(stream: bool) -> None:
+    model = Scripted()
+    model.pieces, model.failure = [], RuntimeError("broken")
+    asked = {"model": "any", "input": "x", "stream": stream}
+    with inside(model, concurrent_calls_per_key=1) as (http, _):
+        statuses = [http.post(PATH, json=asked).status_code for _ in range(3)]
+        model.failure = None
+        works = http.post(PATH, json=asked)
+
+    assert statuses == [500] * 3
+    assert works.status_code == 200
+
+
+def test_looking_after_responses_is_counted_as_managing() -> None:
+    app = create_app(settings())
+    few = dataclasses.replace(management_limit, requests=4)
+    app.dependency_overrides[management_limit] = few
+    with TestClient(app, headers=HEADERS) as http:
+        statuses = [
+            http.get(f"{PATH}/resp_x").status_code,
+            http.get(f"{PATH}/resp_x/input_items").status_code,
+            http.post(f"{PATH}/resp_x/cancel").status_code,
+            http.delete(f"{PATH}/resp_x").status_code,
+            http.get(f"{PATH}/resp_x").status_code,
+        ]
+
+    assert statuses == [404, 404, 404, 404, 429]
