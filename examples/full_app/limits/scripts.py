@@ -3,30 +3,35 @@
 from examples.full_app.limits.pipelining import Script
 from examples.full_app.limits.slots import SLOTS
 
-# A function, so that the ledger can have both decisions in one round trip.
-GCRA = """
+# The time on Redis' clock, in microseconds and in milliseconds.
+CLOCK = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
+local now_ms = math.floor(now / 1000)
+"""
+# A function, so that the ledger can have both decisions in one round trip.
+GCRA = """
 -- keys: one a budget. args: force, then for each budget: limit, window ms, cost.
 -- Answers: admitted (1, 0, or -1 for never), and what to call with whether to take:
 -- it answers for each budget: left, wait, reset.
 local function gcra(keys, args)
   local force, verdict, plans = args[1] == '1', 1, {}
-  for i, key in ipairs(keys) do
+  local saved = redis.call('MGET', unpack(keys))
+  for i in ipairs(keys) do
     local limit, window = tonumber(args[3 * i - 1]), tonumber(args[3 * i]) * 1000
     local cost = tonumber(args[3 * i + 1])
-    local full_at = math.max(tonumber(redis.call('GET', key)) or now, now)
+    local full_at = math.max(tonumber(saved[i]) or now, now)
     local after = full_at + cost * window / limit
     local over = after - now - window
     if not force and cost > limit then verdict = -1
     elseif not force and over > 0 and verdict == 1 then verdict = 0 end
-    plans[i] = {limit, window, full_at, after, over}
+    plans[i] = {limit, window, cost, full_at, after, over}
   end
   return verdict, function(take)
     local reply = {}
     for i, key in ipairs(keys) do
-      local limit, window, full_at, after, over = unpack(plans[i])
-      if take then
+      local limit, window, cost, full_at, after, over = unpack(plans[i])
+      if take and cost ~= 0 then
         full_at = math.max(after, now)
         if full_at > now then
           local ttl = math.ceil((full_at - now) / 1000)
@@ -42,13 +47,16 @@ local function gcra(keys, args)
   end
 end
 """
-# The limits, then the slots. keys: two budgets, then the pools. args: what `gcra`
-# takes for two budgets, then what `slots` takes. Answers as `gcra` does; less than -1:
-# the pool that is full.
-ADMIT = f"""{GCRA}{SLOTS}
+# keys: two budgets, then the pools. args: what `gcra` takes for two budgets, then what
+# `slots` takes.
+LIMITS = f"""{CLOCK}{GCRA}
 local function apart(keys, args)
   return {{keys[1], keys[2]}}, {{unpack(keys, 3)}}, {{unpack(args, 8)}}
 end
+"""
+# The limits, then the slots. Answers as `gcra` does; less than -1: the pool that is
+# full.
+ADMIT = f"""{LIMITS}{SLOTS}
 local function admit(keys, args)
   local budgets, pools, slot = apart(keys, args)
   local verdict, finish = gcra(budgets, args)
@@ -59,6 +67,9 @@ local function admit(keys, args)
     return finish(take)
   end
 end
+"""
+# The end of a call: its slot is free, and its costs, which may be negative, are taken.
+LEAVE_LIMITS = f"""{LIMITS}
 local function leave(keys, args)
   local budgets, pools, slot = apart(keys, args)
   for _, key in ipairs(pools) do redis.call('ZREM', key, slot[1]) end
@@ -74,9 +85,9 @@ local verdict, finish = admit(KEYS, ARGV)
 if again then return {{1, unpack(finish(false))}} end
 return {{verdict, unpack(finish(verdict == 1))}}
 """)
-LEAVE = Script(f"{ADMIT} leave(KEYS, ARGV)")
+LEAVE = Script(f"{LEAVE_LIMITS} leave(KEYS, ARGV)")
 # For a call whose answer did not arrive: only with a slot was anything taken.
-UNDO = Script(f"""{ADMIT}
+UNDO = Script(f"""{LEAVE_LIMITS}
 local _, pools, slot = apart(KEYS, ARGV)
 if pools[1] and redis.call('ZSCORE', pools[1], slot[1]) then leave(KEYS, ARGV) end
 """)
@@ -87,21 +98,22 @@ if pools[1] and redis.call('ZSCORE', pools[1], slot[1]) then leave(KEYS, ARGV) e
 # KEYS[2], a sorted set: when each hold lapses. A lapsed hold reserves nothing, and is
 # remembered for a day: its call may only have been slow, and pays when it ends.
 ACCOUNT = """
-local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local function whole(number) return string.format('%.0f', number) end
 local function add(field, amount)
   redis.call('HINCRBY', KEYS[1], field, whole(amount))
-end
-local function keep(id, amount, ms)
-  redis.call('HSET', KEYS[1], id, amount)
-  redis.call('ZADD', KEYS[2], whole(now_ms + ms), id)
 end
 local function forget(id)
   redis.call('HDEL', KEYS[1], id)
   redis.call('ZREM', KEYS[2], id)
 end
-local function standing()
+"""
+# Answers `spent` and `reserved` without what has lapsed, then further fields.
+STANDING_ACCOUNT = f"""{ACCOUNT}
+local function keep(id, amount, ms)
+  redis.call('HSET', KEYS[1], id, amount)
+  redis.call('ZADD', KEYS[2], whole(now_ms + ms), id)
+end
+local function standing(...)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', whole(now_ms))) do
     local amount = redis.call('HGET', KEYS[1], id)
     if amount == 'lapsed' then forget(id)
@@ -110,17 +122,16 @@ local function standing()
       keep(id, 'lapsed', 24 * 60 * 60 * 1000)
     end
   end
-  local sums = redis.call('HMGET', KEYS[1], 'spent', 'reserved')
-  return sums[1] or '0', sums[2] or '0'
+  local sums = redis.call('HMGET', KEYS[1], 'spent', 'reserved', ...)
+  return sums[1] or '0', sums[2] or '0', unpack(sums, 3)
 end
 """
 
 # ARGV: id, amount, budget, ms until it lapses, seconds for which the account is kept
 # (0: for ever), then the limiter's. Answers: enough money (1 or 0), spent and reserved
 # as they were, then what the limiter's answers.
-RESERVE = Script(f"""{ADMIT}{ACCOUNT}
-local spent, reserved = standing()
-local again = redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1
+RESERVE = Script(f"""{ADMIT}{STANDING_ACCOUNT}
+local spent, reserved, again = standing(ARGV[1])
 local enough = again or tonumber(ARGV[2]) <= ARGV[3] - spent - reserved
 local verdict, finish = admit({{unpack(KEYS, 3)}}, {{unpack(ARGV, 6)}})
 if again then verdict = 1 end
@@ -137,7 +148,7 @@ return {{enough and 1 or 0, spent, reserved, verdict, unpack(finish(take))}}
 
 # ARGV: id, cost, then the limiter's. A hold that is not there was settled before, by a
 # try whose answer was lost, or it was never taken: either way nothing is to be done.
-SETTLE = Script(f"""{ADMIT}{ACCOUNT}
+SETTLE = Script(f"""{LEAVE_LIMITS}{ACCOUNT}
 local amount = redis.call('HGET', KEYS[1], ARGV[1])
 if not amount then return 0 end
 if amount ~= 'lapsed' then add('reserved', 0 - amount) end
@@ -146,7 +157,7 @@ forget(ARGV[1])
 leave({{unpack(KEYS, 3)}}, {{unpack(ARGV, 3)}})
 return 1
 """)
-STANDING = Script(f"{ACCOUNT} return {{standing()}}")
+STANDING = Script(f"{CLOCK}{STANDING_ACCOUNT} return {{standing()}}")
 
 # --- What was used, for each model ---
 

@@ -28,17 +28,20 @@ RETRY_AFTER = 1.0  # at least: sooner, all would come back at once
 MOST_RETRY_AFTER = 60.0  # clients take a longer one for "never"
 BATCH = 500  # leases renewed in one script
 
-# `now` is in microseconds, as the limiter's script defines it.
+# `now_ms` is the time in milliseconds, as the limiter's script defines it.
 SLOTS = """
-local now_ms = math.floor(now / 1000)
 -- keys: one a pool. args: id, lease in ms, then the size of each pool.
 -- Answers: which pool is full (0: none), and what to call to take a slot in each.
+-- Leases that have ended are taken out of a pool that looks full.
+local function is_full(key, id, size)
+  if redis.call('ZCARD', key) < size then return false end
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms)
+  return redis.call('ZCARD', key) >= size and not redis.call('ZSCORE', key, id)
+end
 local function slots(keys, args)
   local full = 0
   for i, key in ipairs(keys) do
-    redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms)
-    if full == 0 and redis.call('ZCARD', key) >= tonumber(args[i + 2])
-      and not redis.call('ZSCORE', key, args[1]) then full = i end
+    if full == 0 and is_full(key, args[1], tonumber(args[i + 2])) then full = i end
   end
   return full, function()
     for _, key in ipairs(keys) do
@@ -48,7 +51,7 @@ local function slots(keys, args)
   end
 end
 """
-# A slot that was left, or whose lease has ended, is not renewed. KEYS: pools, a call's
+# A slot that was left, or taken out of its pool, is not renewed. KEYS: pools, a call's
 # beside one another; ARGV: lease in ms, then the id for each pool.
 RENEW = """
 local time = redis.call('TIME')
