@@ -7,10 +7,9 @@ appears twice in one object; and a number that overflows, such as 1e999.
 """
 
 import asyncio
-import contextlib
 import itertools
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
 from fastapi.routing import APIRoute
@@ -18,7 +17,6 @@ from pydantic import ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError, from_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Message, Receive
 
 from examples.full_app.errors import (
     InvalidJSONError,
@@ -29,6 +27,7 @@ from examples.full_app.errors import (
 )
 from examples.full_app.lifecycle import Draining
 from examples.full_app.schemas.chat import rules_applied
+from examples.full_app.settings import Settings
 
 MAX_DEPTH = 64
 MAX_INTEGER = 10**64
@@ -196,21 +195,21 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-@contextlib.asynccontextmanager
-async def upload_time(request: Request) -> AsyncIterator[None]:
-    """A block that reads a body, within the time of a request.
+async def read_in_time(request: Request) -> bytes:
+    """The body of a request, read within the time that the settings give it.
 
     While the process shuts down the time is over when draining is. Raises
-    SlowUploadError.
+    SlowUploadError, and what `read_body` raises.
     """
     loop = asyncio.get_running_loop()
-    draining: Draining = request.state.draining
-    seconds: float = request.state.settings.request_timeout_seconds
+    state = request.state
+    settings: Settings = state.settings
+    draining: Draining = state.draining
     try:
-        async with asyncio.timeout(seconds) as limit:
+        async with asyncio.timeout(settings.request_timeout_seconds) as limit:
             ended = draining.watch(lambda: limit.reschedule(loop.time()))
             try:
-                yield
+                return await read_body(request, settings.max_body_bytes)
             finally:
                 ended()
     except TimeoutError:
@@ -221,22 +220,17 @@ class JSONRequest(Request):
     """A request whose body was read, and parsed strictly, before FastAPI sees it."""
 
     def __init__(self, request: Request, body: bytes, parsed: Any) -> None:
-        super().__init__(request.scope, _received_again(body, request.receive))
+        super().__init__(request.scope, request.receive)
+        self._read = body
         self._parsed = parsed
+
+    async def body(self) -> bytes:
+        """The body as it was read."""
+        return self._read
 
     async def json(self) -> Any:
         """The parsed body."""
         return self._parsed
-
-
-def _received_again(body: bytes, receive: Receive) -> Receive:
-    """`receive`, which gives the body first to whoever asks anew."""
-    read: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive_again() -> Message:
-        return read.pop() if read else await receive()
-
-    return receive_again
 
 
 class JSONRoute(APIRoute):
@@ -253,8 +247,7 @@ class JSONRoute(APIRoute):
         limits = LIMITS_BY_PATH.get(self.path, DEFAULT_LIMITS)
 
         async def handler(request: Request) -> Response:
-            async with upload_time(request):
-                body = await read_body(request, request.state.settings.max_body_bytes)
+            body = await read_in_time(request)
             parsed = parse_json(body, limits)
             with rules_applied(request.state.chat_service.upstream_rules):
                 return await self.respond(JSONRequest(request, body, parsed), inner)
