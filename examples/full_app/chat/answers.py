@@ -4,8 +4,9 @@ Source: OpenAI API reference (the chat completion object).
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from examples.full_app.providers.base import Delta
@@ -123,10 +124,14 @@ def joined(name: str, before: object, piece: Any) -> Any:
 
 
 async def collect(
-    items: AsyncIterator[Delta | Usage], model: str, answer_id: str
+    items: AsyncIterator[Delta | Usage],
+    model: str,
+    answer_id: str,
+    charged_usd: Callable[[Usage], Decimal | None] = lambda usage: None,
 ) -> ChatCompletion:
     """One whole answer of a provider's items, with as many choices as it sent.
 
+    `charged_usd` says what was charged for its usage, in USD; None without a price.
     Raises ModelError if the answer breaks off: a choice without a finish_reason, no
     choice at all, or no usage at the end.
     """
@@ -148,5 +153,6 @@ async def collect(
             "model": model,
             "choices": [each.build(index) for index, each in sorted(builders.items())],
             "usage": usage,
+            "charged_usd": charged_usd(usage),
         }
     )

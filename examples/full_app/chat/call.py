@@ -142,11 +142,11 @@ class Call:
     async def collect(self) -> ChatCompletion:
         """The whole answer. Raises an AIError."""
         self.context = replace(self.context, whole=True)
-        answer = await collect(self, self.request.model, self.id)
-        cost = self.account.cost(answer.usage)
-        if cost is None:
-            return answer
-        return answer.model_copy(update={"charged_usd": Decimal(as_usd(cost))})
+        return await collect(self, self.request.model, self.id, self._charged_usd)
+
+    def _charged_usd(self, usage: Usage) -> Decimal | None:
+        cost = self.account.cost(usage)
+        return None if cost is None else Decimal(as_usd(cost))
 
     async def events(self) -> AsyncGenerator[CallEvent, None]:
         """The deltas, the usage, and exactly one terminal event: `Done` or `Failed`.
@@ -292,11 +292,11 @@ class Call:
         A call that was cut off has produced more than it reported, if its upstream
         counts at the beginning only.
         """
+        if self.usage is not None and self._exhausted:
+            return self.usage
         estimated = self._estimated_usage()
         if self.usage is None:
             return estimated
-        if self._exhausted:
-            return self.usage
         produced = max(self.usage.completion_tokens, estimated.completion_tokens)
         return self.usage.model_copy(update={"completion_tokens": produced})
 
