@@ -18,7 +18,7 @@ import logging
 import math
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -421,11 +421,8 @@ class CallerLimits:
         waits in the queue for a while. Raises what `Ledger.reserve` raises, and
         NoSlotError.
         """
-
-        def attempt() -> Awaitable[Hold]:
-            ledger = self.limits.ledger
-            return ledger.reserve(self.subject, tokens, cost, seconds=seconds)
-
+        reserve = self.limits.ledger.reserve
+        attempt = partial(reserve, self.subject, tokens, cost, seconds=seconds)
         waiting = self.limits.waiting
         if queue and waiting.taken:
             return await waiting.admitted(self.subject, attempt)

@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from examples.full_app.providers.base import (
     CallContext,
@@ -77,17 +78,7 @@ class ResilientProvider:
 
     async def stream(self, request: ChatCompletionRequest, call: CallContext) -> Deltas:
         """The deltas of the first upstream that sends one. Raises an AIError."""
-
-        async def ask(upstream: Upstream) -> tuple[Deltas, Delta | Usage]:
-            asked = request
-            if upstream.model is not None:
-                asked = request.model_copy(update={"model": upstream.model})
-            deltas = upstream.provider.stream(asked, call)
-            try:
-                return deltas, await anext(deltas)
-            except StopAsyncIteration:
-                raise ModelError("The model sent no answer.") from None
-
+        ask = partial(_begin_answer, request, call)
         upstream, (deltas, first) = await self._first(self.upstreams, call, ask)
         began, healthy = time.monotonic(), None
         try:
@@ -220,3 +211,16 @@ class ResilientProvider:
         if isinstance(error, UnreadableAnswerError):
             return True  # it answered; that we cannot read it is no failure of its own
         return error.status_code < 500 if isinstance(error, AIError) else None
+
+
+async def _begin_answer(
+    request: ChatCompletionRequest, call: CallContext, upstream: Upstream
+) -> tuple[Deltas, Delta | Usage]:
+    """The deltas of one upstream, and the first of them. Raises an AIError."""
+    if upstream.model is not None:
+        request = request.model_copy(update={"model": upstream.model})
+    deltas = upstream.provider.stream(request, call)
+    try:
+        return deltas, await anext(deltas)
+    except StopAsyncIteration:
+        raise ModelError("The model sent no answer.") from None
