@@ -152,7 +152,7 @@ def cached_tokens(usage: Usage) -> int:
     further = usage.model_extra or {}
     details = further.get("prompt_tokens_details")
     cached = further.get("prompt_cache_hit_tokens")
-    if isinstance(details, Mapping) and "cached_tokens" in details:
+    if isinstance(details, dict) and "cached_tokens" in details:
         cached = details["cached_tokens"]
     if type(cached) is not int:
         return 0

@@ -28,8 +28,10 @@ def continued(header: str | None) -> otel.SpanContext:
     recorded = otel.get_current_span().get_span_context()
     if recorded.is_valid:
         return recorded
-    context = PROPAGATOR.extract({"traceparent": header or ""})
-    caller = otel.get_current_span(context).get_span_context()
+    caller = otel.INVALID_SPAN_CONTEXT
+    if header is not None:
+        context = PROPAGATOR.extract({"traceparent": header})
+        caller = otel.get_current_span(context).get_span_context()
     return otel.SpanContext(
         trace_id=caller.trace_id or secrets.randbits(128),
         span_id=secrets.randbits(64),

@@ -34,6 +34,8 @@ from examples.s4_dependency_injection import RequestContextDep
 
 CLIENT_TIMEOUT = "x-stainless-read-timeout"
 RETRY_COUNT = "x-stainless-retry-count"
+SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+COUNT = re.compile(r"[0-9]{1,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +165,13 @@ def _client_timeout(value: str) -> float:
 
     A little is kept back: our 504 says whether to retry, the client's own does not.
     """
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value) or float(value) == 0:
+    if not SECONDS.fullmatch(value) or float(value) == 0:
         return float("inf")
     return float(value) - min(1.0, float(value) / 20)
 
 
 def _retry_count(value: str) -> int:
-    return int(value) if re.fullmatch("[0-9]{1,3}", value) else 0
+    return int(value) if COUNT.fullmatch(value) else 0
 
 
 AppSettingsDep = Annotated[Settings, Depends(get_app_settings)]
