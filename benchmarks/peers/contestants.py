@@ -106,7 +106,7 @@ def full_app(redis_url: str | None, workers: int = 1, name: str = FULL) -> Conte
             env["FULL_APP_UPSTREAM_API_KEY"] = KEYS[0]
         app = "examples.full_app.main" if upstream else f"{APPS}.full_chat"
         command = _uvicorn(f"{app}:app", port, workers)
-        return [*command, "--http", FULL_APP_PROTOCOL], env
+        return [*command, "--no-proxy-headers", "--http", FULL_APP_PROTOCOL], env
 
     return Contestant(name, command, ready="/health/live")
 
