@@ -85,9 +85,8 @@ class JSONFormatter(JsonFormatter):
             "request_id": request_id_var.get(),
             "trace_id": current_trace_id(),
         }
-        for name in LOG_FIELDS:
-            if hasattr(record, name):
-                line[name] = getattr(record, name)
+        given = vars(record)
+        line |= {name: given[name] for name in LOG_FIELDS if name in given}
         line["exception"] = message_dict.get("exc_info")
         log_data.update({k: v for k, v in line.items() if v is not None})
 
