@@ -25,6 +25,7 @@ NO_RESULTS = (
     "and writes JSON and plots to `benchmarks/results/here`."
 )
 PEERS, PEERS_BEFORE = "peers.json", f"{report.BEFORE}.json"
+SHARES = "proxied_shares.json"
 NO_PEERS = (
     "## full_app beside its peers\n\nNo run of `python3 -m course bench --peers` is "
     "committed yet: it sets full_app beside a bare FastAPI route and other gateways. "
@@ -69,7 +70,8 @@ FASTAPI, FULL_APP = "FastAPI", "full_app"
 def benchmarks(_: str = "") -> str:
     """What the committed result files say: four claims first, then the figures."""
     apart = {
-        RESULTS / name for name in (PEERS, PEERS_BEFORE, "scores.json", "survival.json")
+        RESULTS / name
+        for name in (PEERS, PEERS_BEFORE, SHARES, "scores.json", "survival.json")
     }
     files = sorted(set(RESULTS.glob("*.json")) - apart)
     alone = sorted(RESULTS.glob("*.svg"))
@@ -77,7 +79,8 @@ def benchmarks(_: str = "") -> str:
     if not parts:
         return NO_RESULTS
     first = [claims(), *parts[:1]]
-    return "\n\n".join([*first, peers(RESULTS / PEERS), costs(), *parts[1:]])
+    whole = [peers(RESULTS / PEERS), costs(), proxied()]
+    return "\n\n".join([*first, *whole, *parts[1:]])
 
 
 def claims() -> str:
@@ -147,6 +150,47 @@ def costs() -> str:
             "| run | what is counted | per request |",
             "|---|---|--:|",
             *lines,
+        ]
+    )
+
+
+def proxied() -> str:
+    """Where the CPU time of one proxied whole answer goes, layer by layer.
+
+    The time is that of the committed run with peers, the shares are those of py-spy.
+    """
+    cells = Results.model_validate(_content("peers")).cells
+    total = next(
+        1000 * it.cpu_seconds_per_1000
+        for it in cells
+        if (it.contestant, it.mode, it.kind, it.connections)
+        == (FULL_APP, "proxy", "whole", 32)
+    )
+    rows = _content("proxied_shares")["rows"]
+    shares = {row["layer"]: row["share"] for row in rows}
+    ours = sum(share for layer, share in shares.items() if layer.startswith(FULL_APP))
+    table = [
+        f"| {layer} | {share * total:,.0f} µs | {share:.0%} |"
+        for layer, share in shares.items()
+    ]
+    return "\n".join(
+        [
+            "## Where the time of one proxied answer goes",
+            "",
+            "With every feature on, 32 callers and one worker, a whole answer takes "
+            f"{total:,.0f} µs of CPU time. Four rows are full_app's own code: "
+            f"{ours:.0%}. If that took no time at all, {1 / (1 - ours):.1f} times as "
+            "many answers would pass. So a gateway of ordinary routes, on public "
+            "interfaces of these libraries, stays behind one that is compiled.",
+            "",
+            "| layer | per answer | share |",
+            "|---|--:|--:|",
+            *table,
+            f"| all | {total:,.0f} µs | 100% |",
+            "",
+            "Python's own modules are counted for the layer that calls them. The "
+            "shares are those of a look with py-spy (`python -m benchmarks.shares`), "
+            "the sum is that of the run with peers above.",
         ]
     )
 
