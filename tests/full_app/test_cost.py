@@ -173,10 +173,10 @@ async def test_a_response_costs_what_the_same_chat_completion_does(
         def asked_as_chat() -> Awaitable[object]:
             return post(app, state, chat)
 
-        found = await ratio(asked_as_response, asked_as_chat, 1 if stream else 5)
+        cost = await ratio(asked_as_response, asked_as_chat, 1 if stream else 5)
 
-    print(f"response / chat completion: {found:.2f}")
-    assert found < (MOST_OF_CHAT_STREAMED if stream else MOST_OF_CHAT_WHOLE)
+    print(f"response / chat completion: {cost:.2f}")
+    assert cost < (MOST_OF_CHAT_STREAMED if stream else MOST_OF_CHAT_WHOLE)
 
 
 @pytest.mark.usefixtures("lines")

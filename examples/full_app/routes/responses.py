@@ -236,15 +236,15 @@ async def read_response(
         if starting_after is not None:
             raise RequestError("It is for stream=true only.", param="starting_after")
         return json_answer(stored.response, {})
-    begin = await responses.log.begin(stored, starting_after)
-    events = responses.log.follow(response_id, begin)
+    after = await responses.log.begin(stored, starting_after)
+    events = responses.log.follow(response_id, after)
     return event_log(events, responses.heartbeat_seconds)
 
 
 @router.post(
     "/{response_id}/cancel",
     summary="Cancel a response in the background",
-    responses=errors(400, 404),
+    responses=errors(400, 404, 503),
     dependencies=MANAGED,
 )
 async def cancel_response(
@@ -260,7 +260,7 @@ async def cancel_response(
 @router.delete(
     "/{response_id}",
     summary="Delete a response",
-    responses=errors(404),
+    responses=errors(404, 503),
     dependencies=MANAGED,
 )
 async def delete_response(

@@ -461,8 +461,8 @@ def test_litellm_calls_tools_and_goes_on_with_their_results(litellm: Report) -> 
     assert "17 degrees" in answer["text"]
     assert answer["text"] == by_id["text"]
     assert answer["text"] == litellm.seen("tool_result_bridged")["text"]
-    for found in (*litellm.seen("parallel_tools"), *litellm.seen("tools_bridged")):
-        assert found["calls"] == [weather, time]
+    for answered in (*litellm.seen("parallel_tools"), *litellm.seen("tools_bridged")):
+        assert answered["calls"] == [weather, time]
 
 
 def test_litellm_answers_with_a_model_and_with_options(litellm: Report) -> None:

@@ -69,10 +69,10 @@ def test_an_answer_for_which_running_ones_leave_no_room_is_not_kept() -> None:
         asked = {**LARGE, "background": True}
         running = [client.post(PATH, json=asked).json()["id"] for _ in range(2)]
         made = client.post(PATH, json={**LARGE, "input": "x" * 30_000})
-        found = [client.get(f"{PATH}/{each}").status_code for each in running]
+        statuses = [client.get(f"{PATH}/{each}").status_code for each in running]
 
     assert made.json()["store"] is False
-    assert found == [200, 200]
+    assert statuses == [200, 200]
 
 
 def test_one_caller_takes_no_room_from_another() -> None:

@@ -111,11 +111,11 @@ def test_words_that_redis_did_not_take_are_written_when_it_is_back(
         response_id = posted(http)
         monkeypatch.setattr(EventWriter, "flush", flaky)
         work_on(http, response_id)
-        found = events(http.get(f"{PATH}/{response_id}?stream=true"))
+        log = events(http.get(f"{PATH}/{response_id}?stream=true"))
 
     assert next(failures, None) is None
-    assert found[-1]["type"] == "response.completed"
-    assert [event["sequence_number"] for event in found] == list(range(len(found)))
+    assert log[-1]["type"] == "response.completed"
+    assert [event["sequence_number"] for event in log] == list(range(len(log)))
 
 
 def test_a_worker_gives_up_on_a_redis_that_stays_away_and_another_may_follow(
@@ -187,12 +187,12 @@ def test_a_worker_that_meets_a_bug_ends_the_response_as_failed(
         monkeypatch.setattr(ResponseBuilder, "finish", buggy)
         work_on(http, response_id)
         kept = http.get(f"{PATH}/{response_id}").json()
-        found = events(http.get(f"{PATH}/{response_id}?stream=true"))
+        log = events(http.get(f"{PATH}/{response_id}?stream=true"))
 
     assert kept["status"] == "failed"
     assert kept["error"]["code"] == "internal_error"
-    assert "secret" not in str(found)
-    assert found[-1]["response"] == kept
+    assert "secret" not in str(log)
+    assert log[-1]["response"] == kept
 
 
 def test_a_response_that_is_refused_when_its_turn_comes_has_failed(
