@@ -18,7 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
@@ -53,6 +53,7 @@ from examples.full_app.web.error_responses import (
     in_our_words,
     render,
 )
+from examples.full_app.web.event_stream import ClientClosedRequestError
 from examples.full_app.web.middleware.authentication import (
     AuthenticationMiddleware,
     Authenticator,
@@ -64,7 +65,7 @@ from examples.full_app.web.middleware.head import HeadMiddleware
 from examples.full_app.web.middleware.telemetry import TelemetryMiddleware
 from examples.full_app.web.shutdown import draining_on_signal
 from examples.full_app.wiring import open_services, work_jobs
-from examples.s5_error_handling import setup_error_handlers
+from examples.s5_error_handling import log_error, setup_error_handlers
 
 log = logging.getLogger(__name__)
 refusals = ThrottledLog(log)
@@ -165,6 +166,7 @@ def create_app(
         show_bugs_to_pages(app, settings.cors_origins)
     serve_trailing_slashes(app)
     app.add_exception_handler(RequestValidationError, refuse_invalid)
+    app.add_exception_handler(ClientDisconnect, note_departure)
     app.add_exception_handler(RedisError, refuse_for_now)
     app.add_exception_handler(NotReadyError, refuse_for_now)
     return app
@@ -224,6 +226,14 @@ async def refuse_invalid(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     return render(from_validation_error(error), request.state.request_id)
+
+
+async def note_departure(request: Request, error: Exception) -> Response:
+    """A client that left while it sent its body: 499 in the log and in the metrics."""
+    departure = ClientClosedRequestError("The client left before its body had come.")
+    request_id = request.state.request_id
+    log_error(departure, request_id, cause=None)
+    return render(departure, request_id)
 
 
 async def refuse_for_now(request: Request, error: Exception) -> Response:

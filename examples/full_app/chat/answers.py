@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from pydantic_core import to_json
+
 from examples.full_app.providers.base import Delta
 from examples.full_app.schemas.answers import (
     ChatCompletion,
@@ -51,9 +53,11 @@ class ChoiceBuilder:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     finish_reason: FinishReason | None = None
     further: dict[str, Any] = field(default_factory=dict)
+    choice_fields: dict[str, Any] = field(default_factory=dict)
 
     def add(self, delta: Delta) -> None:
         """Append one delta."""
+        self.choice_fields |= delta.choice_fields or {}
         for name, value in (delta.further or {}).items():
             self.further[name] = joined(name, self.further.get(name), value)
         if delta.content is not None:
@@ -74,6 +78,7 @@ class ChoiceBuilder:
             "tool_calls": tool_calls or None,
         }
         return {
+            **self.choice_fields,
             "index": index,
             "message": message,
             "finish_reason": self.finish_reason,
@@ -101,10 +106,10 @@ def size_of(delta: Delta) -> int:
     return size
 
 
-def _bytes_of(text: object) -> int:
-    if not isinstance(text, str):
-        return 0
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+def _bytes_of(value: object) -> int:
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
+    return len(to_json(value)) if isinstance(value, dict | list) else 0
 
 
 TEXTS_IN_PIECES = ("refusal", "reasoning", "thinking")
@@ -136,18 +141,21 @@ async def collect(
     choice at all, or no usage at the end.
     """
     builders: dict[int, ChoiceBuilder] = {}
+    answer_fields: dict[str, Any] = {}
     usage: Usage | None = None
     async for item in items:
         if isinstance(item, Usage):
             usage = item
         else:
             builders.setdefault(item.index, ChoiceBuilder()).add(item)
+            answer_fields |= item.answer_fields or {}
     unfinished = [b for b in builders.values() if b.finish_reason is None]
     if usage is None or unfinished or not builders:
         raise ModelError("The model's answer broke off.")
     # Pydantic builds models within models in one go, and checks each of them once.
     return ChatCompletion.model_validate(
         {
+            **answer_fields,
             "id": answer_id,
             "created": int(time.time()),
             "model": model,

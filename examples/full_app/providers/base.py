@@ -55,8 +55,9 @@ class CallContext:
 class Delta:
     """What one step adds to one choice; `finish_reason` closes that choice.
 
-    `further` holds fields of the message that this service passes on unread, under the
-    names that the upstream gave them: `refusal`, `reasoning_content` and others.
+    Fields that this service passes on unread keep the names that the upstream gave
+    them. `further` are those of the message: `refusal`, `reasoning_content` and others;
+    `choice_fields` those of the choice, and `answer_fields` those of the whole answer.
     """
 
     index: int = 0
@@ -65,14 +66,22 @@ class Delta:
     finish_reason: FinishReason | None = None
     logprobs: ChoiceLogprobs | None = None
     further: Mapping[str, Any] | None = None
+    choice_fields: Mapping[str, Any] | None = None
+    answer_fields: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Vectors in the order of the inputs, and the tokens that were read, if known."""
+    """Vectors in the order of the inputs, and the tokens that were read, if known.
+
+    `further` holds fields of the answer that this service passes on unread, and
+    `usage_fields` those of its usage.
+    """
 
     vectors: Sequence[Sequence[float]]
     prompt_tokens: int | None
+    further: Mapping[str, Any] = field(default_factory=dict)
+    usage_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,10 @@ class AnswerWriter:
         except asyncio.CancelledError:
             self.grace = min(self.grace, LAST_WORDS_SECONDS)
             await self._add(self.call.failed(self.reason))
-        except (FencedError, RedisError):
-            log.exception("answer not written", extra={"answer": self.call.id})
+        except FencedError:
+            pass  # `_end` meets it, too
+        except RedisError:
+            log.exception("answer not written", extra={"reason": self.call.id})
         finally:
             # Both tasks end by themselves: redis-py may swallow a cancellation.
             self.ended.set()
@@ -105,8 +107,10 @@ class AnswerWriter:
     async def _end(self) -> None:
         try:
             await self._flush()
-        except (FencedError, RedisError):
-            log.exception("end of answer not written", extra={"answer": self.call.id})
+        except FencedError:  # a reader took this process for gone
+            log.warning("answer was ended by a reader", extra={"reason": self.call.id})
+        except RedisError:
+            log.exception("end of answer not written", extra={"reason": self.call.id})
         finally:
             await self.call.close()
 

@@ -66,17 +66,23 @@ async def create_embeddings(
     )
     encode = _base64 if body.encoding_format == "base64" else list
     # Without validation: it would look at each of three million numbers again.
-    answer = EmbeddingResponse.model_construct(
-        data=[
+    tokens = embeddings.prompt_tokens or 0
+    fields = {
+        **embeddings.further,
+        "data": [
             Embedding.model_construct(index=index, embedding=encode(vector))
             for index, vector in enumerate(embeddings.vectors)
         ],
-        model=body.model,
-        usage=EmbeddingUsage(
-            prompt_tokens=embeddings.prompt_tokens or 0,
-            total_tokens=embeddings.prompt_tokens or 0,
+        "model": body.model,
+        "usage": EmbeddingUsage.model_validate(
+            {
+                **embeddings.usage_fields,
+                "prompt_tokens": tokens,
+                "total_tokens": tokens,
+            }
         ),
-    )
+    }
+    answer = EmbeddingResponse.model_construct(**fields)
     content = answer.model_dump_json().encode("utf-8")
     headers = {**account.headers, **provider_header(context)}
     return Response(content, 200, headers, "application/json")

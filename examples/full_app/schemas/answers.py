@@ -64,7 +64,9 @@ class ChoiceLogprobs(Answer):
 
 
 class Choice(s2.Choice):
-    """One answer of `n`."""
+    """One answer of `n`. Fields of an upstream's own are kept."""
+
+    model_config = ConfigDict(extra="allow")
 
     message: ResponseMessage
     finish_reason: FinishReason | None = None  # type: ignore[assignment]  # + tool_calls
@@ -72,10 +74,16 @@ class Choice(s2.Choice):
 
 
 class ChatCompletion(Charged, s2.ChatCompletionResponse):
-    """The whole answer of `POST /v1/chat/completions` without `stream`."""
+    """The whole answer of `POST /v1/chat/completions` without `stream`.
+
+    Fields of an upstream's own are kept.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     model: str = Field(min_length=1)
     choices: list[Choice]  # type: ignore[assignment]  # choices with tool calls
+    service_tier: str | None = Field(default=None, exclude_if=is_none)
     system_fingerprint: str | None = Field(default=None, exclude_if=is_none)
 
 
@@ -106,7 +114,9 @@ class ChunkDelta(Answer):
 
 
 class ChunkChoice(Answer):
-    """One choice's part of a chunk."""
+    """One choice's part of a chunk. Fields of an upstream's own are kept."""
+
+    model_config = ConfigDict(extra="allow")
 
     index: int
     delta: ChunkDelta
@@ -115,7 +125,12 @@ class ChunkChoice(Answer):
 
 
 class ChatCompletionChunk(Answer):
-    """One `data:` frame of a stream; the usage chunk has no choices and comes last."""
+    """One `data:` frame of a stream; the usage chunk has no choices and comes last.
+
+    Fields of an upstream's own are kept.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     id: str
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
@@ -123,3 +138,5 @@ class ChatCompletionChunk(Answer):
     model: str
     choices: list[ChunkChoice]
     usage: s2.Usage | None = None
+    service_tier: str | None = None
+    system_fingerprint: str | None = None

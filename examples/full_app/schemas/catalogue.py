@@ -73,14 +73,18 @@ class Embedding(Answer):
 
 
 class EmbeddingUsage(Answer):
-    """Tokens read; nothing is generated."""
+    """Tokens read; nothing is generated. Fields of an upstream's own are kept."""
+
+    model_config = ConfigDict(extra="allow")
 
     prompt_tokens: int
     total_tokens: int
 
 
 class EmbeddingResponse(Answer):
-    """The answer of `POST /v1/embeddings`."""
+    """The answer of `POST /v1/embeddings`. Fields of an upstream's own are kept."""
+
+    model_config = ConfigDict(extra="allow")
 
     object: Literal["list"] = "list"
     data: list[Embedding]

@@ -170,8 +170,9 @@ Bounded = WrapValidator(_bounded)
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """The body of a request that says it is plain JSON.
 
-    Raises UnsupportedMediaTypeError or RequestTooLargeError; reads at most `max_bytes`
-    bytes and one chunk more.
+    Raises UnsupportedMediaTypeError, RequestTooLargeError, or starlette's
+    ClientDisconnect if the client leaves; reads at most `max_bytes` bytes and one chunk
+    more.
     """
     headers = request.headers
     media_type = headers.get("content-type", "").partition(";")[0].strip()

@@ -1,4 +1,5 @@
-"""The 90 checks of the wire: `test_NN_...` proves number NN; `test_numbers.py` counts.
+"""What clients of OpenAI's API get: the official ones, frameworks, and plain HTTP.
 
-Some are proven beside what they are about, in the other files of `tests/full_app`.
+A check of the wire that is about one room is proven beside that room, in the other
+folders of `tests/full_app`.
 """

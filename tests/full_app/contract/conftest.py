@@ -20,6 +20,11 @@ from examples.full_app.schemas.catalogue import Model
 from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.s2_models import Usage
 from tests.full_app.conftest import KEY, settings
+from tests.full_app.contract.before_an_upstream import (
+    Service,
+    one_shape,
+    service_before_an_upstream,
+)
 from tests.full_app.scripted import Scripted
 from tests.servers import ROOT, serve
 
@@ -98,6 +103,23 @@ def stage_client(
 ) -> openai.OpenAI:
     """The official client of the stage, told not to retry."""
     return _clients[1]
+
+
+# --- A service before an upstream ---
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Service]:
+    """A service whose upstream answers what a test says."""
+    with service_before_an_upstream() as service:
+        yield service
+
+
+@pytest.fixture
+def service(running: Service) -> Iterator[Service]:
+    """The service, for one shape."""
+    with one_shape(running) as service:
+        yield service
 
 
 # --- Clients that are installed for themselves ---

@@ -19,8 +19,8 @@ import pytest
 
 from examples.full_app.main import create_app
 from tests.full_app.conftest import KEY, settings
+from tests.full_app.contract.before_an_upstream import Upstream, upstream_running
 from tests.full_app.contract.conftest import PYTHON_CLIENTS
-from tests.full_app.contract.test_upstream_shapes import Upstream, upstream_running
 from tests.full_app.contract.upstream_shapes import (
     COUNTS,
     JSON,

@@ -14,20 +14,18 @@ from typing import IO
 
 import pytest
 
-from tests.full_app.contract.test_upstream_shapes import (
+from tests.full_app.contract.before_an_upstream import (
     CALLERS,
-    OTHERS,
     Look,
     Seen,
     Service,
     check,
     check_error,
-    one_shape,
-    parametrized,
     prepare,
     put_together,
-    service_before_an_upstream,
+    seen_whole,
 )
+from tests.full_app.contract.test_upstream_shapes import OTHERS, parametrized
 from tests.full_app.contract.upstream_shapes import JSON, SHAPES, SIBLINGS, Shape
 
 # About the wire below a client, so that no client is in them.
@@ -62,12 +60,7 @@ def seen_in(line: JSON) -> Seen:
     """What a line of `see.mjs` means."""
     seen = put_together(line.get("chunks", []))
     if completion := line.get("completion"):
-        seen.usage = completion.get("usage")
-        for choice in completion["choices"]:
-            seen.messages[choice["index"]] = choice["message"]
-            seen.finishes[choice["index"]] = choice["finish_reason"]
-            chances = (choice.get("logprobs") or {}).get("content") or []
-            seen.tokens += [one["token"] for one in chances]
+        seen = seen_whole(completion)
     if failure := line.get("error"):
         seen.status = failure["status"]
         seen.error = failure["error"]
@@ -76,19 +69,6 @@ def seen_in(line: JSON) -> Seen:
         if failure["retry_after"] is not None:
             seen.retry_after = int(failure["retry_after"])
     return seen
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Service]:
-    with service_before_an_upstream() as service:
-        yield service
-
-
-@pytest.fixture
-def service(running: Service) -> Iterator[Service]:
-    """The service, for one shape."""
-    with one_shape(running) as service:
-        yield service
 
 
 @pytest.fixture(scope="module")

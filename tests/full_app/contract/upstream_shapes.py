@@ -26,7 +26,8 @@ class Shape:
     """One case. `whole` and `stream` are the upstream's answers, head and all.
 
     Without them it answers `TEXT` plainly. `ask` is added to a plain question. `sees`
-    names what the client must see; `back`: its answer is sent back as history, which
+    names what the client must see, `answer` and `choice` among it: fields besides the
+    message; `back`: its answer is sent back as history, which
     must be answered and arrive so; `got`: what the upstream must be asked, by path.
     `key` is the caller, one of the tests' `CALLERS`; without it one without a budget.
     """
@@ -271,8 +272,82 @@ def vectors(*entries: object, **more: Any) -> JSON:
     return {"object": "list", "data": entries, "model": "m", "usage": tokens, **more}
 
 
+# --- Fields beside the message ---
+
+TIER: JSON = {"service_tier": "flex", "system_fingerprint": "fp_tea"}
+FILTERED = {"prompt_filter_results": [{"prompt_index": 0, "hate": False}]}
+TIMES = {"timings": {"predicted_ms": 12.5}}
+SAFE = {"content_filter_results": {"hate": {"filtered": False}}}
+NATIVE = {"native_finish_reason": "STOP", "stop_reason": 7}
+CLAIMED = {
+    **{"id": "tea-1", "object": "tea", "created": 1, "model": "tea", "error": None},
+    **{"cost_usd": "99", "charged_usd": "99", "system_fingerprint": 7},
+}
+
+
+def with_choice(one: JSON, **fields: Any) -> JSON:
+    """The answer or the chunk, with these fields in its one choice."""
+    [choice] = one["choices"]
+    return {**one, "choices": [{**choice, **fields}]}
+
+
+FIELDS = [
+    Shape(
+        "chunks/fields-of-the-answer",
+        as_json(message({"content": TEXT}, **TIER, **FILTERED, **TIMES)),
+        sse(
+            {"choices": [], **FILTERED},
+            *({**one, **TIER} for one in TEXT_CHUNKS),
+            {**STOP, **TIER},
+            {**counted(COUNTS), **TIER, **TIMES},
+        ),
+        sees={**ANSWERED, "answer": {**TIER, **FILTERED, **TIMES}},
+    ),
+    Shape(
+        "chunks/a-field-that-changes",
+        as_json(message({"content": TEXT}, sources=["a", "b"])),
+        sse(
+            *({**one, "sources": ["a"]} for one in TEXT_CHUNKS),
+            {**STOP, "sources": ["a", "b"]},
+        ),
+        sees={**ANSWERED, "answer": {"sources": ["a", "b"]}},
+    ),
+    Shape(
+        "chunks/fields-of-a-choice",
+        as_json(with_choice(message({"content": TEXT}), **SAFE, **NATIVE)),
+        sse(
+            *(with_choice(one, **SAFE) for one in TEXT_CHUNKS),
+            with_choice(STOP, **NATIVE),
+        ),
+        sees={**ANSWERED, "choice": {**SAFE, **NATIVE}},
+    ),
+    Shape(
+        "chunks/a-field-of-a-choice-without-a-delta",
+        None,
+        sse(*TEXT_CHUNKS, {"choices": [{"index": 0, **SAFE}]}, STOP),
+        sees={**ANSWERED, "choice": SAFE},
+        modes=("stream",),
+    ),
+    Shape(
+        "chunks/a-field-of-a-choice-that-never-begins",
+        None,
+        sse({"choices": [{"index": 1, **SAFE}]}, *TEXT_CHUNKS, STOP),
+        {"n": 2},
+        ANSWERED,
+        modes=("stream",),
+    ),
+    Shape(
+        "chunks/fields-that-are-the-services-own",
+        as_json(message({"content": TEXT}, **CLAIMED)),
+        sse(*({**one, **CLAIMED} for one in TEXT_CHUNKS), {**STOP, **CLAIMED}),
+        sees={**ANSWERED, "own": True},
+    ),
+]
+
+
 ONE = {"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}
 TWO = {"object": "embedding", "index": 1, "embedding": [-0.75, 1.0]}
+METERED = {"prompt_tokens": 4, "total_tokens": 4, "cost": 0.5}
 
 
 def without(entry: JSON, *names: str) -> JSON:
@@ -692,6 +767,7 @@ SIBLINGS = [
         {"choices": [{"index": 1, "delta": {"content": TEXT}}]},
         {"choices": [{"index": 1, "delta": {}, "finish_reason": "stop"}]},
     ),
+    *FIELDS,
     wire("no-done", sse(*TEXT_CHUNKS, STOP, end="")),
     wire("no-space-after-data", PLAIN_STREAM.replace(b"data: ", b"data:")),
     wire("json-lines", http(JSON_LINES, "application/x-ndjson")),
@@ -750,6 +826,13 @@ SIBLINGS = [
         sees={"failed": True, "status": 502, "error": "The pot fell."},
     ),
     broken("llama-cpp", None, 'error: {"code": 500, "message": "The pot fell."}\n\n'),
+    embeds(
+        "further-fields",
+        vectors(ONE, TWO, id="embd-1", pot={"lid": None}, usage=METERED),
+        vectors=[ONE["embedding"], TWO["embedding"]],
+        answer={"id": "embd-1", "pot": {"lid": None}},
+        usage=METERED,
+    ),
     embeds("no-model", without(vectors(ONE, TWO), "model", "object")),
     embeds("bare-lists", [ONE["embedding"], TWO["embedding"]]),
     embeds("same-index", vectors(ONE, {**TWO, "index": 0})),

@@ -340,7 +340,6 @@ class Upstream:
         self.says = b""
         self.asked = 0
         self.left = 0
-        self.left_at = 0.0  # on the clock of this process, and of the client
 
     def run(self) -> None:
         with contextlib.suppress(OSError):
@@ -359,7 +358,6 @@ class Upstream:
             self.asked += 1
             while connection.recv(65_536):
                 pass
-        self.left_at = time.monotonic()
         self.left += 1
 
 
@@ -389,6 +387,7 @@ def base(upstream: Upstream) -> Iterator[str]:
             concurrent_calls_per_key=1,
             queue_places=0,
             heartbeat_seconds=0.05,
+            request_timeout_seconds=600,
         )
     )
     with serve(app) as url:
@@ -412,8 +411,8 @@ def asking(base: str, body: Mapping[str, object]) -> Iterator[socket.socket]:
         yield client
 
 
-def leave_in_the_middle(base: str, kind: str, upstream: Upstream) -> float:
-    """Ask, wait until the upstream was asked, and hang up: when that was."""
+def leave_in_the_middle(base: str, kind: str, upstream: Upstream) -> None:
+    """Ask, wait until the upstream was asked, and hang up."""
     before = upstream.asked
     body = {**HUNG, "model": "gpt-4o-mini"}
     if kind == "live":
@@ -421,15 +420,11 @@ def leave_in_the_middle(base: str, kind: str, upstream: Upstream) -> float:
         with connect(address, additional_headers=HEADERS) as socket_:
             socket_.send(json.dumps({"type": "chat.create", "request": body}))
             wait_until(lambda: upstream.asked > before)
-            return time.monotonic()
+        return
     with asking(base, {**body, "stream": kind == "stream"}) as client:
         wait_until(lambda: upstream.asked > before)
         if kind == "stream":
             client.recv(1)  # the head of the answer, and more where there is more
-        return time.monotonic()
-
-
-WITHIN_SECONDS = 1  # from the client's close to the upstream's
 
 
 @pytest.mark.wire
@@ -438,27 +433,26 @@ WITHIN_SECONDS = 1  # from the client's close to the upstream's
 def test_a_client_that_leaves_frees_upstream_slot_money_and_tasks(
     base: str, upstream: Upstream, kind: str, said: bytes
 ) -> None:
+    """The upstream would hang, and the call last, for longer than this test waits."""
     upstream.says = said
-    left, free = upstream.left, 0.0
+    left = upstream.left
 
     def served() -> bool:
-        nonlocal free
-        free = time.monotonic()
         return http.post(PATH, json=QUICK).status_code == 200
+
+    def says_that_one_request_runs() -> bool:  # the one that asks
+        return "http_server_active_requests 1.0" in http.get("/metrics").text
 
     with httpx2.Client(base_url=base, headers=HEADERS, timeout=10) as http:
         spent = float(http.get("/v1/usage").json()["spent_usd"])
-        gone = leave_in_the_middle(base, kind, upstream)
-        wait_until(served, seconds=5, what="a free slot")
-        wait_until(lambda: upstream.left > left, seconds=5, what="hanging up")
+        leave_in_the_middle(base, kind, upstream)
+        wait_until(served, what="a free slot")
+        wait_until(lambda: upstream.left > left, what="hanging up")
+        wait_until(says_that_one_request_runs, what="the end of the request")
         usage = http.get("/v1/usage").json()
-        metrics = http.get("/metrics").text
 
-    assert upstream.left_at - gone < WITHIN_SECONDS
-    assert free - gone < WITHIN_SECONDS
     assert usage["reserved_usd"] == "0"
     assert (float(usage["spent_usd"]) > spent) == bool(said)
-    assert "http_server_active_requests 1.0" in metrics  # the one that asks
 
 
 @pytest.mark.wire

@@ -255,3 +255,26 @@ def test_any_process_resumes_and_ends_a_stream_whose_process_died(
 
     assert events[-1] == ("2-1", '{"error":{}}')
     assert len(seen + events) == len({i for i, _ in seen + events})
+
+
+def test_an_answer_that_a_reader_has_ended_is_one_line_of_the_log_and_no_bug(
+    redis_server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    apart = f"{redis_server}/13"
+    with (
+        scripted(redis_url=apart, job_worker=False) as (url, provider),
+        httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {KEY}"}) as http,
+        redis.Redis.from_url(apart) as store,
+    ):
+        provider.pieces, provider.silent = ["a", "b"], True
+        where, _ = begin(http, 2)
+        answer_id = where.rpartition("/")[2]
+        last = {"event": "error", "data": "{}"}  # as if this process were gone
+        store.xadd(f"generation:{{{answer_id}}}:events", last, id="2-1")
+        provider.late, provider.silent = ["c"], False
+        wait_until(lambda: provider.closed == 1, what="the end of the call")
+        wait_until(lambda: "ended by a reader" in caplog.text, what="the line")
+
+    lines = [one for one in caplog.records if one.name.endswith("resumable.writer")]
+    assert [one.getMessage() for one in lines] == ["answer was ended by a reader"]
+    assert [one.exc_info for one in lines] == [None]

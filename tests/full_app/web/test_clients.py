@@ -1,6 +1,8 @@
 """What real clients send that is not quite what they should: it is served, or named."""
 
 import json
+import logging
+import re
 import signal
 import socket
 import sys
@@ -15,10 +17,11 @@ from fastapi.testclient import TestClient
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from examples.full_app.main import create_app
+from examples.full_app.observability.logs import access_log
 from examples.full_app.web.connection.protocol import FastProtocol
 from examples.full_app.web.error_responses import PATTERNS_IN_WORDS
 from tests.full_app.conftest import KEY, settings
-from tests.servers import free_port, process, serve, wait_for_http
+from tests.servers import free_port, process, serve, wait_for_http, wait_until
 
 CHAT = "/v1/chat/completions"
 ASK: dict[str, Any] = {
@@ -193,6 +196,31 @@ def test_a_body_that_comes_in_pieces_without_end_ends_with_408(url: str) -> None
             break
 
     assert first == b"HTTP/1.1 408"
+
+
+@pytest.mark.parametrize("sent", [b"", BODY[:10]], ids=["nothing", "a part"])
+def test_a_caller_who_leaves_while_it_sends_its_body_is_a_departure_and_no_bug(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with serve(create_app(settings())) as url:
+        with connected(url) as raw:
+            raw.sendall(head(url) + sent)
+        wait_until(lambda: statuses_of(url, CHAT) != [], what="the end of the request")
+
+        assert statuses_of(url, CHAT) == ["499"]
+    facts = [one.__dict__ for one in caplog.records if one.name == access_log.name]
+    assert [one["status"] for one in facts if one["route"] == CHAT] == [499]
+    assert "answered with client_closed_request" in caplog.messages
+    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+    assert not [one for one in caplog.records if one.exc_info]
+
+
+def statuses_of(url: str, route: str) -> list[str]:
+    """The statuses of the requests of a route that the metrics have counted."""
+    page = httpx2.get(f"{url}/metrics", headers=KEYED).text
+    lines = [line for line in page.splitlines() if f'route="{route}"' in line]
+    return sorted(set(re.findall(r'status="(\d+)"', "\n".join(lines))))
 
 
 def test_a_slow_body_that_comes_in_time_is_served(url: str) -> None:

@@ -17,6 +17,7 @@ from examples.full_app.providers.upstream.errors import (
     UpstreamError,
     reason_in,
 )
+from examples.full_app.providers.upstream.further_fields import FurtherFields
 from examples.full_app.providers.upstream.tolerance import (
     REPLACEMENT,
     arguments_of,
@@ -71,6 +72,8 @@ class AnswerReader:
         self._limit = choices
         self._choices: dict[int, _Choice] = {}
         self._numbers: dict[int, int] = {}  # the upstream's numbers, as ours
+        self._further = FurtherFields()
+        self._answer_fields: dict[str, Any] = {}  # that came before any choice
 
     @property
     def complete(self) -> bool:
@@ -143,28 +146,47 @@ class AnswerReader:
                 yield Delta(choice.index, finish_reason="stop")
 
     def _items(self, value: dict[str, Any], *, whole: bool) -> Iterator[Delta | Usage]:
-        listed = value.get("choices")
+        self._answer_fields |= self._further.of_answer(value)
+        for delta in self._deltas(value.get("choices"), whole=whole):
+            if self._answer_fields:
+                delta.answer_fields = self._answer_fields
+                self._answer_fields = {}
+            yield delta
+        if self._answer_fields and self._choices:
+            # In a delta that says nothing else: some clients fail without a choice.
+            yield Delta(next(iter(self._choices)), answer_fields=self._answer_fields)
+            self._answer_fields = {}
+        usage = usage_of(value.get("usage"))
+        if usage is not None:
+            yield usage
+
+    def _deltas(self, listed: object, *, whole: bool) -> Iterator[Delta]:
+        """What the choices of a whole answer or of a chunk say."""
         entries = listed if isinstance(listed, list) else [listed]
         for position, entry in enumerate(entries):
             if not isinstance(entry, dict):
                 continue
             message = _message_of(entry)
-            if not message and entry.get("finish_reason") is None:
+            says_nothing = not message and entry.get("finish_reason") is None
+            sent = _number(entry.get("index"), position)
+            if says_nothing and sent not in self._numbers:
+                continue  # a choice that begins so may never finish
+            choice = self._choice_of(sent)
+            if choice is None:
                 continue
-            choice = self._choice_of(entry.get("index"), position)
-            if choice is not None:
-                yield self._delta(choice, entry, message, whole=whole)
-        usage = usage_of(value.get("usage"))
-        if usage is not None:
-            yield usage
+            fields = self._further.of_choice(choice.index, entry)
+            if says_nothing and not fields:
+                continue
+            delta = self._delta(choice, entry, message, whole=whole)
+            delta.choice_fields = fields or None
+            yield delta
 
-    def _choice_of(self, index: object, position: int) -> _Choice | None:
+    def _choice_of(self, sent: int) -> _Choice | None:
         """The choice with this number; None for more choices than were asked for.
 
-        A number that is missing is the position in the list. One that is out of range
-        (some upstreams count from 1) becomes the first that is free.
+        A number that is out of range (some upstreams count from 1) becomes the first
+        that is free.
         """
-        sent = index if type(index) is int else position
         if sent not in self._numbers:
             taken = set(self._numbers.values())
             free = [number for number in range(self._limit) if number not in taken]

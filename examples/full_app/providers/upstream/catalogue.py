@@ -15,6 +15,7 @@ from typing import Any
 from examples.full_app.providers.base import Embeddings
 from examples.full_app.providers.upstream.answers import error_in
 from examples.full_app.providers.upstream.errors import UnreadableAnswerError
+from examples.full_app.providers.upstream.further_fields import FurtherFields
 from examples.full_app.providers.upstream.tolerance import (
     count_of,
     parse_json,
@@ -44,7 +45,17 @@ def embeddings_in(raw: bytes, inputs: int) -> Embeddings:
             f"The upstream sent {len(entries)} vectors for {inputs} inputs."
         )
     vectors = [_vector(entry) for entry in _in_order(entries)]
-    return Embeddings(vectors, _prompt_tokens(value))
+    if not isinstance(value, Mapping):
+        return Embeddings(vectors, None)
+    sent_usage = value.get("usage")
+    usage = sent_usage if isinstance(sent_usage, Mapping) else {}
+    further = FurtherFields()
+    return Embeddings(
+        vectors,
+        _prompt_tokens(usage),
+        further.of_vectors(value),
+        further.of_vectors_usage(usage),
+    )
 
 
 def models_in(raw: bytes) -> list[Model]:
@@ -126,11 +137,8 @@ def _is_number(value: object) -> bool:
     return -LARGEST <= value <= LARGEST and not math.isnan(value)
 
 
-def _prompt_tokens(value: object) -> int | None:
+def _prompt_tokens(usage: Mapping[str, Any]) -> int | None:
     """The tokens that were read; None where the upstream does not say it."""
-    usage = value.get("usage") if isinstance(value, Mapping) else None
-    if not isinstance(usage, Mapping):
-        return None
     counts = map(count_of, (usage.get("prompt_tokens"), usage.get("total_tokens")))
     return next((count for count in counts if count), None)
 
