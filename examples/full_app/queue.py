@@ -5,22 +5,30 @@ lease. It pickles what it carries, so it carries ids only. Embedded, it
 lives in this process (`memory://`); with `REDIS_URL`, any number of workers share it.
 
 Jobs and deliveries are two dockets, and each has slots of its own: a receiver that
-hangs for 15 seconds holds up no job, and a long job holds up no delivery. Within each
-docket one caller has a share of the slots, so that nobody waits for another caller.
+hangs for 15 seconds holds up no job, and a long job holds up no delivery. One caller
+has a share of the slots of each, so that nobody waits for another caller. A job beyond
+the share waits on the docket. There are more deliveries than jobs: those beyond the
+share come onto the docket when it is their turn (`fair_shares.py`).
 """
 
 import asyncio
 import contextlib
+import math
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlencode
 
 from docket import ConcurrencyLimit, Docket, ExponentialRetry, Perpetual, Worker
+from redis.asyncio import Redis
+
+from examples.full_app.fair_shares import FairShares
 
 POLL = timedelta(milliseconds=50)
 KEEP = timedelta(hours=1)
 CONCURRENCY = 20  # of jobs, and of deliveries, in one process
+WAKE_SECONDS = 0.1  # deliveries that are due within this time are looked for together
 MAX_CONNECTIONS = 100  # docket's pool raises when it is empty, so it must not be
 
 RETRY = ExponentialRetry(
@@ -33,11 +41,15 @@ Sweep = Callable[[], Awaitable[object]]
 
 
 class Queue:
-    """Puts ids on the dockets, and takes jobs off again."""
+    """Puts ids on the dockets, and takes jobs off again.
 
-    def __init__(self, jobs: Docket, deliveries: Docket) -> None:
+    `shares` says which deliveries are on their docket, and which wait.
+    """
+
+    def __init__(self, jobs: Docket, deliveries: Docket, shares: FairShares) -> None:
         self.jobs = jobs
         self.deliveries = deliveries
+        self.shares = shares
 
     def handle_jobs(self, run_job: RunJob, *, per_caller: int) -> None:
         """Say what runs a job.
@@ -82,13 +94,9 @@ class Queue:
         self.jobs.register(run_owned_response, names=["run_response"])
 
     def handle_deliveries(
-        self, deliver: Deliver, sweep: Sweep, *, per_caller: int, sweep_seconds: float
+        self, deliver: Deliver, sweep: Sweep, *, sweep_seconds: float
     ) -> None:
-        """Say what delivers an event, and when to try again; and what sweeps.
-
-        Of one owner's deliveries `per_caller` run at a time, on all workers together.
-        """
-        share = ConcurrencyLimit("owner", per_caller)
+        """Say what delivers an event, and when to try again; and what sweeps."""
         every = Perpetual(timedelta(seconds=sweep_seconds), automatic=True)
 
         async def deliver_owned(
@@ -96,10 +104,13 @@ class Queue:
             endpoint_id: str,
             event_id: str,
             attempt: int,
-            limit: ConcurrencyLimit = share,
             retry: ExponentialRetry = RETRY,  # of ours, when Redis fails meanwhile
         ) -> None:
-            delay = await deliver(endpoint_id, event_id, attempt)
+            try:
+                delay = await deliver(endpoint_id, event_id, attempt)
+            finally:
+                ended = _delivery(endpoint_id, event_id, attempt)
+                await self._begin(owner, await self.shares.end(owner, ended))
             if delay is not None:
                 await self.add_delivery(
                     owner, endpoint_id, event_id, attempt=attempt + 1, delay=delay
@@ -114,12 +125,32 @@ class Queue:
             """A delivery that was queued before deliveries had an owner."""
             await deliver_owned("", endpoint_id, event_id, attempt)
 
+        async def begin_due_deliveries(
+            owner: str, retry: ExponentialRetry = RETRY
+        ) -> None:
+            await self._begin(owner, await self.shares.due(owner))
+
         async def sweep_jobs(perpetual: Perpetual = every) -> None:
+            await self._sweep_deliveries()
             await sweep()
 
         self.deliveries.register(deliver_owned, names=["deliver"])
         self.deliveries.register(deliver_webhook)
+        self.deliveries.register(begin_due_deliveries)
         self.deliveries.register(sweep_jobs)
+
+    async def _begin(self, owner: str, deliveries: Sequence[str]) -> None:
+        """Put deliveries whose turn it is on their docket; twice is once."""
+        for delivery in deliveries:
+            event_id, endpoint_id, attempt = delivery.split()
+            add = self.deliveries.add("deliver", key=delivery)
+            await add(owner, endpoint_id, event_id, int(attempt))
+
+    async def _sweep_deliveries(self) -> None:
+        """Begin what nobody has begun, because a process died between two steps."""
+        for owner in await self.shares.owners():
+            await self._begin(owner, await self.shares.lost(owner))
+            await self._begin(owner, await self.shares.due(owner))
 
     async def add_job(self, job_id: str, owner: str) -> None:
         """Have the job run; adding it again while it is there changes nothing."""
@@ -143,10 +174,21 @@ class Queue:
         delay: float = 0,
     ) -> None:
         """Have the event delivered in `delay` seconds, in its owner's share."""
-        when = datetime.now(UTC) + timedelta(seconds=delay)
-        key = f"{event_id}:{endpoint_id}:{attempt}"
-        add = self.deliveries.add("deliver", when=when, key=key)
-        await add(owner, endpoint_id, event_id, attempt)
+        delivery = _delivery(endpoint_id, event_id, attempt)
+        await self._begin(owner, await self.shares.add(owner, delivery, delay))
+        if delay > 0:
+            due = math.ceil((time.time() + delay) / WAKE_SECONDS) * WAKE_SECONDS
+            add = self.deliveries.add(
+                "begin_due_deliveries",
+                when=datetime.fromtimestamp(due, UTC),
+                key=f"due:{owner}:{due:.1f}",
+            )
+            await add(owner)
+
+
+def _delivery(endpoint_id: str, event_id: str, attempt: int) -> str:
+    """A delivery as an item of its owner's share."""
+    return f"{event_id} {endpoint_id} {attempt}"
 
 
 def with_connections(redis_url: str) -> str:
@@ -157,8 +199,15 @@ def with_connections(redis_url: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def open_queue(redis_url: str | None) -> AsyncIterator[Queue]:
-    """The queue, in this process or in the Redis that `redis_url` names."""
+async def open_queue(
+    redis_url: str | None, redis: Redis, *, deliveries_per_caller: int
+) -> AsyncIterator[Queue]:
+    """The queue, in this process or in the Redis that `redis_url` names.
+
+    `redis` keeps the deliveries that wait. Of one caller's, so many are on their way at
+    once, from all workers together.
+    """
+    shares = FairShares(redis, "deliveries", share=deliveries_per_caller)
     url = f"memory://{secrets.token_hex(8)}"
     if redis_url is not None:
         url = with_connections(redis_url)
@@ -166,7 +215,7 @@ async def open_queue(redis_url: str | None) -> AsyncIterator[Queue]:
         Docket(name="full_app_jobs", url=url, execution_ttl=KEEP) as jobs,
         Docket(name="full_app", url=url, execution_ttl=KEEP) as deliveries,
     ):
-        yield Queue(jobs, deliveries)
+        yield Queue(jobs, deliveries, shares)
 
 
 @contextlib.asynccontextmanager

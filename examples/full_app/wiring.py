@@ -69,7 +69,13 @@ async def open_services(
         pack_with_hiredis(redis.connection_pool)
         if not settings.embedded:
             await warn_of_eviction(redis)
-        queue = await stack.enter_async_context(open_queue(settings.redis_url))
+        queue = await stack.enter_async_context(
+            open_queue(
+                settings.redis_url,
+                redis,
+                deliveries_per_caller=settings.deliveries_per_caller,
+            )
+        )
         draining = Draining(
             settings.drain_seconds, notice=settings.drain_notice_seconds
         )
@@ -121,7 +127,6 @@ async def open_services(
         queue.handle_deliveries(
             sender.attempt_delivery,
             sweep,
-            per_caller=settings.deliveries_per_caller,
             sweep_seconds=settings.job_lease_seconds / 2,
         )
         yield AppState(

@@ -160,3 +160,21 @@ def test_ctrl_c_during_a_job_prints_no_complaint_of_the_server(app: str) -> None
     assert "Traceback" not in rest
     assert "Cancel" not in rest
     assert rest.splitlines()[-1] == "Stopped."
+
+
+@pytest.mark.parametrize("words", [[], ["--reload"]], ids=["plain", "reloading"])
+@pytest.mark.parametrize(
+    "headers",
+    [{f"x-{number}": "1" for number in range(101)}, {"x-much": "x" * 64 * 1024}],
+    ids=["101 headers", "64 KiB"],
+)
+def test_the_complete_service_is_served_with_its_limits_of_a_connection(
+    words: list[str], headers: dict[str, str]
+) -> None:
+    with running("full_app", *words) as (_, address, _):
+        served = httpx2.get(f"{address}/health/live", trust_env=False)
+        answer = httpx2.get(f"{address}/health/live", headers=headers, trust_env=False)
+
+    assert served.status_code == 200
+    assert answer.status_code == 431
+    assert answer.json()["code"] == "request_head_too_large"

@@ -7,10 +7,14 @@ from collections.abc import AsyncIterator
 
 import anyio
 import pytest
+from fakeredis import FakeAsyncRedis
+from redis.asyncio import Redis
 
+from examples.full_app import fair_shares
 from examples.full_app.queue import CONCURRENCY, Queue, open_queue, work
 
 MANY = 2 * CONCURRENCY
+SHARE = 2  # of one caller
 
 
 class Work:
@@ -20,21 +24,31 @@ class Work:
         self.hanging = hanging
         self.go_on = asyncio.Event()
         self.begun: list[str] = []
+        self.attempts: list[int] = []
+        self.delays: list[float] = []  # until what was delivered is tried again
         self._began: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def run_job(self, job_id: str) -> bool:
         await self._run(job_id)
         return True
 
-    async def deliver(self, endpoint_id: str, event_id: str, attempt: int) -> None:
+    async def deliver(
+        self, endpoint_id: str, event_id: str, attempt: int
+    ) -> float | None:
+        self.attempts.append(attempt)
         await self._run(endpoint_id)
+        if endpoint_id.startswith("broken"):
+            raise ConnectionError
+        return self.delays.pop(0) if self.delays else None
 
     async def sweep(self) -> None:
         """There is nothing to sweep."""
 
-    async def until_begun(self, name: str) -> None:
+    async def until_begun(self, name: str, *, times: int = 1) -> None:
         with anyio.fail_after(30):
-            await self._began[name].wait()
+            while self.begun.count(name) < times:
+                self._began[name].clear()
+                await self._began[name].wait()
 
     async def _run(self, name: str) -> None:
         self.begun.append(name)
@@ -46,22 +60,21 @@ class Work:
 @pytest.fixture(params=["embedded", "redis"])
 async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
     url = None
+    redis: Redis = FakeAsyncRedis()
     if request.param == "redis":
         url = f"{request.getfixturevalue('redis_server')}/11"
-    async with open_queue(url) as queue:
-        await queue.jobs.clear()
-        await queue.deliveries.clear()
+        redis = Redis.from_url(url)
+    async with redis, open_queue(url, redis, deliveries_per_caller=SHARE) as queue:
+        await redis.flushdb()
         yield queue
 
 
 def running(
-    queue: Queue, hanging: str, *, per_caller: int = 2
+    queue: Queue, hanging: str, *, sweep_seconds: float = 60
 ) -> tuple[Work, contextlib.AbstractAsyncContextManager[None]]:
     todo = Work(hanging)
-    queue.handle_jobs(todo.run_job, per_caller=per_caller)
-    queue.handle_deliveries(
-        todo.deliver, todo.sweep, per_caller=per_caller, sweep_seconds=60
-    )
+    queue.handle_jobs(todo.run_job, per_caller=SHARE)
+    queue.handle_deliveries(todo.deliver, todo.sweep, sweep_seconds=sweep_seconds)
     return todo, work(queue, drain_seconds=5, lease=60)
 
 
@@ -74,14 +87,64 @@ async def test_a_receiver_that_hangs_holds_up_no_delivery_of_another_caller(
     await queue.add_delivery("bob", "quick", "evt_bob")
     async with workers:
         await todo.until_begun("quick")
+        assert todo.begun.count("hanging") == SHARE
         todo.go_on.set()
 
 
-async def test_receivers_that_take_all_slots_hold_up_no_job(queue: Queue) -> None:
-    todo, workers = running(queue, "hanging", per_caller=MANY)
+async def test_of_many_deliveries_of_one_caller_its_share_alone_is_on_the_docket(
+    queue: Queue,
+) -> None:
+    todo, workers = running(queue, "hanging")
+    for number in range(MANY):
+        await queue.add_delivery("ada", f"endpoint_{number:02}", f"evt_{number}")
+    waiting = await queue.deliveries.snapshot()
     async with workers:
         for number in range(MANY):
-            await queue.add_delivery("ada", "hanging", f"evt_{number}")
+            await todo.until_begun(f"endpoint_{number:02}")
+
+    assert waiting.total_tasks == SHARE
+    assert len(set(todo.begun)) == MANY
+    assert await queue.shares.owners() == []
+
+
+async def test_a_delivery_that_is_to_be_tried_again_is_when_its_time_has_come(
+    queue: Queue,
+) -> None:
+    todo, workers = running(queue, "hanging")
+    todo.delays = [0.2, 0.0]
+    async with workers:
+        await queue.add_delivery("ada", "endpoint", "evt_1")
+        await todo.until_begun("endpoint", times=3)
+
+    assert todo.attempts == [1, 2, 3]
+
+
+async def test_a_delivery_that_raises_gives_its_place_to_the_next(queue: Queue) -> None:
+    todo, workers = running(queue, "hanging")
+    for number in range(SHARE):
+        await queue.add_delivery("ada", f"broken_{number}", f"evt_{number}")
+    await queue.add_delivery("ada", "endpoint", "evt")
+    async with workers:
+        await todo.until_begun("endpoint")
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["begun", "due"])
+async def test_a_delivery_that_no_process_began_is_found_by_the_sweep(
+    queue: Queue, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process died before it could put the delivery on the docket."""
+    monkeypatch.setattr(fair_shares, "LOST_AFTER_SECONDS", 0.0)
+    await queue.shares.add("ada", "evt_1 endpoint 1", 0 if begun else 0.001)
+    todo, workers = running(queue, "hanging", sweep_seconds=0.1)
+    async with workers:
+        await todo.until_begun("endpoint")
+
+
+async def test_receivers_that_take_all_slots_hold_up_no_job(queue: Queue) -> None:
+    todo, workers = running(queue, "hanging")
+    async with workers:
+        for number in range(MANY):
+            await queue.add_delivery(f"ada_{number}", "hanging", f"evt_{number}")
         await todo.until_begun("hanging")
         await queue.add_job("job_ada", "ada")
         await todo.until_begun("job_ada")
