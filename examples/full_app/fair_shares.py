@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-LOST_AFTER_SECONDS = 60.0  # far more than an item takes
+LOST_AFTER_SECONDS = 40.0  # more than an item takes
 
 # KEYS: items that were begun, items that wait (both by time), all owners.
 # ARGV: owner, share, an item that has ended or '', an item to add or '', its delay.
@@ -78,6 +78,10 @@ class FairShares:
     async def end(self, owner: str, item: str) -> Sequence[str]:
         """The item has ended, well or not."""
         return await self._next(owner, ended=item)
+
+    async def has_begun(self, owner: str, item: str) -> bool:
+        """Whether the item was begun and has not ended."""
+        return await self._redis.zscore(self._begun(owner), item) is not None
 
     async def due(self, owner: str) -> Sequence[str]:
         """What the owner may begin by now."""

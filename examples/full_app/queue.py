@@ -13,6 +13,7 @@ share come onto the docket when it is their turn (`fair_shares.py`).
 
 import asyncio
 import contextlib
+import logging
 import math
 import secrets
 import time
@@ -22,13 +23,19 @@ from urllib.parse import parse_qsl, urlencode
 
 from docket import ConcurrencyLimit, Docket, ExponentialRetry, Perpetual, Worker
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from examples.full_app.fair_shares import FairShares
+
+log = logging.getLogger(__name__)
 
 POLL = timedelta(milliseconds=50)
 KEEP = timedelta(hours=1)
 CONCURRENCY = 20  # of jobs, and of deliveries, in one process
+TURN_SECONDS = 1.0  # of one owner's deliveries in a slot, before others have it
 WAKE_SECONDS = 0.1  # deliveries that are due within this time are looked for together
+PAUSE_SECONDS = 60.0  # after an attempt that failed for a bug of ours
+MAX_FAILED_ATTEMPTS = 8
 MAX_CONNECTIONS = 100  # docket's pool raises when it is empty, so it must not be
 
 RETRY = ExponentialRetry(
@@ -99,31 +106,38 @@ class Queue:
         """Say what delivers an event, and when to try again; and what sweeps."""
         every = Perpetual(timedelta(seconds=sweep_seconds), automatic=True)
 
-        async def deliver_owned(
+        async def deliver_in_turn(
             owner: str,
             endpoint_id: str,
             event_id: str,
             attempt: int,
             retry: ExponentialRetry = RETRY,  # of ours, when Redis fails meanwhile
         ) -> None:
-            try:
-                delay = await deliver(endpoint_id, event_id, attempt)
-            finally:
-                ended = _delivery(endpoint_id, event_id, attempt)
-                await self._begin(owner, await self.shares.end(owner, ended))
-            if delay is not None:
-                await self.add_delivery(
-                    owner, endpoint_id, event_id, attempt=attempt + 1, delay=delay
-                )
+            """Deliver this, and then what waits of the same owner, for a moment."""
+            delivery = _delivery(endpoint_id, event_id, attempt)
+            turn_ends = time.monotonic() + TURN_SECONDS
+            begun: Sequence[str] = [delivery]
+            if not await self.shares.has_begun(owner, delivery):
+                begun = []  # an earlier worker was through with it
+            while begun:
+                first, *others = begun
+                await self._begin(owner, others)
+                begun = await self._deliver(owner, first, deliver)
+                if time.monotonic() >= turn_ends:
+                    break
+            await self._begin(owner, begun)
+
+        async def hand_over_delivery(
+            owner: str, endpoint_id: str, event_id: str, attempt: int
+        ) -> None:
+            """A delivery that was queued before deliveries had turns."""
+            await self.add_delivery(owner, endpoint_id, event_id, attempt=attempt)
 
         async def deliver_webhook(
-            endpoint_id: str,
-            event_id: str,
-            attempt: int,
-            retry: ExponentialRetry = RETRY,
+            endpoint_id: str, event_id: str, attempt: int
         ) -> None:
             """A delivery that was queued before deliveries had an owner."""
-            await deliver_owned("", endpoint_id, event_id, attempt)
+            await self.add_delivery("", endpoint_id, event_id, attempt=attempt)
 
         async def begin_due_deliveries(
             owner: str, retry: ExponentialRetry = RETRY
@@ -134,16 +148,41 @@ class Queue:
             await self._sweep_deliveries()
             await sweep()
 
-        self.deliveries.register(deliver_owned, names=["deliver"])
+        self.deliveries.register(deliver_in_turn)
+        self.deliveries.register(hand_over_delivery, names=["deliver"])
         self.deliveries.register(deliver_webhook)
         self.deliveries.register(begin_due_deliveries)
         self.deliveries.register(sweep_jobs)
+
+    async def _deliver(
+        self, owner: str, delivery: str, deliver: Deliver
+    ) -> Sequence[str]:
+        """Make one attempt; the deliveries to begin after it.
+
+        Raises RedisError: the sweep finds the delivery then.
+        """
+        event_id, endpoint_id, number = delivery.split()
+        attempt = int(number)
+        delay: float | None = None
+        try:
+            delay = await deliver(endpoint_id, event_id, attempt)
+        except RedisError:
+            raise
+        except Exception:
+            log.exception("delivery failed", extra={"reason": delivery})
+            if attempt < MAX_FAILED_ATTEMPTS:
+                delay = PAUSE_SECONDS
+        if delay is not None:
+            await self.add_delivery(
+                owner, endpoint_id, event_id, attempt=attempt + 1, delay=delay
+            )
+        return await self.shares.end(owner, delivery)
 
     async def _begin(self, owner: str, deliveries: Sequence[str]) -> None:
         """Put deliveries whose turn it is on their docket; twice is once."""
         for delivery in deliveries:
             event_id, endpoint_id, attempt = delivery.split()
-            add = self.deliveries.add("deliver", key=delivery)
+            add = self.deliveries.add("deliver_in_turn", key=delivery)
             await add(owner, endpoint_id, event_id, int(attempt))
 
     async def _sweep_deliveries(self) -> None:

@@ -11,6 +11,7 @@ from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
 from examples.full_app import fair_shares
+from examples.full_app import queue as queues
 from examples.full_app.queue import CONCURRENCY, Queue, open_queue, work
 
 MANY = 2 * CONCURRENCY
@@ -119,13 +120,50 @@ async def test_a_delivery_that_is_to_be_tried_again_is_when_its_time_has_come(
     assert todo.attempts == [1, 2, 3]
 
 
-async def test_a_delivery_that_raises_gives_its_place_to_the_next(queue: Queue) -> None:
+async def test_a_delivery_that_raises_is_tried_again_and_gives_its_place_to_the_next(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "PAUSE_SECONDS", 0.2)
     todo, workers = running(queue, "hanging")
     for number in range(SHARE):
         await queue.add_delivery("ada", f"broken_{number}", f"evt_{number}")
     await queue.add_delivery("ada", "endpoint", "evt")
     async with workers:
         await todo.until_begun("endpoint")
+        await todo.until_begun("broken_0", times=queues.MAX_FAILED_ATTEMPTS)
+
+    assert max(todo.attempts) == queues.MAX_FAILED_ATTEMPTS
+
+
+async def test_callers_take_turns_where_all_have_more_than_there_are_slots(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without turns the slots would be the first callers' until nothing waits."""
+    monkeypatch.setattr(queues, "TURN_SECONDS", 0.0)
+    todo, workers = running(queue, "hanging")
+    callers = [f"caller_{number}" for number in range(CONCURRENCY)]
+    for number in range(10):
+        for caller in callers:
+            await queue.add_delivery(caller, caller, f"evt_{number}")
+    async with workers:
+        await todo.until_begun(callers[-1], times=10)
+
+    first_of_the_last = todo.begun.index(callers[-1])
+    assert first_of_the_last < len(todo.begun) / 2
+
+
+async def test_a_delivery_that_an_earlier_worker_was_through_with_is_not_repeated(
+    queue: Queue,
+) -> None:
+    """As when a worker dies after the delivery, and docket hands it out again."""
+    todo, workers = running(queue, "hanging")
+    again = queue.deliveries.add("deliver_in_turn", key="evt_1 endpoint 1")
+    await again("ada", "endpoint", "evt_1", 1)
+    await queue.add_delivery("bob", "quick", "evt_2")
+    async with workers:
+        await todo.until_begun("quick")
+
+    assert todo.begun == ["quick"]
 
 
 @pytest.mark.parametrize("begun", [True, False], ids=["begun", "due"])
@@ -166,7 +204,9 @@ async def test_many_jobs_of_one_caller_hold_up_no_job_of_another(queue: Queue) -
 async def test_what_an_older_version_has_queued_is_done(queue: Queue) -> None:
     todo, workers = running(queue, "hanging")
     await queue.deliveries.add("deliver_webhook")("endpoint", "evt_1", 1)
+    await queue.deliveries.add("deliver")("ada", "owned", "evt_1", 3)
     await queue.deliveries.add("run_job", key="job_1")("job_1", "ada")
     async with workers:
         await todo.until_begun("endpoint")
+        await todo.until_begun("owned")
         await todo.until_begun("job_1")
