@@ -20,12 +20,15 @@ from tests.full_app.contract.upstream_shapes import (
     ASKED,
     CALL,
     COUNTS,
+    FILTERED,
     JSON,
+    NATIVE,
     OPENING,
     PLAIN,
     PLAIN_STREAM,
     STOP,
     TEXT,
+    TIER,
     as_json,
     call,
     chunk,
@@ -101,9 +104,12 @@ WHOLE: JSON = {
             "message": {**SAID, "tool_calls": [ODD_CALL]},
             "finish_reason": "stop",
             "logprobs": CHANCES,
+            **NATIVE,
         }
     ],
     "usage": USAGE,
+    **TIER,
+    **FILTERED,
 }
 CHUNKS: list[JSON] = [
     {
@@ -117,8 +123,11 @@ CHUNKS: list[JSON] = [
                 "delta": {**SAID, "tool_calls": [ODD_CALL]},
                 "finish_reason": None,
                 "logprobs": CHANCES,
+                **NATIVE,
             }
         ],
+        **TIER,
+        **FILTERED,
     },
     chunk({}, "stop"),
     counted(USAGE),

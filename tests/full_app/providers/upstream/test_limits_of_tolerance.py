@@ -22,6 +22,10 @@ from examples.full_app.providers.upstream.errors import (
     reason_in,
 )
 from examples.full_app.providers.upstream.event_parser import BYTE_ORDER_MARK
+from examples.full_app.providers.upstream.further_fields import (
+    MAX_FURTHER_BYTES,
+    FurtherFields,
+)
 from examples.full_app.providers.upstream.tolerance import (
     MAX_COUNT,
     MAX_DEPTH,
@@ -166,6 +170,43 @@ def depth_of(value: object) -> int:
 def test_a_field_that_is_passed_on_is_cut_where_it_is_nested_too_deep() -> None:
     assert plain(nested(MAX_DEPTH)) == nested(MAX_DEPTH)
     assert depth_of(plain(nested(200))) == MAX_DEPTH
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_further_fields_that_are_too_large_are_left_out_and_cost_no_answer(
+    stream: bool,
+) -> None:
+    """A stream repeats its fields, and what is repeated counts once."""
+    pots = {"pot": "a" * (MAX_FURTHER_BYTES // 2), "lid": {"b": "b" * 1_000}}
+    large = {"kettle": "c" * MAX_FURTHER_BYTES, **pots, "cup": "d"}
+    said = {"choices": [{"delta": {"content": "hello"}}], **large}
+    end = {"choices": [{"delta": {}, "finish_reason": "stop"}], **large, "spoon": "e"}
+    frames = [f"data: {json.dumps(one)}\n\n".encode() for one in (said, said, end)]
+    reply = (
+        SSE + b"".join(frames) + DONE
+        if stream
+        else head(200, "application/json")
+        + json.dumps({**WHOLE, **large, "spoon": "e"}).encode()
+    )
+    with answering(reply) as (url, _), in_front_of(url) as http:
+        answer = http.post(PATH, json={**ASK, "stream": stream})
+
+    assert answer.status_code == 200
+    assert "hello" in answer.text
+    assert '"error"' not in answer.text
+    assert '"kettle"' not in answer.text
+    for name in (*pots, "cup", "spoon"):
+        assert answer.text.count(f'"{name}"') == 1
+
+
+def test_fields_of_an_answer_and_of_its_choices_share_their_room() -> None:
+    half = "a" * (MAX_FURTHER_BYTES // 2 + 1)
+    fields = FurtherFields()
+
+    assert fields.of_choice(0, {"pot": half}) == {"pot": half}
+    assert fields.of_choice(1, {"pot": half}) == {}
+    assert fields.of_answer({"pot": half}) == {}
+    assert fields.of_answer({"pot": "b"}) == {"pot": "b"}
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
