@@ -141,12 +141,12 @@ async def test_callers_take_turns_where_all_have_more_than_there_are_slots(
     """Without turns the slots would be the first callers' until nothing waits."""
     monkeypatch.setattr(queues, "TURN_SECONDS", 0.0)
     todo, workers = running(queue, "hanging")
-    callers = [f"caller_{number}" for number in range(CONCURRENCY)]
-    for number in range(10):
+    callers = [f"caller_{number}" for number in range(MANY)]
+    for number in range(8):
         for caller in callers:
             await queue.add_delivery(caller, caller, f"evt_{number}")
     async with workers:
-        await todo.until_begun(callers[-1], times=10)
+        await todo.until_begun(callers[-1], times=8)
 
     first_of_the_last = todo.begun.index(callers[-1])
     assert first_of_the_last < len(todo.begun) / 2
