@@ -113,21 +113,24 @@ class QueuedHandler(logging.handlers.QueueHandler):
     """
 
     def __init__(self, stream: TextIO, *, max_lines: int = MAX_LINES) -> None:
-        self.lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+        self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         super().__init__(self.lines)
         self._max_lines = max_lines
         self._queued = 0
-        self._writer = _Writer(stream)
-        self._thread = logging.handlers.QueueListener(self.lines, self._writer)
-        self._thread.start()
+        self._writer = _LineWriter(self.lines, stream)
+        self._writer.start()
 
     @property
     def dropped(self) -> int:
         """How many lines were not written."""
         return self._writer.dropped
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Put the record's line into the queue; never waits."""
+    def prepare(self, record: logging.LogRecord) -> str:
+        """The record's line, so that nothing is left to be made where it is written."""
+        return self.format(record)
+
+    def enqueue(self, record: Any) -> None:
+        """Put a line into the queue; never waits."""
         if self.lines.qsize() >= self._max_lines:
             self._writer.dropped += 1
             return
@@ -142,33 +145,34 @@ class QueuedHandler(logging.handlers.QueueHandler):
 
     def close(self) -> None:
         """Write what is left, if the stream takes it in time, and end the thread."""
-        stopping = threading.Thread(target=self._thread.stop, daemon=True)
+        stopping = threading.Thread(target=self._writer.stop, daemon=True)
         stopping.start()
         stopping.join(LAST_WORDS_SECONDS)
         super().close()
 
 
-class _Writer(logging.StreamHandler[TextIO]):
-    """Writes lines that are made already; a stream that is closed ends nothing."""
+class _LineWriter(logging.handlers.QueueListener):
+    """Writes the lines of a queue; a stream that is closed ends nothing."""
 
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
+    def __init__(self, lines: queue.SimpleQueue[str], stream: TextIO) -> None:
+        super().__init__(lines)
+        self._stream = stream
         self.handled = 0
         self.dropped = 0
         self._reported = 0
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def handle(self, record: Any) -> None:
         """Write one line, and say afterwards how many were dropped before it."""
-        super().emit(record)
+        try:
+            self._stream.write(f"{record}\n")
+            self._stream.flush()
+        except Exception:  # whatever the stream raises, the line is lost
+            self.dropped += 1
+            self._reported = self.dropped  # nor could a line that says so be written
         self.handled += 1
         if self._reported < self.dropped:
             self._reported = self.dropped
             log.warning("log lines dropped", extra={"dropped": self.dropped})
-
-    def handleError(self, record: logging.LogRecord) -> None:  # theirs
-        """Count the line that could not be written."""
-        self.dropped += 1
-        self._reported = self.dropped  # a line that says so could not be written either
 
 
 def log_as_json() -> QueuedHandler:
