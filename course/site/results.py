@@ -157,7 +157,7 @@ def costs() -> str:
 def proxied() -> str:
     """Where the CPU time of one proxied whole answer goes, layer by layer.
 
-    The time is that of the committed run with peers, the shares are those of py-spy.
+    The time is that of the committed run with peers.
     """
     cells = Results.model_validate(_content("peers")).cells
     total = next(
@@ -189,8 +189,8 @@ def proxied() -> str:
             f"| all | {total:,.0f} µs | 100% |",
             "",
             "Python's own modules are counted for the layer that calls them. The "
-            "shares are those of a look with py-spy (`python -m benchmarks.shares`), "
-            "the sum is that of the run with peers above.",
+            "shares come from a timer of CPU time (`python -m benchmarks.shares`), the "
+            "sum is that of the run with peers above.",
         ]
     )
 
