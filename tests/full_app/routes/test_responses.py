@@ -368,7 +368,11 @@ def test_a_field_of_the_chat_route_is_answered_with_the_name_that_it_has_here(
     asked = {"model": MODEL, "input": "hi", "max_tokens": 5}
     message = inside.post(PATH, json=asked).json()["error"]["message"]
 
+    asked = {"model": MODEL, "messages": []}
+    of_chat = inside.post(PATH, json=asked).json()["error"]["message"]
+
     assert "Did you mean 'max_output_tokens'?" in message
+    assert "This route reads `input`" in of_chat
 
 
 @pytest.mark.parametrize("name", ["compact", "input_tokens"])
