@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisAwayError
 from starlette.testclient import TestClient
 
 from examples.full_app.chat.service import ChatService
+from examples.full_app.events.errors import FencedError
 from examples.full_app.events.log import EventWriter
 from examples.full_app.limits.rates import management_limit
 from examples.full_app.main import create_app
@@ -22,7 +23,7 @@ from examples.full_app.responses.store import LIVE, ResponseStore, events_key
 from examples.s5_error_handling import ContextLengthError
 from tests.full_app.conftest import settings
 from tests.full_app.responses.test_background import staged
-from tests.full_app.responses.working import runner_of, work_on
+from tests.full_app.responses.working import begin_and_die, runner_of, work_on
 from tests.full_app.routes.test_responses import PATH, events
 from tests.full_app.scripted import Scripted
 from tests.full_app.upstreams import HEADERS
@@ -244,6 +245,30 @@ def test_a_worker_says_that_it_lives_while_the_model_is_silent() -> None:
 
         assert left is None  # it is over
         assert call(http, state["redis"].zscore, LIVE, response_id) is None
+
+
+def test_words_that_a_worker_still_holds_are_not_added_after_a_cancel() -> None:
+    with inside() as (http, _):
+        response_id = posted(http)
+        begin_and_die(http, response_id, said="Once")
+        path = f"{PATH}/{response_id}?stream=true"
+        http.post(f"{PATH}/{response_id}/cancel")
+        whole = events(http.get(path))
+
+        async def write_on() -> None:
+            log = runner_of(http).event_log
+            writer = EventWriter(log, events_key(response_id), attempt=1)
+            writer.count = len(whole) - 1  # all but the last one, which it has not seen
+            for _ in range(3):
+                await writer.add("response.output_text.delta", "{}")
+            await writer.flush()
+
+        with pytest.raises(FencedError):
+            call(http, write_on)
+        again = events(http.get(path))
+
+    assert whole[-1]["response"]["status"] == "cancelled"
+    assert again == whole
 
 
 def test_cancelling_tries_again_while_the_worker_writes(
