@@ -8,6 +8,7 @@ import ast
 import json
 import re
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -105,8 +106,8 @@ def run_command(names: Names) -> str:
 
 def project(names: Names) -> dict[str, bytes]:
     """The content of every file of the project, by its path with `/`."""
-    texts = {**package(names), **settled(names)}
     chosen = selection.tests()
+    texts = {**package(names, chosen.values()), **settled(names)}
     for path, text in chosen.items():
         texts[exchange(path, names)] = rewrite.python(text, names)
     files = {path: text.encode("utf-8") for path, text in texts.items()}
@@ -115,16 +116,17 @@ def project(names: Names) -> dict[str, bytes]:
     return dict(sorted(files.items()))
 
 
-def package(names: Names) -> dict[str, str]:
-    """The files of the package: the service, and in `core` what it stands on."""
+def package(names: Names, tests: Iterable[str]) -> dict[str, str]:
+    """The files of the package: the service, and in `core` what it stands on.
+
+    `tests` are the texts of the chosen tests, which stand on `core`, too.
+    """
     texts = {}
     service = selection.service()
     for path, text in service.items():
         texts[f"{names.package}/{path}"] = translated(path, text, names)
     code = [text for path, text in service.items() if path.endswith(".py")]
-    for section, text in selection.sections(
-        [*code, *selection.tests().values()]
-    ).items():
+    for section, text in selection.sections([*code, *tests]).items():
         path = f"{names.package}/core/{core_name(section)}.py"
         texts[path] = rewrite.python(with_own_title(text), names)
     texts[f"{names.package}/core/__init__.py"] = (

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from course.export.names import Names
-from course.export.prune import Import, docstrings
+from course.export.prune import Import, bound_name, docstrings
 from course.export.words import (
     WIDTH,
     core_name,
@@ -74,86 +74,75 @@ class Replacements:
 
 def python(text: str, names: Names) -> str:
     """The source of a module, with the names, imports and words of the project."""
-    renamed = with_aliases_renamed(text)
-    return in_order(with_words(with_packages(renamed, names), names), names)
+    nodes = list(ast.walk(ast.parse(text)))
+    changes = Replacements(text)
+    _imports(nodes, changes, names)
+    for constant in docstrings(nodes):
+        start, end = changes.span(constant)
+        new = _docstring(text[start:end], constant.col_offset, names)
+        changes.replace(start, end, new)
+    for start, end in _path_operands(nodes, changes):
+        changes.replace(start, end, f'"{names.package}"')
+    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    _comments(tokens, changes, names)
+    _strings_and_names(tokens, changes, names)
+    return in_order(changes.result(), names)
 
 
-def with_aliases_renamed(text: str) -> str:
-    """`s2.Message` as `core.Message`, where a whole section is imported.
+def _imports(nodes: list[ast.AST], changes: Replacements, names: Names) -> None:
+    """Every import of ours under its new name, wherever that name is used.
 
-    A second section in the same file is called by its own name, `core_errors`, and so
-    is the first one in a file where `core` is something else.
+    Where a whole section is imported, `s2.Message` becomes `core.Message`. A second
+    section in the same file is called by its own name, `core_errors`, and so is the
+    first one in a file where `core` is something else.
     """
-    tree = ast.parse(text)
-    every = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    new: dict[str, str] = {}
-    changes = Replacements(text)
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.ImportFrom) or node.module != EXAMPLES:
-            continue
-        for alias in node.names:
-            free = ALIAS not in every and ALIAS not in new.values()
-            name = ALIAS if free else f"{ALIAS}_{core_name(alias.name)}"
-            new[alias.asname or alias.name] = name
-            changes.replace(*changes.span(alias), f"{alias.name} as {name}")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in new:
-            changes.replace(*changes.span(node), new[node.id])
-    return changes.result()
-
-
-def with_packages(text: str, names: Names) -> str:
-    """Every import of ours under its new name."""
-    changes = Replacements(text)
-    for node in ast.walk(ast.parse(text)):
+    taken = {node.id for node in nodes if isinstance(node, ast.Name)}
+    new: dict[str, str] = {}  # what a section is called, by what it was called
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module == EXAMPLES:
-            start, _ = changes.span(node)
-            at = start + len("from ")
-            changes.replace(at, at + len(EXAMPLES), f"{names.package}.core")
+            _module_of_import(node, changes, f"{names.package}.core")
             for alias in node.names:
-                begin, _ = changes.span(alias)
                 short = core_name(alias.name)
-                changes.replace(begin, begin + len(alias.name), short)
+                free = ALIAS not in taken and ALIAS not in new.values()
+                name = ALIAS if free else f"{ALIAS}_{short}"
+                new[bound_name(alias)] = name
+                changes.replace(*changes.span(alias), f"{short} as {name}")
         elif isinstance(node, ast.ImportFrom) and node.module:
-            start, _ = changes.span(node)
-            at = start + len("from ")
-            new = exchange(node.module, names)
-            changes.replace(at, at + len(node.module), new)
+            _module_of_import(node, changes, exchange(node.module, names))
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                begin, _ = changes.span(alias)
-                new = exchange(alias.name, names)
-                changes.replace(begin, begin + len(alias.name), new)
-    return changes.result()
+                start, _ = changes.span(alias)
+                module = exchange(alias.name, names)
+                changes.replace(start, start + len(alias.name), module)
+    for node in nodes:
+        if isinstance(node, ast.Name) and node.id in new:
+            changes.replace(*changes.span(node), new[node.id])
 
 
-def with_words(text: str, names: Names) -> str:
-    """Strings, comments, docstrings and identifiers without the words of the course."""
-    changes = Replacements(text)
-    tree = ast.parse(text)
-    for constant in docstrings(ast.walk(tree)):
-        start, end = changes.span(constant)
-        changes.replace(
-            start, end, _docstring(text[start:end], constant.col_offset, names)
-        )
-    for start, end in _path_operands(tree, changes):
-        changes.replace(start, end, f'"{names.package}"')
-    _comments(text, changes, names)
+def _module_of_import(node: ast.ImportFrom, changes: Replacements, new: str) -> None:
+    start = changes.span(node)[0] + len("from ")
+    changes.replace(start, start + len(node.module or ""), new)
+
+
+def _strings_and_names(
+    tokens: list[tokenize.TokenInfo], changes: Replacements, names: Names
+) -> None:
+    """Strings and identifiers, where nothing else has replaced them."""
     opened: list[int] = []
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        start = changes.offset(*token.start)
-        end = changes.offset(*token.end)
+    for token in tokens:
         kind = tokenize.tok_name[token.type]
         if kind == "FSTRING_START":  # Python 3.12 and newer take f-strings apart
-            opened.append(start)
+            opened.append(changes.offset(*token.start))
         elif kind == "FSTRING_END" and len(opened) > 1:
             opened.pop()
         elif kind == "FSTRING_END":
-            begin = opened.pop()
-            changes.replace(begin, end, exchange(text[begin:end], names))
+            start, end = opened.pop(), changes.offset(*token.end)
+            changes.replace(start, end, exchange(changes.text[start:end], names))
         elif not opened and kind in ("STRING", "NAME"):
-            changes.replace(start, end, exchange(text[start:end], names))
-    return changes.result()
+            new = exchange(token.string, names)
+            if new != token.string:
+                place = changes.offset(*token.start), changes.offset(*token.end)
+                changes.replace(*place, new)
 
 
 def _docstring(literal: str, column: int, names: Names) -> str:
@@ -169,10 +158,10 @@ def _docstring(literal: str, column: int, names: Names) -> str:
 
 
 def _path_operands(
-    tree: ast.Module, changes: Replacements
+    nodes: list[ast.AST], changes: Replacements
 ) -> Iterator[tuple[int, int]]:
     """The places of `"examples"` and `"examples" / "full_app"` in a path."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Div):
             continue
         before = node.left
@@ -190,11 +179,14 @@ def _is_string(node: ast.expr, value: str) -> bool:
     return isinstance(node, ast.Constant) and node.value == value
 
 
-def _comments(text: str, changes: Replacements, names: Names) -> None:
+def _comments(
+    tokens: list[tokenize.TokenInfo], changes: Replacements, names: Names
+) -> None:
     """Comments: those on lines of their own together, the others one by one."""
+    text = changes.text
     lines = text.splitlines()
     alone: list[tuple[int, int]] = []  # line and column
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+    for token in tokens:
         if token.type != tokenize.COMMENT:
             continue
         line, column = token.start

@@ -7,6 +7,7 @@ that the service or a chosen test uses, directly or by way of others.
 """
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ STAYS_BEHIND = ("benchmarks", "course", "examples.steps")
 PLACES = frozenset(
     {"benchmarks", "course", "docs", "exercises", "notebooks", "slides", "README.md"}
 )
+IMPORTING_SECTIONS = re.compile(rf"\bfrom\s+examples(\.{SECTION.pattern})?\s+import\b")
 Plain = (
     ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 )
@@ -126,8 +128,9 @@ def sections(texts: Iterable[str]) -> dict[str, str]:
     """What `texts` use of the sections: a part of each module, by its name."""
     wanted: dict[str, set[str]] = defaultdict(set)
     for text in texts:
-        for section, name in _uses_of_sections(ast.parse(text)):
-            wanted[section].add(name)
+        if IMPORTING_SECTIONS.search(text):  # the others need not be parsed
+            for section, name in _uses_of_sections(ast.parse(text)):
+                wanted[section].add(name)
     parts = {}
     for section, names in sorted(wanted.items()):
         path = ROOT / "examples" / f"{section}.py"
@@ -139,14 +142,15 @@ def sections(texts: Iterable[str]) -> dict[str, str]:
 def _uses_of_sections(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """The names that a module imports from sections, or reads from them as modules."""
     whole: dict[str, str] = {}
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module:
             parent, _, name = node.module.rpartition(".")
             if parent == "examples" and SECTION.fullmatch(name):
                 yield from ((name, alias.name) for alias in node.names)
             elif node.module == "examples":
                 whole |= {bound_name(alias): alias.name for alias in node.names}
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Attribute(value=ast.Name(id=module), attr=name) if module in whole:
                 yield whole[module], name

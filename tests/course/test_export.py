@@ -1,8 +1,11 @@
 """`course export`: a project of its own that knows nothing of the course."""
 
+import contextlib
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -18,6 +21,7 @@ from course.groups import requirements
 from course.lock import pins_of
 from course.places import CourseError, UsageError, base_python, venv_python
 from examples.full_app.settings import Settings
+from tests.once import once_a_run
 from tests.servers import free_port, wait_for_http
 
 ASSISTANT = Names("assistant")
@@ -50,12 +54,24 @@ print(Settings().model_dump_json())
 """
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the project `assistant` in `chat-api`, and what was printed."""
+
+    def make(folder: Path) -> None:
+        words = ["export", str(folder / "chat-api"), "--name", "assistant"]
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            assert cli.main(words) == 0
+        (folder / "printed.txt").write_text(printed.getvalue(), encoding="utf-8")
+
+    return once_a_run(tmp_path_factory, "export", make)
+
+
+@pytest.fixture
+def exported(export: Path) -> Path:
     """The service as the project `assistant`."""
-    folder = tmp_path_factory.mktemp("export") / "assistant"
-    assert cli.main(["export", str(folder)]) == 0
-    return folder
+    return export / "chat-api"
 
 
 def read(path: Path) -> str:
@@ -203,19 +219,14 @@ def test_the_readme_is_a_page_and_names_what_is_there(exported: Path) -> None:
     assert "COPY assistant assistant" in read(exported / "Dockerfile")
 
 
-def test_the_command_says_what_to_do_next(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "chat-api"
+def test_the_command_says_what_to_do_next(export: Path) -> None:
+    shown = read(export / "printed.txt")
 
-    assert cli.main(["export", str(folder), "--name", "helper"]) == 0
-
-    shown = capsys.readouterr().out
-    assert "files of the package 'helper' are in" in shown
+    assert "files of the package 'assistant' are in" in shown
     assert "-m pytest" in shown
-    assert f"-m {project.run_command(Names('helper'))}" in shown
-    assert "helper.main:app" in shown
-    assert (folder / "helper" / "main.py").is_file()
+    assert f"-m {project.run_command(ASSISTANT)}" in shown
+    assert "assistant.main:app" in shown
+    assert (export / "chat-api" / "assistant" / "main.py").is_file()
 
 
 # --- What is refused ---
@@ -255,6 +266,11 @@ def test_a_name_that_would_not_work_is_refused_with_the_reason(
 )
 def test_the_name_comes_from_the_folder(folder: str, name: str, tmp_path: Path) -> None:
     assert names.checked(names.from_folder(tmp_path / folder)).package == name
+
+
+def test_a_project_without_a_name_is_called_as_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="standard library"):
+        project.export(tmp_path / "json", None)
 
 
 def test_a_folder_with_anything_in_it_is_left_as_it_is(tmp_path: Path) -> None:
@@ -477,9 +493,10 @@ PASSING = ("chat", "contract/test_answers.py", "routes/test_jobs.py", "test_comp
 @pytest.mark.deep
 @pytest.mark.timeout(900)
 def test_it_installs_passes_its_tests_and_answers_the_official_client(
-    exported: Path,
+    exported: Path, tmp_path: Path
 ) -> None:
-    venv = exported / ".venv"
+    home = shutil.copytree(exported, tmp_path / "chat-api")
+    venv = home / ".venv"
     python = str(venv_python(venv))
     env = {
         **os.environ,
@@ -487,18 +504,19 @@ def test_it_installs_passes_its_tests_and_answers_the_official_client(
         "REDIS_URL": "",
         "ASSISTANT_OFFLINE_PACE": "0",
     }
-    lock = exported / "requirements" / "test.txt"
+    lock = home / "requirements" / "test.txt"
     quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
 
     def run(*command: str) -> str:
         done = subprocess.run(
-            command, cwd=exported, env=env, capture_output=True, text=True, check=False
+            command, cwd=home, env=env, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
 
     run(str(base_python()), "-m", "venv", str(venv))
     install = ["-m", "pip", "install", "--no-deps", "--require-hashes", *quiet]
+    install.append("--no-compile")  # most of what is installed is not imported
     run(python, *install, "-r", str(lock))
     run(python, "-m", "pip", "check", *quiet[2:])
     chosen = [f"tests/assistant/{path}" for path in PASSING]
@@ -509,7 +527,7 @@ def test_it_installs_passes_its_tests_and_answers_the_official_client(
     options = ["--port", str(port), "--log-level", "warning"]
     command = project.run_command(ASSISTANT).split()
     with subprocess.Popen(
-        [python, "-m", *command, *options], cwd=exported, env=env
+        [python, "-m", *command, *options], cwd=home, env=env
     ) as server:
         try:
             wait_for_http(f"http://127.0.0.1:{port}/health/ready")

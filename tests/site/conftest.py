@@ -8,7 +8,8 @@ import pytest
 
 from course.groups import satisfied
 from course.site import build
-from tests.servers import serve_files, wait_until
+from tests.once import once_a_run
+from tests.servers import serve_files
 
 
 @pytest.fixture(scope="session")
@@ -17,21 +18,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not satisfied("docs"):
         assert not os.environ.get("COURSE_REQUIRE_DOCS"), "the docs group is missing"
         pytest.skip("needs `python3 -m course setup docs`")
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:
-        target = tmp_path_factory.mktemp("site")
-        build.build(target)
-        return target
-    target = tmp_path_factory.getbasetemp().parent / f"site-{run}"
-    built = target.with_suffix(".built")
-    try:
-        target.mkdir()  # one of the workers builds it, the others wait
-    except FileExistsError:
-        wait_until(built.exists, seconds=280, what="the build of another worker")
-    else:
-        build.build(target)
-        built.touch()
-    return target
+    return once_a_run(tmp_path_factory, "site", build.build)
 
 
 @pytest.fixture(scope="session")
