@@ -148,7 +148,7 @@ def waiting(
             errors=row.errors,
         )
         for runner in runners
-        if (row := rows.get(runner.name)) is not None
+        for row in ([rows[runner.name]] if runner.name in rows else [])
     ]
 
 

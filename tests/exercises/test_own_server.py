@@ -9,12 +9,11 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from course import manifest
 from course.exercises import source
 from course.score import run, server
 from course.score.results import Report
 from tests.exercises.transcript import clone
-from tests.servers import free_port, serve, wait_for_http
+from tests.servers import ROOT, free_port, serve, wait_for_http
 
 SOLUTION = source.find("full5").solution
 
@@ -49,7 +48,7 @@ async def test_the_solution_has_the_score_that_the_page_states(
         report = await judged(f"{url}/v1", spend=spend)
 
     assert (report.held, len(report.asked)) == (held, asked)
-    page = (manifest.ROOT / "docs/full-app/score.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/full-app/score.md").read_text(encoding="utf-8")
     assert f"{held} of {'the ' if not spend else ''}{asked}" in page
 
 
