@@ -137,6 +137,7 @@ def waiting(
             except (OSError, EOFError) as error:
                 skipped[f"{runner.name}, {runner.mode}, first texts"] = str(error)
                 del rows[runner.name]
+    asked = [(it, rows[it.name]) for it in runners if it.name in rows]
     return [
         Waiting(
             contestant=runner.name,
@@ -147,8 +148,7 @@ def waiting(
             p99_ms=statistics.median(row.p99) if row.p99 else None,
             errors=row.errors,
         )
-        for runner in runners
-        for row in ([rows[runner.name]] if runner.name in rows else [])
+        for runner, row in asked
     ]
 
 
