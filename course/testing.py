@@ -13,7 +13,7 @@ STUDENTS_SUITE = [*SPREAD, "-m", "not deep"]
 
 
 def run(arguments: list[str]) -> int:
-    """Run the tests that `arguments` choose, or a minute's worth; pytest's exit status.
+    """Run the chosen tests, or all that are not deep; the exit status of pytest.
 
     Without arguments the tests run on several cores, and those marked `deep` are left
     to CI. With them they run in this process: there a failure can be looked into, and

@@ -189,7 +189,7 @@ def _parts(code: str, wanted: str) -> str:
     for line in code.splitlines():
         mark = line.strip()
         if mark in {"# solution:", "# starter:", "# end"}:
-            while part and kept and not kept[-1].strip():
+            while part == wanted and kept and not kept[-1].strip():
                 kept.pop()  # the formatter's blank lines before a mark
             part = mark.removeprefix("# ").removesuffix(":")
             part = "" if part == "end" else part

@@ -3,7 +3,7 @@
 import html
 import textwrap
 
-LABEL, BAR, FIGURE, ROW = 290, 270, 90, 24
+LABEL, BAR, FIGURE, ROW = 320, 250, 90, 24
 
 
 def chart(
@@ -32,7 +32,7 @@ def chart(
 
 def _row(number: int, label: str, value: float, longest: float, *, marked: bool) -> str:
     top = ROW * number + 4
-    short = html.escape(textwrap.shorten(label, 42, placeholder="…"))
+    short = html.escape(textwrap.shorten(label, 50, placeholder="…"))
     width = max(1.0, value / longest * BAR)
     mark = ' class="ours"' if marked else ""
     return (

@@ -35,7 +35,7 @@ def table(_: str = "") -> str:
     """Every deck with its handout, and the notebooks as slides."""
     if not available():
         return "Nothing here builds slides: `python3 -m course setup docs` installs it."
-    rows = ["| deck | to read | its notebook as slides |", "|---|---|---|"]
+    rows = ["| deck | its handout | its notebook as slides |", "|---|---|---|"]
     found = importlib.import_module("course.deck.source").decks(SLIDES)
     books = {it.stem for it in (ROOT / "notebooks").glob("*.ipynb")}
     for deck in found:

@@ -17,7 +17,7 @@ def listed(_: str = "") -> str:
         parts.append(f"## {section.title}\n\n{len(mine)} exercises, {minutes} minutes.")
         parts += [_shown(one) for one in mine]
         if (quiz.QUIZZES / f"{section.id}.toml").exists():
-            parts.append(f"### Questions {{ #quiz-{section.id} }}")
+            parts.append(f"### Questions on {section.title} {{ #quiz-{section.id} }}")
             parts += questions(section.id)
     return "\n\n".join(parts)
 
@@ -46,7 +46,7 @@ def _shown(exercise: Exercise) -> str:
         "; ".join(source.objectives_of(exercise)),
     ]
     if exercise.section != "full_app":
-        facts.insert(1, f"[here](../playground/?section={exercise.short})")
+        facts.insert(1, f"[in the playground](../playground/?section={exercise.short})")
     blocks = [
         f"### {exercise.title} {{ #{_anchor(exercise)} }}",
         " · ".join(facts),

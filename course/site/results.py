@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.peers import report
 from benchmarks.peers.results import Results
-from benchmarks.peers.targets import sentences
+from benchmarks.peers.targets import CONNECTIONS, sentences
 from course.places import ROOT
 from course.site import bars
 
@@ -73,7 +73,7 @@ def benchmarks(_: str = "") -> str:
         RESULTS / name
         for name in (PEERS, PEERS_BEFORE, SHARES, "scores.json", "survival.json")
     }
-    files = sorted(set(RESULTS.glob("*.json")) - apart)
+    files = sorted(set(RESULTS.glob("*.json")) - apart, key=_place)
     alone = sorted(RESULTS.glob("*.svg"))
     parts = [*map(_file, files), *map(_drawing, alone)]
     if not parts:
@@ -81,6 +81,11 @@ def benchmarks(_: str = "") -> str:
     first = [claims(), *parts[:1]]
     whole = [peers(RESULTS / PEERS), costs(), proxied()]
     return "\n\n".join([*first, *whole, *parts[1:]])
+
+
+def _place(path: Path) -> tuple[bool, bool, str]:
+    """What a result file is sorted by: the chapter's table first, long lists last."""
+    return path.stem != "frameworks", path.stem == "calls", path.stem
 
 
 def claims() -> str:
@@ -98,7 +103,8 @@ def claims() -> str:
         "**Pydantic 2 is faster than Pydantic 1.** It checks the chat request of this "
         f"course {min(ratios):.1f} to {max(ratios):.1f} times as fast. The chapter "
         "says 5 to 50 times.",
-        f"**A gateway in Python can be fast.** {_gateway()}",
+        f"**A gateway in Python can be fast.** {_gateway()} That is with "
+        f"{CONNECTIONS} connections.",
     )
     lines = "\n".join(f"{number}. {it}" for number, it in enumerate(listed, 1))
     return (

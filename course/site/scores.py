@@ -29,7 +29,7 @@ def table(_: str = "") -> str:
             f"**{server['name']}**" if server["name"] == "full_app" else server["name"],
             server["version"] or "this one",
             server["how"],
-            f"{server['held']} of {server['asked']}",
+            f"{server['held']}/{server['asked']}",
             *(_held(server, checks) for checks in groups.values()),
         ]
         rows.append(f"| {' | '.join(cells)} |")
@@ -100,13 +100,13 @@ def _short(group: str) -> str:
 
 
 def _held(server: dict[str, Any], checks: list[dict[str, str]]) -> str:
-    """How many of the checks of a group held, of those that were asked."""
+    """How many of the checks of a group held, of those that were asked: 5/6."""
     lacking = server["missing"]
     outcomes = Counter(
         lacking[each["name"]]["outcome"] if each["name"] in lacking else "held"
         for each in checks
     )
-    return f"{outcomes['held']} of {len(checks) - outcomes[NOT_ASKED]}"
+    return f"{outcomes['held']}/{len(checks) - outcomes[NOT_ASKED]}"
 
 
 def _code(evidence: str) -> str:

@@ -24,6 +24,7 @@ from course.site import live
 from course.tryit import Request, bash, joined, parse, powershell, python, requests
 
 MAX_LINES = 40
+FEW_MORE = 5  # lines: a note about them would take as much room
 LAST_ID = "LAST_ID"
 UNTIL = "until:"
 UNTIL_SECONDS = 20.0
@@ -112,7 +113,7 @@ def _output(client: httpx2.Client, request: Request, until: str) -> str:
 def block(heading: str, request: Request, output: str, text: str = "") -> str:
     """The tabs of one command, and below them what it printed."""
     lines = output.splitlines()
-    if len(lines) > MAX_LINES:
+    if len(lines) > MAX_LINES + FEW_MORE:
         lines = [*lines[:MAX_LINES], f"… {len(lines) - MAX_LINES} more lines"]
     parts = [
         *([f"### {heading}"] if heading else []),
@@ -138,7 +139,7 @@ def _output_fence(text: str) -> str:
     elif text.startswith(("{", "[", '"')):
         language = "json"
     title = "what came back"
-    if live.SAME in text:
+    if f"data: {{{live.SAME}, " in text:
         title += f" ({live.SAME} stands for what the event before had as well)"
     return f'````{{ .{language} .output title="{title}" }}\n{text}\n````'
 

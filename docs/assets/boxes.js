@@ -1,13 +1,32 @@
 // What scrolls sideways can be reached from the keyboard; landmarks have own names.
 const boxes = ".md-typeset pre > code, .md-typeset__scrollwrap, .diagram";
-// On a phone a row of a wide table is a card: each cell names its column.
+// On a phone a row of a wide table of words is a card: each cell names its column.
+const isNumber = (head) => head.style.textAlign === "right";
+for (const table of document.querySelectorAll(".md-typeset table:not([class])")) {
+  const heads = [...table.querySelectorAll("th")];
+  if (heads.length < 3 || heads.filter(isNumber).length > 1 || table.closest(".cards")) continue;
+  const box = document.createElement("div");
+  box.className = "cards";
+  table.replaceWith(box);
+  box.append(table);
+}
 for (const table of document.querySelectorAll(".cards table")) {
   const names = [...table.querySelectorAll("th")].map((it) => it.textContent.trim());
   for (const row of table.querySelectorAll("tbody tr")) {
     [...row.cells].forEach((cell, at) => { if (at) cell.dataset.column = names[at]; });
   }
 }
+// A long name in a table may break after a sign, where its table is too wide.
+for (const code of document.querySelectorAll(".md-typeset td code")) {
+  for (const text of [...code.childNodes].filter((it) => it.nodeType === Node.TEXT_NODE)) {
+    const parts = text.data.split(/(?<=[a-z\d]_|[/.:=])(?=[a-z\d])/i);
+    text.replaceWith(...parts.flatMap((it, at) => at ? [document.createElement("wbr"), it] : [it]));
+  }
+}
 const mark = () => {
+  for (const box of document.querySelectorAll(".md-typeset__scrollwrap:not(.tight)")) {
+    if (box.scrollWidth > box.clientWidth) box.classList.add("tight");
+  }
   for (const box of document.querySelectorAll(boxes)) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
   }
