@@ -18,9 +18,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from fastapi import FastAPI
+
 from course import source
 from course.groups import pyproject
 from course.places import ROOT, CourseError
+from course.site import live
 
 PACKAGE = "examples.full_app"
 EXAMPLES = ROOT / "examples"
@@ -170,6 +173,13 @@ async def _passed() -> list[tuple[str, str]]:
             name = path.relative_to(EXAMPLES).as_posix()
             passed.setdefault(name, frame.f_code.co_qualname)
 
+    with live.quiet():
+        await _trace_one(app, note)
+    return list(passed.items())
+
+
+async def _trace_one(app: FastAPI, note: Callable[..., None]) -> None:
+    """Ask once so that all is built, and again with `note` called at each call."""
     async with app.router.lifespan_context(app) as state:
         await _ask(app, dict(state or {}))  # what is made once is made now
         sys.setprofile(note)
@@ -177,7 +187,6 @@ async def _passed() -> list[tuple[str, str]]:
             await _ask(app, dict(state or {}))
         finally:
             sys.setprofile(None)
-    return list(passed.items())
 
 
 async def _ask(

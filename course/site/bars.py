@@ -2,8 +2,22 @@
 
 import html
 import textwrap
+from dataclasses import dataclass
 
-LABEL, BAR, FIGURE, ROW = 320, 250, 90, 24
+BAR, FIGURE, ROW = 250, 90, 24
+LETTER, MARGIN = 6.4, 16  # the width of a letter, and of what is left beside a label
+LONGEST_LABEL = 50  # letters
+SMALLEST, LARGEST = 0.8, 1.2  # pixels for one unit of the drawing
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar; `part` is its length, where the longest bar has 1."""
+
+    label: str
+    value: float
+    part: float
+    marked: bool
 
 
 def chart(
@@ -11,34 +25,44 @@ def chart(
 ) -> str:
     """One bar for each row, the longest first; `unit` is named once, above.
 
-    The row whose label is `ours` is marked, in its colour and in bold letters.
+    The row whose label is `ours` is marked, in its colour and in bold letters. Labels
+    take only the room that they need, so that short ones leave a phone room for bars.
     """
     longest = max((value for _, value in rows), default=0) or 1
     ordered = sorted(rows, key=lambda row: row[1], reverse=True)
-    drawn = "".join(
-        _row(number, label, value, longest, marked=label == ours)
-        for number, (label, value) in enumerate(ordered)
-    )
+    bars = [
+        Bar(_short(label), value, value / longest, label == ours)
+        for label, value in ordered
+    ]
+    letters = max((len(bar.label) for bar in bars), default=0)
+    left = round(LETTER * letters) + MARGIN
+    width = left + BAR + FIGURE
+    drawn = "".join(_row(number, bar, left) for number, bar in enumerate(bars))
     in_words = "; ".join(f"{label} {_number(value)}" for label, value in ordered)
     caption = html.escape(f"{title}: {unit}")
-    size = f"0 0 {LABEL + BAR + FIGURE} {ROW * len(rows) + 6}"
+    bounds = f"min-width:{SMALLEST * width:.0f}px;max-width:{LARGEST * width:.0f}px"
     return (
         f'<figure class="bars"><figcaption>{caption}</figcaption>'
         f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}">'
-        f'<svg viewBox="{size}" role="img" aria-label="{html.escape(in_words)}">'
+        f'<svg viewBox="0 0 {width} {ROW * len(rows) + 6}" style="{bounds}" '
+        f'role="img" aria-label="{html.escape(in_words)}">'
         f"{drawn}</svg></div></figure>"
     )
 
 
-def _row(number: int, label: str, value: float, longest: float, *, marked: bool) -> str:
+def _short(label: str) -> str:
+    return textwrap.shorten(label, LONGEST_LABEL, placeholder="…")
+
+
+def _row(number: int, bar: Bar, left: int) -> str:
     top = ROW * number + 4
-    short = html.escape(textwrap.shorten(label, 50, placeholder="…"))
-    width = max(1.0, value / longest * BAR)
-    mark = ' class="ours"' if marked else ""
+    width = max(1.0, bar.part * BAR)
+    mark = ' class="ours"' if bar.marked else ""
+    label = html.escape(bar.label)
     return (
-        f'<text{mark} x="{LABEL - 8}" y="{top + 14}" text-anchor="end">{short}</text>'
-        f'<rect{mark} x="{LABEL}" y="{top}" width="{width:.1f}" height="{ROW - 6}"/>'
-        f'<text{mark} x="{LABEL + width + 6:.1f}" y="{top + 14}">{_number(value)}'
+        f'<text{mark} x="{left - 8}" y="{top + 14}" text-anchor="end">{label}</text>'
+        f'<rect{mark} x="{left}" y="{top}" width="{width:.1f}" height="{ROW - 6}"/>'
+        f'<text{mark} x="{left + width + 6:.1f}" y="{top + 14}">{_number(bar.value)}'
         "</text>"
     )
 

@@ -28,7 +28,7 @@ SHOWN_HEADERS = (
 )
 START_SECONDS = 20.0
 SAME = "…"
-_servers = [0]  # that run: pages are made side by side
+_quiet = [0]  # how many want it: pages are made side by side
 _lock = threading.Lock()
 
 
@@ -44,23 +44,34 @@ def served(module: str) -> Iterator[httpx2.Client]:
         server = uvicorn.Server(config)
         sockets = {"sockets": [listener]}
         thread = threading.Thread(target=server.run, kwargs=sockets, daemon=True)
-        try:
-            _hush(1)  # the errors that a section shows on demand
-            thread.start()
-            _await_start(server, thread)
-            base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            with httpx2.Client(base_url=base, timeout=30, trust_env=False) as client:
-                yield client
-        finally:
-            server.should_exit = True
-            thread.join(15)
-            _hush(-1)
+        with quiet():  # the errors that a section shows on demand
+            try:
+                thread.start()
+                _await_start(server, thread)
+                base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+                with httpx2.Client(
+                    base_url=base, timeout=30, trust_env=False
+                ) as client:
+                    yield client
+            finally:
+                server.should_exit = True
+                thread.join(15)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No line of a log while pages are made, whichever thread writes it."""
+    _hush(1)
+    try:
+        yield
+    finally:
+        _hush(-1)
 
 
 def _hush(change: int) -> None:
     with _lock:
-        _servers[0] += change
-        logging.disable(logging.CRITICAL if _servers[0] else logging.NOTSET)
+        _quiet[0] += change
+        logging.disable(logging.CRITICAL if _quiet[0] else logging.NOTSET)
 
 
 def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:

@@ -10,6 +10,7 @@ from course.site.results import RESULTS
 
 NAME = "scores.json"
 NOT_ASKED = "not asked"
+BY_ITSELF = "answers by itself"
 
 
 def table(_: str = "") -> str:
@@ -19,16 +20,14 @@ def table(_: str = "") -> str:
     """
     found = _found()
     groups = _groups(found)
-    heads = ["server", "version", "how", "score", *(_short(name) for name in groups)]
+    heads = ["server", "score", *(_short(name) for name in groups)]
     rows = [
         f"| {' | '.join(heads)} |",
-        f"|---|---|---|{'--:|' * (len(groups) + 1)}",
+        f"|---|{'--:|' * (len(groups) + 1)}",
     ]
     for server in found["servers"]:
         cells = [
-            f"**{server['name']}**" if server["name"] == "full_app" else server["name"],
-            server["version"] or "this one",
-            server["how"],
+            _named(server),
             f"{server['held']}/{server['asked']}",
             *(_held(server, checks) for checks in groups.values()),
         ]
@@ -94,6 +93,13 @@ def _groups(found: dict[str, Any]) -> dict[str, list[dict[str, str]]]:
     return groups
 
 
+def _named(server: dict[str, Any]) -> str:
+    """A server with its version, and whether it answered without another behind it."""
+    name = f"{server['name']} {server['version'] or ''}".strip()
+    shown = f"**{name}**" if server["name"] == "full_app" else name
+    return f"{shown}, by itself" if server["how"] == BY_ITSELF else shown
+
+
 def _short(group: str) -> str:
     """The heading of a column: the first word of a group's name."""
     return group.partition(" ")[0]
@@ -111,4 +117,5 @@ def _held(server: dict[str, Any], checks: list[dict[str, str]]) -> str:
 
 def _code(evidence: str) -> str:
     """A line of evidence in a cell of a table: a server may have sent any letter."""
-    return f"<code>{html.escape(evidence).replace('|', '&#124;')}</code>"
+    text = html.escape(evidence).replace("|", "&#124;")
+    return f'<code class="evidence">{text}</code>'

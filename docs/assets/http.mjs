@@ -6,4 +6,8 @@ await showRoutes(host, {
   url: host.dataset.schema,
   supportedSubmitMethods: [],
   docExpansion: "none",
+  // Nothing is sent from this page, so it asks nobody for a key.
+  plugins: [
+    () => ({ wrapComponents: { authorizeBtn: () => () => null, authorizeOperationBtn: () => () => null } }),
+  ],
 });

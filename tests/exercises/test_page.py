@@ -1,10 +1,12 @@
 """The page of exercises shows every task unsolved, with the solution folded."""
 
+import itertools
 import re
 
 import pytest
 
 from course.exercises import quiz, source
+from course.exercises.source import Exercise
 from course.manifest import Section, sections
 from course.site import exercises, pages
 
@@ -54,3 +56,12 @@ def test_an_objective_names_an_exercise_that_trains_it_if_there_is_one(
     for objective in section.objectives:
         training = [it.short for it in mine if objective.anchor in it.objectives]
         assert objective.exercise in (training or [""]), objective.text
+
+
+@pytest.mark.parametrize("exercise", source.exercises(), ids=lambda one: str(one.id))
+def test_a_starter_keeps_the_blank_lines_between_its_parts(exercise: Exercise) -> None:
+    lines = exercise.starter.splitlines()
+
+    for before, line in itertools.pairwise(lines):
+        if before.startswith("    ") and re.match(r"[a-z@]", line):
+            pytest.fail(f"no blank line before: {line}")

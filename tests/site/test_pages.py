@@ -376,6 +376,23 @@ def test_what_came_back_is_coloured(output: str, language: str) -> None:
     )
 
 
+def test_a_long_output_is_cut_and_one_that_is_slightly_longer_is_not() -> None:
+    request = parse("curl -s http://127.0.0.1:8000/")
+    slightly = "\n".join("x" for _ in range(tryit.MAX_LINES + 5))
+    assert slightly in tryit.block("", request, slightly)
+
+    long = tryit.block("", request, "\n".join("x" for _ in range(60)))
+    assert "\n… 20 more lines\n" in long
+    assert 'title="what came back"' in long
+
+
+def test_only_a_stream_without_repeats_explains_its_sign() -> None:
+    request = parse("curl -sN http://127.0.0.1:8000/")
+    stream = 'data: {"id": 1}\n\ndata: {…, "text": "You"}'
+    assert "… stands for" in tryit.block("", request, stream)
+    assert "stands for" not in tryit.block("", request, "data: Well…")
+
+
 def test_a_drawing_is_shown_in_the_colours_of_the_scheme(tmp_path: Path) -> None:
     line = "![A window](../assets/diagrams/context-window.svg)"
     shown = diagrams.on_page(f"before\n\n{line}\n\nafter")
@@ -452,6 +469,11 @@ def test_the_page_of_benchmarks_begins_with_four_claims_and_their_figures() -> N
     assert len(re.findall(r"^\d\. \*\*", claims, re.MULTILINE)) == 4
     assert speeds["FastAPI"] in claims
     assert speeds["Flask"] in claims
+
+
+def test_the_chapters_table_comes_right_after_the_four_claims() -> None:
+    headings = re.findall(r"^## (.*)$", results.benchmarks(), re.MULTILINE)
+    assert headings[:2] == ["Four claims, measured", "The chapter's table, measured"]
 
 
 def test_one_request_has_three_costs_and_each_is_explained() -> None:

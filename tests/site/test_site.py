@@ -14,6 +14,8 @@ import pytest
 
 from course.site import pages as pages_module
 from tests.browser import (
+    DESKTOP,
+    DRAWN,
     PHONE,
     axe_violations,
     looks,
@@ -205,15 +207,41 @@ def test_what_a_student_asks_finds_the_page_that_answers(
         tab.wait_for_selector(f'{result} a[href*="{page}"]', state="attached")
 
 
-def test_the_catalogue_of_errors_loses_no_column_on_a_laptop(
-    address: str, browser: "Browser"
+# Tables that are wider than their box, and whether they are full of numbers.
+WIDE_TABLES = """() => [...document.querySelectorAll(".md-typeset__scrollwrap")]
+  .filter((box) => box.scrollWidth > box.clientWidth + 1)
+  .map((box) => {
+    const heads = [...box.querySelectorAll("th")];
+    const numbers = heads.filter((it) => it.style.textAlign === "right").length > 1;
+    return [heads.map((it) => it.textContent).join(" | "), numbers];
+  })"""
+WITHOUT_SIGN = """() => [
+    ...document.querySelectorAll(".md-typeset__scrollwrap, .md-typeset pre > code")
+  ].filter((box) => box.scrollWidth > box.clientWidth + 1)
+  .filter((box) => !getComputedStyle(box).backgroundImage.includes("gradient"))
+  .map((box) => box.textContent.slice(0, 80))"""
+
+
+def test_no_table_loses_a_column_on_a_laptop_or_on_a_phone(
+    site: Path, address: str, browser: "Browser"
 ) -> None:
-    with opened(browser, address + "reference/errors/") as tab:
-        hidden = tab.evaluate(
-            """() => [...document.querySelectorAll(".md-typeset__scrollwrap")]
-              .filter((box) => box.scrollWidth > box.clientWidth + 1).length"""
-        )
-        assert hidden == 0
+    wrong = []
+    with opened(browser, address) as tab:
+        for page in pages(site):
+            if page.startswith(("proofs/", "slides/")):
+                continue
+            tab.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+            tab.goto(address + page)
+            tab.wait_for_load_state("load")
+            wrong += [f"{page}, wide: {it}" for it, _ in tab.evaluate(WIDE_TABLES)]
+            tab.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+            tab.evaluate(DRAWN)
+            for heads, numbers in tab.evaluate(WIDE_TABLES):
+                if not numbers:  # a row of words is a card, and has to fit
+                    wrong.append(f"{page}, narrow: {heads}")
+            signs = tab.evaluate(WITHOUT_SIGN)
+            wrong += [f"{page}, scrolls without a sign: {it}" for it in signs]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_without_javascript_the_recording_is_a_table(
