@@ -537,7 +537,7 @@ def test_a_run_with_peers_is_shown_and_its_absence_said(tmp_path: Path) -> None:
 
 def test_a_bar_is_as_long_as_its_number_and_the_longest_is_first() -> None:
     drawn = bars.chart("speed", [("b <c>", 50.0), ("a", 200.0)], "a second", ours="a")
-    assert re.findall(r'<rect .*?width="([\d.]+)"', drawn) == ["270.0", "67.5"]
+    assert re.findall(r'<rect .*?width="([\d.]+)"', drawn) == ["250.0", "62.5"]
     assert "b &lt;c&gt;" in drawn
     assert drawn.count('class="ours"') == 3
 
