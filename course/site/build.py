@@ -128,7 +128,7 @@ def server(folder: Path, port: int) -> ThreadingHTTPServer:
 
 def docs(port: int, target: Path | None) -> int:
     """Build only, into `target`; or build and serve until Ctrl-C."""
-    say("Building the site: half a minute at most")
+    say("Building the site: about a minute")
     build((target or SITE).absolute())
     if target:
         say(f"The site is in {target}")
