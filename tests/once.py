@@ -1,14 +1,22 @@
 """What is made once in a run of the tests, whatever the number of workers."""
 
+import json
 import os
+import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from shutil import copytree
 
+import httpx2
 import pytest
 
-from tests.servers import wait_until
+from course.groups import satisfied
+from course.site import build
+from tests.servers import process, wait_until
 
 
+@cache
 def once_a_run(
     factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]
 ) -> Path:
@@ -42,3 +50,32 @@ def once_a_run(
         raise
     made.touch()
     return folder
+
+
+def served_site(factory: pytest.TempPathFactory) -> Path:
+    """A folder with the site in `site`, made by `course docs`.
+
+    What the command answered at the address that it printed is in `answer.json`: its
+    `status` and its `type`. Skips without the group docs; with COURSE_REQUIRE_DOCS
+    (CI) it fails.
+    """
+    if not satisfied("docs"):
+        assert not os.environ.get("COURSE_REQUIRE_DOCS"), "the docs group is missing"
+        pytest.skip("needs `python3 -m course setup docs`")
+    return once_a_run(factory, "served", _serve_site)
+
+
+def _serve_site(folder: Path) -> None:
+    with process("-m", "course", "docs", "--port", "0") as serving:
+        assert serving.stdout is not None
+        printed: list[str] = []
+        address = None
+        while address is None:
+            line = serving.stdout.readline().decode()
+            assert line, "\n".join(printed)
+            printed.append(line)
+            address = re.search(r"http://\S+", line)
+        page = httpx2.get(address[0], trust_env=False, timeout=30)
+    copytree(build.SITE, folder / "site")
+    answer = {"status": page.status_code, "type": page.headers["content-type"]}
+    (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")

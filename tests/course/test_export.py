@@ -54,18 +54,19 @@ print(Settings().model_dump_json())
 """
 
 
+def write_export(folder: Path) -> None:
+    """Write the project `assistant` into `chat-api`, and beside it what was printed."""
+    words = ["export", str(folder / "chat-api"), "--name", "assistant"]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert cli.main(words) == 0
+    (folder / "printed.txt").write_text(printed.getvalue(), encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the project `assistant` in `chat-api`, and what was printed."""
-
-    def make(folder: Path) -> None:
-        words = ["export", str(folder / "chat-api"), "--name", "assistant"]
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            assert cli.main(words) == 0
-        (folder / "printed.txt").write_text(printed.getvalue(), encoding="utf-8")
-
-    return once_a_run(tmp_path_factory, "export", make)
+    """The folder with the project and what the command printed."""
+    return once_a_run(tmp_path_factory, "export", write_export)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ port, and `python3` is the Python that runs the tests.
 
 import contextlib
 import io
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from course.groups import requirements, satisfied
 from course.manifest import sections
 from course.tryit import parse, powershell
 from tests.course.checkout import running
+from tests.once import served_site
 from tests.servers import ROOT, process
 from tests.tryit import BASE, try_lines
 
@@ -29,6 +31,8 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SUBSTITUTES = {
     # it answers 1 until an exercise is solved: tests/exercises solves one
     "python3 -m course check": "python3 -m course check --help",
+    # test_export.py runs it, into a folder that is not this one
+    "python3 -m course export DIR": "python3 -m course export --help",
     # the whole suite would run itself again, without end
     "python3 -m course test": "python3 -m course test --version",
     # the section's own tests run next to this one: here, one of them
@@ -44,8 +48,8 @@ SUBSTITUTES = {
 SHOWN = {
     "present": ("docs", r"http://\S+/s2_models/"),
     "notebook": ("notebooks", r"http://\S+/lab/tree/s2_models\.ipynb\S*"),
-    "docs": ("docs", r"http://\S+"),
 }
+DOCS = "python3 -m course docs"  # builds the site, which the tests of the site look at
 
 
 def blocks(language: str) -> list[str]:
@@ -59,7 +63,8 @@ SERVING = [
 ]
 CURLS = [line for line in COMMANDS if line.startswith("curl ")]
 SHOWING = [line for line in COMMANDS if line.split()[3:4] and line.split()[3] in SHOWN]
-OTHERS = [line for line in COMMANDS if line not in SERVING + CURLS + SHOWING]
+APART = [*SERVING, *CURLS, *SHOWING, DOCS]
+OTHERS = [line for line in COMMANDS if line not in APART]
 INLINE = re.findall(r"`((?:python3 -m|uv run) [^`]+)`", README)
 
 
@@ -138,6 +143,17 @@ def test_what_an_instructor_or_a_reader_starts_is_there_to_see(line: str) -> Non
 
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(300)
+def test_the_site_is_there_to_see(tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert DOCS in COMMANDS
+    folder = served_site(tmp_path_factory)
+    answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+
+    assert answer["status"] == 200
+    assert answer["type"].startswith("text/html")
 
 
 @pytest.mark.deep

@@ -37,7 +37,7 @@ from tests.servers import ROOT
 
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 DIRECTIVE = re.compile(r"^\{\{ (\w+)(?: (.+?))? \}\}$", re.MULTILINE)
-LIVE = {"try_it", "wire"}  # start servers: the deep build runs them
+LIVE = {"try_it", "wire", "exported"}  # start processes: the deep build runs them
 
 
 def nav() -> dict[str, list[dict[str, str]]]:

@@ -13,6 +13,7 @@ from course.groups import satisfied
 from course.notebook.files import paths
 from course.places import CourseError
 from tests.browser import PHONE, axe_violations, opened, wrong_in_any_look
+from tests.once import once_a_run
 from tests.servers import serve_files
 
 if TYPE_CHECKING:
@@ -74,12 +75,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not satisfied("docs"):
         assert not os.environ.get("COURSE_REQUIRE_DOCS"), "the docs group is missing"
         pytest.skip("the docs group is not installed: python3 -m course setup docs")
+    return once_a_run(tmp_path_factory, "decks with a space", write_decks)
+
+
+def write_decks(folder: Path) -> None:
+    """Write all decks and the notebooks as decks."""
     from course.deck.build import build, notebooks
 
-    target = tmp_path_factory.mktemp("decks with a space")
-    build(target)
-    notebooks(target)
-    return target
+    build(folder)
+    notebooks(folder)
 
 
 @pytest.fixture(scope="module")
