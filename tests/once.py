@@ -4,7 +4,6 @@ import json
 import os
 import re
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from shutil import copytree
 
@@ -15,8 +14,9 @@ from course.groups import satisfied
 from course.site import build
 from tests.servers import process, wait_until
 
+_made: dict[str, Path] = {}  # in this process
 
-@cache
+
 def once_a_run(
     factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]
 ) -> Path:
@@ -25,6 +25,14 @@ def once_a_run(
     The folder does not exist when `make` gets it. All workers read it, so no test may
     write there. Fails in every worker if `make` fails.
     """
+    if name not in _made:
+        _made[name] = _shared(factory, name, make)
+    return _made[name]
+
+
+def _shared(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]
+) -> Path:
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
     if run is None:
         folder = factory.mktemp("once") / name
