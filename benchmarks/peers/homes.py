@@ -82,16 +82,22 @@ def _finish(home: Path, requirement: str) -> None:
 
 
 def _run(command: list[str]) -> None:
+    """Run an installer in an empty folder.
+
+    In this repository uv would hold a peer to our own versions. In a folder that others
+    write to, a file `pip.py` would be run in the installer's place.
+    """
     try:
-        done = subprocess.run(  # noqa: S603 - our own command line
-            command,
-            cwd=tempfile.gettempdir(),  # else uv holds a peer to our own versions
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-            timeout=INSTALL_SECONDS,
-        )
+        with tempfile.TemporaryDirectory() as empty:
+            done = subprocess.run(  # noqa: S603 - our own command line
+                command,
+                cwd=empty,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+                timeout=INSTALL_SECONDS,
+            )
     except subprocess.TimeoutExpired:
         raise MissingPeerError("installing it takes too long") from None
     if done.returncode != 0:
