@@ -71,7 +71,7 @@ class FairShares:
     async def add(self, owner: str, item: str, delay: float = 0) -> Sequence[str]:
         """Have the item wait for its turn, which comes in `delay` seconds at first.
 
-        Nobody is told when the delay is over: ask `due` then.
+        No item begins by itself when the delay is over: ask `due` then.
         """
         return await self._next(owner, added=item, delay=delay)
 
