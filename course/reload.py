@@ -145,9 +145,9 @@ def serve_each_version(begin: Callable[[], Worker], folder: Path, pattern: str) 
             files = {path for path, _ in before.items() ^ after.items()}
             for path in files:
                 forget_compiled(path)
-            say(f"Changed: {', '.join(sorted(path.name for path in files))}")
             before = after
-            workers[0].stop()
+            workers[0].stop()  # first, so that nothing old is served after this line:
+            say(f"Changed: {', '.join(sorted(path.name for path in files))}")
             announced = announced or workers[0].announced
             del workers[0]
             if not workers:

@@ -39,7 +39,14 @@ LOOKS = {
     "dark, narrow": Look(True, PHONE, contrast=False, others=False),
     "dark, wide": Look(True, DESKTOP, contrast=True, others=False),
 }
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# The first draws the same without a window, in half the processor's time.
+NAMES = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "chrome",
+)
 DRAWN = "() => new Promise((it) => requestAnimationFrame(() => setTimeout(it)))"
 HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 LOCAL_SCHEMES = ("data", "blob", "file", "about")

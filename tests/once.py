@@ -45,7 +45,7 @@ def _shared(
     except FileExistsError:
         wait_until(
             lambda: made.exists() or failed.exists(),
-            seconds=280,
+            seconds=500,
             what=f"{name}, of another worker",
         )
         if failed.exists():

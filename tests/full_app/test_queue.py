@@ -88,6 +88,7 @@ async def test_a_receiver_that_hangs_holds_up_no_delivery_of_another_caller(
     await queue.add_delivery("bob", "quick", "evt_bob")
     async with workers:
         await todo.until_begun("quick")
+        await todo.until_begun("hanging", times=SHARE)
         assert todo.begun.count("hanging") == SHARE
         todo.go_on.set()
 

@@ -26,6 +26,7 @@ from tests.full_app.contract.before_an_upstream import (
     service_before_an_upstream,
 )
 from tests.full_app.scripted import Scripted
+from tests.once import once_a_run
 from tests.servers import ROOT, serve
 
 HEARTBEAT = 0.1
@@ -33,6 +34,7 @@ NODE = Path(__file__).with_name("node")
 NODE_LOCK = "package-lock.json"
 PYTHON = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
 PYTHON_CLIENTS = Path(__file__).with_name("python_clients")
+WHY_NOT = "why_not.txt"  # the frameworks could not be installed
 
 
 class Stage(Scripted):
@@ -158,7 +160,7 @@ def node_clients() -> Path:
 
 
 @pytest.fixture(scope="session")
-def python_clients() -> Path:
+def python_clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the pinned frameworks; made once a lock file.
 
     It is apart from ours, because the frameworks want other versions of what we use.
@@ -168,21 +170,29 @@ def python_clients() -> Path:
     lock = ROOT / "requirements" / "clients.txt"
     digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
     folder = ROOT / ".tools" / f"clients-{digest[:16]}"
-    if not folder.exists():
+
+    def make(made: Path) -> None:
+        made.mkdir()
         making = folder.with_name(f"{folder.name}.{os.getpid()}")
-        reason = _make_environment(making, lock)
+        reason = _install_frameworks(making, lock)
         if reason is None:
             with contextlib.suppress(OSError):  # another process was faster
                 making.rename(folder)
+        else:
+            (made / WHY_NOT).write_text(reason, encoding="utf-8")
         shutil.rmtree(making, ignore_errors=True)
-        if reason is not None:
+
+    if not folder.exists():
+        why_not = once_a_run(tmp_path_factory, "clients", make) / WHY_NOT
+        if why_not.exists():
             if os.environ.get("COURSE_REQUIRE_CLIENTS"):
+                reason = why_not.read_text(encoding="utf-8")
                 pytest.fail(f"COURSE_REQUIRE_CLIENTS is set, and:\n{reason}")
             pytest.skip("the frameworks cannot be installed (is the network away?)")
     return folder / PYTHON
 
 
-def _make_environment(folder: Path, lock: Path) -> str | None:
+def _install_frameworks(folder: Path, lock: Path) -> str | None:
     """An environment with what the lock lists; what went wrong, or None."""
     python = str(folder / PYTHON)
     options = ["--quiet", "--require-hashes", "--no-deps", "-r", str(lock)]

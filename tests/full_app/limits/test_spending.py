@@ -83,11 +83,11 @@ def keys(budget: str) -> list[dict[str, str]]:
 
 @contextmanager
 def paid(
-    redis_url: str | None, budget: str = "1", **given: object
+    redis_url: str | None, budget: str = "1", database: int = 6, **given: object
 ) -> Iterator[tuple[httpx2.Client, Toolish]]:
     """full_app with a budget, a scripted provider behind it, and a client of it."""
     provider = Toolish()
-    apart = redis_url and f"{redis_url}/6"
+    apart = redis_url and f"{redis_url}/{database}"
     flush(apart)
     given = {"api_keys": keys(budget), "redis_url": apart, **given}
     with (
@@ -106,7 +106,8 @@ def flush(url: str | None) -> None:
 
 @pytest.fixture(scope="module")
 def running(redis_url: str | None) -> Iterator[tuple[httpx2.Client, Toolish]]:
-    with paid(redis_url, heartbeat_seconds=0.2) as found:
+    # Its workers would take the jobs of another one in the same database.
+    with paid(redis_url, database=7, heartbeat_seconds=0.2) as found:
         yield found
 
 
