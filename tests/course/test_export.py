@@ -493,7 +493,7 @@ PASSING = ("chat", "contract/test_answers.py", "routes/test_jobs.py", "test_comp
 
 @pytest.mark.deep
 @pytest.mark.timeout(900)
-def test_it_installs_passes_its_tests_and_answers_the_official_client(
+def test_an_export_is_installed_passes_its_own_tests_and_answers_the_client(
     exported: Path, tmp_path: Path
 ) -> None:
     home = shutil.copytree(exported, tmp_path / "chat-api")

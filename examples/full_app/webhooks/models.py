@@ -27,7 +27,7 @@ class WebhookEndpoint(Answer):
     url: str
     name: str = ""
     event_types: tuple[str, ...] = Field(
-        default=(), description="The types it is told about; empty: all of them."
+        default=(), description="The types of events it receives; empty: all of them."
     )
     created_at: int
     disabled: bool = False

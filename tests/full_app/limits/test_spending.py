@@ -54,6 +54,16 @@ PROMPT_TOKENS = count_messages(
     EstimateTokenizer(), ChatCompletionRequest.model_validate(ASK).messages
 )
 PATH = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
+RESPONSE: dict[str, Any] = {"model": MODEL, "input": "one two", "max_output_tokens": 50}
+RESPONSE_STREAM = {**RESPONSE, "stream": True}
+CALLS = [
+    (PATH, ASK),
+    (PATH, STREAM),
+    (RESPONSES, RESPONSE),
+    (RESPONSES, RESPONSE_STREAM),
+]
+CALL_NAMES = ["whole", "stream", "response", "response stream"]
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 OTHER = {"Authorization": f"Bearer {OTHER_KEY}"}
 
@@ -158,12 +168,17 @@ def price(prompt: int, completion: int) -> int:
     return cost
 
 
-@pytest.mark.parametrize("body", [ASK, STREAM], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [*CALLS, (RESPONSES, {**RESPONSE, "background": True})],
+    ids=[*CALL_NAMES, "response in the background"],
+)
 def test_a_call_costs_what_its_usage_says(
-    http: httpx2.Client, provider: Toolish, body: dict[str, Any]
+    http: httpx2.Client, provider: Toolish, path: str, body: dict[str, Any]
 ) -> None:
     meter = Meter(http)
-    assert http.post(PATH, json=body).status_code == 200
+    assert http.post(path, json=body).status_code == 200
+    wait_until(lambda: provider.closed == 1, what="the end of the answer")
 
     assert meter.settled() == price(1, 3)
 
@@ -181,11 +196,13 @@ def test_a_running_call_has_reserved_the_most_it_may_cost(
 
 
 @contextmanager
-def asking(http: httpx2.Client, body: dict[str, Any]) -> Iterator[socket.socket]:
+def asking(
+    http: httpx2.Client, body: dict[str, Any], path: str = PATH
+) -> Iterator[socket.socket]:
     """A connection on which the request was sent; closed in the end."""
     content = json.dumps(body).encode()
     head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     address = (http.base_url.host, http.base_url.port or 80)
@@ -195,14 +212,18 @@ def asking(http: httpx2.Client, body: dict[str, Any]) -> Iterator[socket.socket]
 
 
 @pytest.mark.wire
-@pytest.mark.parametrize("body", [ASK, STREAM], ids=["whole", "stream"])
+@pytest.mark.parametrize(("path", "body"), CALLS, ids=CALL_NAMES)
 @pytest.mark.parametrize("pieces", [[], ["Once", " upon", " a time"]])
 def test_a_client_that_leaves_pays_for_what_was_produced(
-    http: httpx2.Client, provider: Toolish, body: dict[str, Any], pieces: list[str]
+    http: httpx2.Client,
+    provider: Toolish,
+    path: str,
+    body: dict[str, Any],
+    pieces: list[str],
 ) -> None:
     meter = Meter(http)
     provider.pieces, provider.silent = pieces, True
-    with asking(http, body):
+    with asking(http, body, path):
         wait_until(lambda: provider.started == 1 and provider.produced == len(pieces))
         assert account(http)["reserved"] == price(PROMPT_TOKENS, 50)
 
@@ -225,19 +246,20 @@ def test_a_tool_call_that_was_cut_off_was_produced_too(
     assert meter.settled() == price(PROMPT_TOKENS, tokens)
 
 
-@pytest.mark.parametrize("body", [ASK, STREAM], ids=["whole", "stream"])
+@pytest.mark.parametrize(("path", "body"), CALLS, ids=CALL_NAMES)
 @pytest.mark.parametrize("pieces", [[], ["Once upon"]])
 @pytest.mark.parametrize("failure", [ContentFilteredError("No."), RuntimeError("bug")])
 def test_a_call_that_fails_costs_what_was_produced_before(
     http: httpx2.Client,
     provider: Toolish,
+    path: str,
     body: dict[str, Any],
     pieces: list[str],
     failure: Exception,
 ) -> None:
     meter = Meter(http)
     provider.pieces, provider.failure = pieces, failure
-    http.post(PATH, json=body)
+    http.post(path, json=body)
 
     assert meter.settled() == (price(PROMPT_TOKENS, 3) if pieces else 0)
 

@@ -13,7 +13,7 @@ from openai.types.responses import Response
 from starlette.testclient import TestClient
 
 from examples.full_app.main import create_app
-from examples.full_app.responses.store import events_key
+from examples.full_app.responses.store import LIVE, events_key
 from tests.full_app.conftest import KEY, OTHER_KEY, settings
 from tests.full_app.responses.working import begin_and_die, runner_of, work_on
 from tests.full_app.routes.test_jobs import receiver
@@ -307,6 +307,21 @@ def test_a_response_that_its_queue_has_lost_is_swept_up() -> None:
 
         assert client.portal.call(background.sweep, -1) == []
         assert client.get(f"{PATH}/{response_id}").json()["status"] == "completed"
+
+
+def test_one_that_was_swept_up_is_left_alone_for_another_lease() -> None:
+    with TestClient(create_app(settings(job_worker=False)), headers=HEADERS) as client:
+        asked = {"model": "offline-echo", "input": "x", "background": True}
+        response_id = client.post(PATH, json=asked).json()["id"]
+        state: Any = client.app_state
+        background = state["responses"].background
+
+        async def swept_twice() -> list[list[str]]:
+            await state["redis"].zadd(LIVE, {response_id: 1})  # of long ago
+            return [await background.sweep(30) for _ in range(2)]
+
+        assert client.portal is not None
+        assert client.portal.call(swept_twice) == [[response_id], []]
 
 
 def test_a_worker_does_not_begin_while_its_process_shuts_down() -> None:
