@@ -46,7 +46,10 @@ from examples.full_app.responses.store import (
     StoredResponse,
     events_key,
 )
-from examples.full_app.responses.translation import as_upstream_request
+from examples.full_app.responses.translation import (
+    as_upstream_request,
+    names_of_this_route,
+)
 from examples.full_app.schemas.chat import rules_applied
 from examples.full_app.schemas.responses import Response
 from examples.full_app.webhooks.models import WebhookEvent
@@ -84,7 +87,8 @@ class BackgroundResponses:
 
         Raises what `ChatService.check` raises, and TooManyResponsesError (409).
         """
-        self.chat.check(prepared.chat, limits)
+        with names_of_this_route():
+            self.chat.check(prepared.chat, limits)
         response = prepared.response
         begun = await self.store.find(response.id, prepared.owner)
         if begun is None:

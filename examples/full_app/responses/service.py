@@ -16,7 +16,6 @@ from redis.exceptions import RedisError
 
 from examples.full_app.chat.call import Call, Done, Failed
 from examples.full_app.chat.service import ChatService
-from examples.full_app.errors import RequestError
 from examples.full_app.limits.ledger import CallerLimits
 from examples.full_app.providers.base import CallContext, Delta
 from examples.full_app.responses.builder import (
@@ -38,9 +37,9 @@ from examples.full_app.responses.items import (
 )
 from examples.full_app.responses.store import ResponseStore, StoredResponse
 from examples.full_app.responses.translation import (
-    NAMES_HERE,
     as_chat_request,
     as_upstream_request,
+    names_of_this_route,
     new_response,
     split_tools,
 )
@@ -185,11 +184,8 @@ class ResponseService:
                 prepared.response, prepared.context, prepared.chat
             )
         context = replace(context, api_type="responses", response_body=body)
-        try:
+        with names_of_this_route():
             return await self.chat.open(prepared.chat, context, limits)
-        except RequestError as error:
-            error.param = NAMES_HERE.get(error.param or "", error.param)
-            raise
 
     async def whole(self, prepared: Prepared, call: Call) -> Response:
         """The whole response, which is kept. Raises an AIError."""

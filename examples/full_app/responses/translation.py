@@ -6,7 +6,8 @@ with other words around it, and whatever holds for chat calls holds for it.
 conversation a second time.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -168,6 +169,16 @@ def _in_words_of_this_route(error: ValidationError) -> RequestError:
     if first["type"] == "too_long" and field == "messages":
         message = "The conversation has too many items."
     return RequestError(message, param=NAMES_HERE.get(field, field) or None)
+
+
+@contextlib.contextmanager
+def names_of_this_route() -> Iterator[None]:
+    """A block in which a refusal names the field as this route does, not as chat."""
+    try:
+        yield
+    except RequestError as error:
+        error.param = NAMES_HERE.get(error.param or "", error.param)
+        raise
 
 
 def _response_format(request: ResponseRequest) -> dict[str, Any] | None:

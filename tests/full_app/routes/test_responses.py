@@ -375,6 +375,19 @@ def test_a_field_of_the_chat_route_is_answered_with_the_name_that_it_has_here(
     assert "This route reads `input`" in of_chat
 
 
+@pytest.mark.parametrize("background", [False, True], ids=["foreground", "background"])
+def test_a_limit_of_the_call_is_named_as_it_is_here(
+    inside: TestClient, background: bool
+) -> None:
+    asked = {"model": MODEL, "input": "hi", "background": background}
+    asked |= {"max_output_tokens": 16_000, "top_logprobs": 5}
+    asked["include"] = ["message.output_text.logprobs"]
+    answer = inside.post(PATH, json=asked)
+
+    assert answer.json()["code"] == "too_many_logprobs"
+    assert answer.json()["error"]["param"] == "max_output_tokens"
+
+
 @pytest.mark.parametrize("name", ["compact", "input_tokens"])
 def test_a_route_that_is_not_served_says_so(inside: TestClient, name: str) -> None:
     answer = inside.post(f"{PATH}/{name}", json={})
