@@ -269,7 +269,7 @@ class ResponseRunner:
             await self.responses.fail(response_id, ResponseInterruptedError())
             return True
         stored = await self.store.find(response_id, None)
-        if stored is None:
+        if stored is None or stored.attempt != attempt:  # another one has begun since
             return True
         try:
             with tracing(continued(stored.traceparent)):

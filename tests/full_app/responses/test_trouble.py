@@ -224,6 +224,28 @@ def test_each_response_gives_back_what_it_was_admitted_with() -> None:
             assert http.get(f"{PATH}/{response_id}").json()["status"] == "completed"
 
 
+def test_a_worker_that_another_one_has_overtaken_does_not_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin = ResponseStore.begin
+
+    async def overtaken(store: ResponseStore, name: str, *, attempts: int) -> int:
+        number = await begin(store, name, attempts=attempts)
+        await begin(store, name, attempts=attempts)
+        return number
+
+    with inside() as (http, _):
+        response_id = posted(http)
+        with monkeypatch.context() as patch:
+            patch.setattr(ResponseStore, "begin", overtaken)
+            work_on(http, response_id)
+        meanwhile = http.get(f"{PATH}/{response_id}").json()["status"]
+        work_on(http, response_id)
+        ended = http.get(f"{PATH}/{response_id}").json()["status"]
+
+    assert (meanwhile, ended) == ("in_progress", "completed")
+
+
 def test_a_worker_says_that_it_lives_while_the_model_is_silent() -> None:
     model = Scripted()
     model.silent = True
