@@ -21,27 +21,35 @@ KEEP = (
 -- Make room for one response, and note its size. ARGV: id, size in bytes, when it
 -- expires, now, bytes that a caller may have. Answers {kept, id, id, ...}: 1 or 0, and
 -- the ids that had to go. One that still runs expires never: it does not have to go.
+-- Where those that run leave too little room, nothing goes: it would be in vain. One
+-- that is noted already has ended, and is paid for: it is kept, however large it is.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[4])) do
   forget(id)
 end
+local is_new = redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0
 forget(ARGV[1])
+local size, room = tonumber(ARGV[2]), tonumber(ARGV[5])
+if is_new and used + size > room then
+  local running = 0
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '+inf', '+inf')) do
+    running = running + tonumber(redis.call('HGET', KEYS[2], id))
+  end
+  if running + size > room then
+    redis.call('HSET', KEYS[2], 'total', used)
+    return {0}
+  end
+end
 local answer = {1}
-while used + tonumber(ARGV[2]) > tonumber(ARGV[5]) do
+while used + size > room do
   local oldest =
     redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(+inf', 'LIMIT', 0, 1)[1]
-  if not oldest then
-    answer[1] = 0
-    break
-  end
+  if not oldest then break end
   forget(oldest)
   table.insert(answer, oldest)
 end
-if answer[1] == 1 then
-  redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
-  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-  used = used + tonumber(ARGV[2])
-end
-redis.call('HSET', KEYS[2], 'total', used)
+redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], size)
+redis.call('HSET', KEYS[2], 'total', used + size)
 return answer
 """
 )

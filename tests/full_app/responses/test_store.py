@@ -75,6 +75,36 @@ def test_an_answer_for_which_running_ones_leave_no_room_is_not_kept() -> None:
     assert statuses == [200, 200]
 
 
+@pytest.mark.parametrize("background", [False, True], ids=["foreground", "background"])
+def test_what_has_no_room_in_any_case_pushes_nothing_out(background: bool) -> None:
+    with inside(response_bytes_per_caller=ROOM) as client:
+        kept = client.post(PATH, json=LARGE).json()["id"]
+        before = used_bytes(client)
+        asked = {**LARGE, "input": "x" * 70_000, "background": background}
+        status = client.post(PATH, json=asked).status_code
+
+        assert status == (409 if background else 200)
+        assert client.get(f"{PATH}/{kept}").status_code == 200
+        assert used_bytes(client) == before
+
+
+def test_one_that_has_ended_takes_room_however_large_it_has_become() -> None:
+    with inside(response_bytes_per_caller=ROOM) as client:
+        asked = {**LARGE, "input": "x" * 12_000, "background": True}
+        asked["max_output_tokens"] = 3_000
+        ids = [client.post(PATH, json=asked).json()["id"] for _ in range(2)]
+        for each in ids:
+            work_on(client, each)
+        found = [client.get(f"{PATH}/{each}").status_code for each in ids]
+
+        assert found == [404, 200]
+        assert used_bytes(client) > ROOM
+        newest = client.post(PATH, json=LARGE).json()["id"]
+        assert client.get(f"{PATH}/{ids[1]}").status_code == 404
+        assert client.get(f"{PATH}/{newest}").status_code == 200
+        assert 0 < used_bytes(client) <= ROOM
+
+
 def test_one_caller_takes_no_room_from_another() -> None:
     theirs = {"Authorization": f"Bearer {OTHER_KEY}"}
     with inside(response_bytes_per_caller=ROOM) as client:
