@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
+
 from examples.full_app.events.follower import Event
 from examples.full_app.providers.base import Delta
 from examples.full_app.responses.builder import (
@@ -40,6 +42,7 @@ def written(
     found += builder.add(Delta(finish_reason=finish))  # type: ignore[arg-type]
     found += builder.finish(USAGE)
     found.append(builder.terminal())
+    assert all(event.data.isascii() for event in found)  # some split at U+2028
     return as_json(found), builder.response
 
 
@@ -71,6 +74,8 @@ def check(events: list[dict[str, Any]], response: Response) -> None:
         match event["type"]:
             case "response.output_item.added":
                 assert opened is None
+                assert text_of(event["item"]) == ""
+                assert event["item"]["status"] == "in_progress"
                 opened, texts = event["item"], []
                 assert event["output_index"] == len(done)
             case "response.output_item.done":
@@ -86,6 +91,7 @@ def check(events: list[dict[str, Any]], response: Response) -> None:
                 assert event["item_id"] == opened["id"]
                 texts.append(event["delta"])
     assert opened is None
+    assert len({item["id"] for item in done}) == len(done)
     assert events[-1]["response"]["output"] == done
     assert events[-1]["response"] == response.model_dump(mode="json")
 
@@ -138,6 +144,43 @@ def test_a_text_beside_a_call_is_written_after_it() -> None:
 
     assert asked["arguments"] == '{"a":1}'
     assert message["content"][0]["text"] == "One moment."
+
+
+@pytest.mark.parametrize("name", ["reasoning", "refusal"])
+def test_thoughts_and_a_refusal_beside_a_call_are_written_after_it(name: str) -> None:
+    events, response = written(
+        call(0, '{"a":', "f"),
+        Delta(further={name: "One "}),
+        call(0, "1}"),
+        Delta(further={name: "moment."}),
+    )
+    check(events, response)
+    asked, other = events[-1]["response"]["output"]
+
+    assert asked["arguments"] == '{"a":1}'
+    assert text_of(other) == "One moment."
+
+
+def test_one_delta_of_everything_is_written_in_the_order_of_a_message() -> None:
+    further = {"reasoning": "Hm.", "refusal": "No."}
+    asked = call(0, "{}", "f").tool_calls
+    events, response = written(
+        Delta(content="Well.", further=further, tool_calls=asked)
+    )
+    check(events, response)
+    output = events[-1]["response"]["output"]
+
+    assert [text_of(item) for item in output] == ["Hm.", "Well.", "No.", "{}"]
+
+
+def test_calls_that_waited_are_written_in_the_order_of_the_model() -> None:
+    events, response = written(
+        call(0, "{}", "first"), call(2, "{}", "third"), call(1, "{}", "second")
+    )
+    check(events, response)
+    names = [item["name"] for item in events[-1]["response"]["output"]]
+
+    assert names == ["first", "second", "third"]
 
 
 def test_a_piece_of_a_text_is_written_as_every_other_event_is() -> None:
@@ -204,6 +247,26 @@ def test_counts_of_cached_and_of_thought_tokens_are_kept() -> None:
         "output_tokens_details": {"reasoning_tokens": 5},
         "total_tokens": 16,
     }
+
+
+@pytest.mark.parametrize("count", [True, -1, 1_000, "4", None])
+def test_a_count_of_thought_tokens_that_cannot_be_is_not_passed_on(
+    count: object,
+) -> None:
+    details = {"completion_tokens_details": {"reasoning_tokens": count}}
+    usage = Usage.model_validate({**USAGE.model_dump(), **details})
+
+    thoughts = as_response_usage(usage).output_tokens_details.reasoning_tokens
+    assert thoughts in (0, USAGE.completion_tokens)
+    assert type(thoughts) is int
+
+
+@pytest.mark.parametrize("details", [None, "none", [], 4])
+def test_details_of_a_usage_in_another_form_count_nothing(details: object) -> None:
+    named = {"completion_tokens_details": details}
+    usage = Usage.model_validate({**USAGE.model_dump(), **named})
+
+    assert as_response_usage(usage).output_tokens_details.reasoning_tokens == 0
 
 
 def test_a_builder_is_rebuilt_from_the_events_of_every_prefix() -> None:
