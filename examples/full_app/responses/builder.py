@@ -26,6 +26,7 @@ from examples.full_app.responses.items import output_id
 from examples.full_app.schemas.answers import TokenLogprob, ToolCallDelta
 from examples.full_app.schemas.base import FinishReason
 from examples.full_app.schemas.responses import (
+    OWN_FIELDS,
     FunctionCallItem,
     IncompleteDetails,
     InputTokensDetails,
@@ -152,6 +153,7 @@ class ResponseBuilder:
         self._waiting: dict[int, ToolCallBuilder] = {}
         self._late: list[Delta] = []  # what came beside a function call
         self._finish_reason: FinishReason | None = None
+        self._upstream_fields: dict[str, Any] = {}  # passed on unread
 
     # --- The beginning ---
 
@@ -203,6 +205,9 @@ class ResponseBuilder:
             yield from self._write_refusal(refusal)
         for piece in delta.tool_calls:
             yield from self._write_call(piece)
+        for name, value in (delta.answer_fields or {}).items():
+            if name not in OWN_FIELDS:
+                self._upstream_fields[name] = value
         self._finish_reason = delta.finish_reason or self._finish_reason
 
     def _write_thoughts(self, text: str) -> Iterator[ResponseEvent]:
@@ -360,6 +365,7 @@ class ResponseBuilder:
     ) -> None:
         self.response = self.response.model_copy(
             update={
+                **self._upstream_fields,
                 "status": status,
                 "output": list(self.output),
                 "usage": None if usage is None else as_response_usage(usage),
@@ -505,7 +511,11 @@ def as_response_usage(usage: Usage) -> ResponseUsage:
 def _is_text_only(delta: Delta) -> bool:
     """Whether a delta has nothing besides its content."""
     return not (
-        delta.tool_calls or delta.further or delta.logprobs or delta.finish_reason
+        delta.tool_calls
+        or delta.further
+        or delta.logprobs
+        or delta.finish_reason
+        or delta.answer_fields
     )
 
 

@@ -195,6 +195,12 @@ class ResponseService:
         message = choice.message.model_dump(exclude_none=True)
         delta = as_delta(message, choice.finish_reason)
         delta.logprobs = choice.logprobs
+        delta.answer_fields = {
+            **(completion.model_extra or {}),
+            **completion.model_dump(
+                include={"service_tier", "system_fingerprint"}, exclude_none=True
+            ),
+        }
         for _ in builder.add(delta):
             pass  # nobody reads the events of a response that is sent whole
         for _ in builder.finish(completion.usage):

@@ -693,7 +693,12 @@ class EchoedTool(Answer):
 
 
 class Response(Answer):
-    """A response, whole. Every field is always there: clients rely on it."""
+    """A response, whole. Every field is always there: clients rely on it.
+
+    Fields of an upstream's own are kept.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     id: str = Field(examples=["resp_0123456789abcdef0123456789abcdef"])
     object: Literal["response"] = "response"
@@ -727,6 +732,10 @@ class Response(Answer):
     truncation: str
     usage: ResponseUsage | None = None
     user: str | None
+
+
+# What this service says of a response itself, and no upstream in its place.
+OWN_FIELDS = frozenset(Response.model_fields) - {"service_tier"}
 
 
 class InputItemList(Answer):

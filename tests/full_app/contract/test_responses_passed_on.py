@@ -154,6 +154,22 @@ def test_a_stream_is_asked_for_as_a_stream_and_gets_our_events() -> None:
     assert kept["usage"]["total_tokens"] == 12
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_fields_of_the_upstreams_own_are_in_the_response(stream: bool) -> None:
+    others = {"service_tier": "flex", "citations": ["a"], "object": "theirs"}
+    body = response(MESSAGE, **others)
+    last = {"type": "response.completed", "response": body}
+    reply = streamed(*TEXT_EVENTS[:-1], last) if stream else whole(body)
+    with passing(reply) as (http, _):
+        answer = http.post(PATH, json={**ASK, "stream": stream})
+        found = events(answer)[-1]["response"] if stream else answer.json()
+        kept = http.get(f"{PATH}/{found['id']}").json()
+
+    assert (found["service_tier"], found["citations"]) == ("flex", ["a"])
+    assert found["object"] == "response"
+    assert kept == found
+
+
 def test_all_that_was_asked_for_reaches_the_upstream_in_the_words_of_the_route() -> (
     None
 ):

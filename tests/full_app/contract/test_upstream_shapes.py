@@ -46,6 +46,7 @@ from tests.full_app.contract.upstream_shapes import (
     message,
     sse,
 )
+from tests.full_app.routes.test_responses import PATH as RESPONSES
 from tests.full_app.upstreams import PATH
 from tests.full_app.web.test_clients import ASK as ECHO
 from tests.full_app.web.test_clients import BODY as ECHO_BODY
@@ -355,6 +356,31 @@ def test_the_stream_helper_of_the_official_client_has_the_fields_of_the_answer(
     assert answer.model_extra is not None
     assert answer.model_extra["pot"] == {"lid": None}
     assert (answer.service_tier, answer.system_fingerprint) == ("flex", "fp_tea")
+
+
+@pytest.mark.parametrize("mode", ["whole", "stream"])
+@pytest.mark.parametrize(
+    "shape",
+    [shape for shape in FIELDS if "answer" in shape.sees and shape.whole is not None],
+    ids=lambda shape: shape.id,
+)
+def test_the_fields_of_the_answer_are_in_a_response_too(
+    service: Service, shape: Shape, mode: str
+) -> None:
+    prepare(service, shape, mode)
+    asked = {"model": MODEL, "input": "tea", "stream": mode == "stream"}
+    answer = service.http.post(RESPONSES, json=asked)
+    if mode == "stream":
+        *_, (_, last), _ = frames_of(answer.text.splitlines())
+        response = json.loads(last)["response"]
+    else:
+        response = answer.json()
+
+    assert response["status"] == "completed"
+    assert {name: response.get(name) for name in shape.sees["answer"]} == shape.sees[
+        "answer"
+    ]
+    assert service.http.get(f"{RESPONSES}/{response['id']}").json() == response
 
 
 @pytest.mark.parametrize("ask", [{}, {"stream_options": {"include_usage": True}}])

@@ -297,3 +297,13 @@ def test_a_builder_is_rebuilt_from_the_events_of_every_prefix() -> None:
         "function_call",
     ]
     assert output[2]["arguments"] == "{}"
+
+
+def test_what_the_service_says_of_a_response_no_upstream_says_in_its_place() -> None:
+    theirs: dict[str, Any] = {"status": "broken", "output": [], "id": "x", "pot": 1}
+    _, response = written(Delta(content="Tea", answer_fields=theirs))
+
+    assert response.model_extra == {"pot": 1}
+    assert (response.status, response.id) == ("completed", empty().id)
+    assert response.usage is not None
+    assert len(response.output) == 1

@@ -15,6 +15,7 @@ from examples.full_app.providers.upstream.errors import (
     UpstreamError,
     reason_in,
 )
+from examples.full_app.providers.upstream.further_fields import FurtherFields
 from examples.full_app.providers.upstream.tolerance import (
     arguments_of,
     logprobs_of,
@@ -24,6 +25,7 @@ from examples.full_app.providers.upstream.tolerance import (
 )
 from examples.full_app.schemas.answers import FunctionDelta, ToolCallDelta
 from examples.full_app.schemas.base import FinishReason
+from examples.full_app.schemas.responses import OWN_FIELDS
 from examples.s2_models import Usage
 
 THOUGHTS = "reasoning_content"  # the name that chat completions give them
@@ -180,7 +182,13 @@ class ResponseReader:
         if not self._said_something:
             yield from self._output(response.get("output"))
         self.complete = True
-        yield Delta(finish_reason=self._finish_reason(status, response))
+        others = {
+            name: value for name, value in response.items() if name not in OWN_FIELDS
+        }
+        yield Delta(
+            finish_reason=self._finish_reason(status, response),
+            answer_fields=FurtherFields().of_answer(others),
+        )
         usage = usage_of(_chat_usage(response.get("usage")))
         if usage is not None:
             yield usage
