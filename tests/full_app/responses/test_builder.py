@@ -15,7 +15,11 @@ from examples.full_app.responses.builder import (
     rebuilt,
 )
 from examples.full_app.responses.translation import as_chat_request, new_response
-from examples.full_app.schemas.answers import ToolCallDelta
+from examples.full_app.schemas.answers import (
+    ChoiceLogprobs,
+    TokenLogprob,
+    ToolCallDelta,
+)
 from examples.full_app.schemas.responses import Response, ResponseRequest
 from examples.s2_models import Usage
 from examples.s5_error_handling import InternalError
@@ -32,7 +36,7 @@ def empty() -> Response:
 
 
 def written(
-    *deltas: Delta, finish: str = "stop"
+    *deltas: Delta, finish: str | None = "stop"
 ) -> tuple[list[dict[str, Any]], Response]:
     """The events of an answer that consists of these deltas, and the response."""
     builder = ResponseBuilder(empty())
@@ -193,6 +197,45 @@ def test_a_piece_of_a_text_is_written_as_every_other_event_is() -> None:
     assert list(first) == list(second)
     assert second == {**first, "sequence_number": 5, "delta": 'tw"o\u2028 é\n'}
     assert third == {**first, "sequence_number": 6, "delta": "three"}
+
+
+def chances(*words: str) -> ChoiceLogprobs:
+    """Log probabilities of these words."""
+    content = [TokenLogprob(token=word, logprob=-0.5) for word in words]
+    return ChoiceLogprobs(content=content)
+
+
+def test_what_comes_together_with_a_piece_of_a_text_is_not_lost() -> None:
+    further = {"reasoning": "Hm."}
+    asked = call(0, "{}", "f").tool_calls
+    events, response = written(
+        Delta(content="One "),
+        Delta(content="two", logprobs=chances("two")),
+        Delta(content=" three", further=further),
+        Delta(content=".", tool_calls=asked),
+        Delta(content=" Four.", logprobs=chances("Four")),
+    )
+    check(events, response)
+    output = events[-1]["response"]["output"]
+    tokens = [
+        [chance["token"] for part in item["content"] for chance in part["logprobs"]]
+        for item in output
+        if item["type"] == "message"
+    ]
+
+    texts = [text_of(item) for item in output]
+    assert texts == ["One two", "Hm.", " three.", "{}", " Four."]
+    assert tokens == [["two"], [], ["Four"]]
+
+
+def test_a_reason_to_end_counts_whatever_comes_with_it_or_after_it() -> None:
+    events, response = written(
+        Delta(content="One"), Delta(content=" two", finish_reason="length"), finish=None
+    )
+    check(events, response)
+
+    assert response.status == "incomplete"
+    assert text_of(events[-1]["response"]["output"][0]) == "One two"
 
 
 def test_a_refusal_is_a_message_with_a_refusal_part() -> None:
