@@ -167,7 +167,6 @@ class ResponseBuilder:
 
     def in_progress(self) -> ResponseEvent:
         """The event after which the output begins."""
-        self.response = self.response.model_copy(update={"status": "in_progress"})
         return self._lifecycle("response.in_progress")
 
     # --- The output ---
@@ -263,7 +262,7 @@ class ResponseBuilder:
         if piece.index != call.index:
             self._waiting.setdefault(piece.index, ToolCallBuilder()).add(piece)
             return
-        call.pieces.add(piece.model_copy(update={"id": call.call_id}))
+        call.pieces.add(piece)
         if piece.function.arguments:
             yield self._delta(
                 "response.function_call_arguments.delta", piece.function.arguments
@@ -286,7 +285,7 @@ class ResponseBuilder:
         """
         reason = INCOMPLETE_REASONS.get(self._finish_reason or "stop")
         yield from self._write_what_waited()
-        if not self.output and self._open is None:
+        if self._open is None:
             message = _Text(self._new_id("msg"))
             yield from self._added(message, {"content": []})
             yield self._part("response.content_part.added", WrittenText(text=""))
@@ -301,18 +300,14 @@ class ResponseBuilder:
 
     def _write_what_waited(self) -> Iterator[ResponseEvent]:
         """The calls and texts that came beside the first call, one after the other."""
-        waiting = sorted(self._waiting.items())
-        self._waiting = {}
-        for index, builder in waiting:
+        for index, builder in sorted(self._waiting.items()):
             yield from self._close()
             call = builder.build()
             piece = ToolCallDelta.model_validate({"index": index, **call})
             yield from self._write_call(piece)
-        late = self._late
-        self._late = []
-        if late:
+        if self._late:
             yield from self._close()
-        for delta in late:
+        for delta in self._late:
             yield from self.add(delta)
 
     def fail(
@@ -367,7 +362,7 @@ class ResponseBuilder:
             update={
                 **self._upstream_fields,
                 "status": status,
-                "output": list(self.output),
+                "output": self.output,
                 "usage": None if usage is None else as_response_usage(usage),
                 **fields,
             }

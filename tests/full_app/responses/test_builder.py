@@ -68,32 +68,67 @@ def text_of(item: dict[str, Any]) -> str:
     return "".join([item.get("arguments", ""), *written])
 
 
+# What stands between `added` and `done` of an item, besides its deltas.
+INSIDE = {
+    "text": ["content_part.added", "output_text.done", "content_part.done"],
+    "refusal": ["content_part.added", "refusal.done", "content_part.done"],
+    "reasoning": [
+        "reasoning_summary_part.added",
+        "reasoning_summary_text.done",
+        "reasoning_summary_part.done",
+    ],
+    "function_call": ["function_call_arguments.done"],
+}
+PLACES = {"message": {"content_index"}, "reasoning": {"summary_index"}}
+
+
+def check_inside(item: dict[str, Any], inside: list[dict[str, Any]]) -> None:
+    """What holds for the events of one item: they are complete, and say the same."""
+    kind = item["type"]
+    if kind == "message":
+        kind = "refusal" if "refusal" in item["content"][0] else "text"
+    rest = [event for event in inside if not event["type"].endswith(".delta")]
+    assert [event["type"].removeprefix("response.") for event in rest] == INSIDE[kind]
+    for event in inside:
+        places = {name for name in event if name.endswith("_index")} - {"output_index"}
+        assert places == PLACES.get(item["type"], set())
+        assert event["item_id"] == item["id"]
+        for name in ("text", "refusal", "arguments"):
+            assert event.get(name, text_of(item)) == text_of(item)
+        if event["type"].endswith("part.done"):
+            assert [event["part"]] == item.get("content", []) + item.get("summary", [])
+
+
 def check(events: list[dict[str, Any]], response: Response) -> None:
     """What holds for every stream: numbers, one open item, deltas = done = final."""
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     opened: dict[str, Any] | None = None
     texts: list[str] = []
+    inside: list[dict[str, Any]] = []
     done: list[dict[str, Any]] = []
     for event in events:
         match event["type"]:
             case "response.output_item.added":
                 assert opened is None
-                assert text_of(event["item"]) == ""
                 assert event["item"]["status"] == "in_progress"
-                opened, texts = event["item"], []
+                for name in ("content", "summary", "arguments"):
+                    assert not event["item"].get(name)
+                opened, texts, inside = event["item"], [], []
                 assert event["output_index"] == len(done)
             case "response.output_item.done":
                 assert opened is not None
-                assert event["item"]["id"] == opened["id"]
+                for name in ("id", "call_id", "name"):
+                    assert event["item"].get(name) == opened.get(name)
                 assert event["output_index"] == len(done)
                 assert "".join(texts) == text_of(event["item"])
+                check_inside(event["item"], inside)
                 done.append(event["item"])
                 opened = None
-            case kind if kind.endswith(".delta"):
-                assert opened is not None
-                assert event["delta"]
-                assert event["item_id"] == opened["id"]
-                texts.append(event["delta"])
+            case kind if "item_id" in event:
+                inside.append(event)
+                if kind.endswith(".delta"):
+                    assert event["delta"]
+                    texts.append(event["delta"])
     assert opened is None
     assert len({item["id"] for item in done}) == len(done)
     assert events[-1]["response"]["output"] == done
@@ -175,6 +210,28 @@ def test_one_delta_of_everything_is_written_in_the_order_of_a_message() -> None:
     output = events[-1]["response"]["output"]
 
     assert [text_of(item) for item in output] == ["Hm.", "Well.", "No.", "{}"]
+
+
+def test_a_call_without_an_id_gets_one_that_stays() -> None:
+    function = {"name": "f", "arguments": "{"}
+    first = ToolCallDelta.model_validate({"index": 0, "function": function})
+    rest = {"index": 0, "id": "call_late", "function": {"arguments": "}"}}
+    later = ToolCallDelta.model_validate(rest)
+    events, response = written(Delta(tool_calls=(first,)), Delta(tool_calls=(later,)))
+    check(events, response)
+    (asked,) = events[-1]["response"]["output"]
+
+    assert asked["call_id"].startswith("call_")
+    assert asked["call_id"] != "call_late"
+    assert asked["arguments"] == "{}"
+
+
+def test_a_call_that_has_no_name_yet_is_opened_with_an_empty_one() -> None:
+    events, _ = written(call(0, "{"), call(0, "}", "f"))
+    added = next(it for it in events if it["type"] == "response.output_item.added")
+
+    assert added["item"]["name"] == ""
+    assert events[-1]["response"]["output"][0]["name"] == "f"
 
 
 def test_calls_that_waited_are_written_in_the_order_of_the_model() -> None:

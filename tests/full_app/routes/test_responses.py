@@ -456,6 +456,14 @@ def test_the_events_of_a_text_come_in_their_order_and_agree(inside: TestClient) 
     assert inside.get(f"{PATH}/{response['id']}").json() == response
 
 
+def test_an_incomplete_answer_ends_its_stream_as_others_do(inside: TestClient) -> None:
+    asked = {"model": MODEL, "input": "one two three", "max_output_tokens": 1}
+    answer = inside.post(PATH, json={**asked, "stream": True})
+
+    assert events(answer)[-1]["type"] == "response.incomplete"
+    assert answer.text.endswith("\n\ndata: [DONE]\n\n")
+
+
 def test_the_stream_of_a_question_says_what_the_whole_answer_says(
     client: openai.OpenAI,
 ) -> None:
