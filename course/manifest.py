@@ -159,7 +159,7 @@ def find_app(word: str) -> Section | Rung:
         pass
     names = [section.id for section in sections()]
     near = _near(wanted, [*names, *(section.stem for section in sections())], listed)
-    meant = f"Did you mean {', '.join(near)}? " if near else ""
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
     raise CourseError(
         f"There is no section or step {word!r}. {meant}There are: {', '.join(names)}; "
         f"`{command('course list')}` shows their steps."
@@ -178,7 +178,7 @@ def _near(wanted: str, names: list[str], listed: list[Rung]) -> list[str]:
     """At most three names that look or sound like `wanted`."""
     inside = [rung.stem for rung in listed if len(wanted) > 2 and wanted in rung.stem]
     every = [*names, *(rung.id for rung in listed), *(rung.stem for rung in listed)]
-    like = difflib.get_close_matches(wanted, every, n=3)
+    like = difflib.get_close_matches(wanted, every, n=3, cutoff=0.65)
     return list(dict.fromkeys([*inside, *like]))[:3]
 
 

@@ -8,7 +8,7 @@ import html
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, islice
+from itertools import accumulate, groupby, islice
 from typing import Any
 
 from markdown_it.token import Token
@@ -19,6 +19,7 @@ HEIGHT = 630  # of a slide's content
 TITLE, RUNNING, SOURCE, ROW, LINE, CODE, PANEL = 72, 54, 29, 48, 33, 24, 36
 ACROSS, TITLE_ACROSS, TABLE_ACROSS = 92, 54, 95  # characters of a line
 LEAST = 5  # lines of code that are worth a slide
+FEW = 3  # rows of a table that are worth one
 
 
 @dataclass(frozen=True)
@@ -50,25 +51,51 @@ class Block:
     def size(self) -> float:
         """Its height in pixels."""
         if self.head:
-            return ROW * (1 + sum(map(_lines, self.rows))) + 12
+            return ROW * (1 + sum(_lines(self.rows))) + 12
         return self.height + (PANEL + CODE * len(self.rows) if self.rows else 0)
 
     def divide(self, room: float) -> tuple["Block", "Block"] | None:
         """What fits into `room` pixels, and the rest; None if nothing much does."""
         if self.head:
-            most = int((room - ROW - 12) / (ROW * max(map(_lines, self.rows))))
-            return self._at(most) if most > 0 else None
+            until = accumulate(_lines(self.rows), initial=1)
+            most = sum(ROW * lines + 12 <= room for lines in until) - 1
+            return self._at(most) if most >= FEW else None
         most = min(int((room - PANEL) / CODE), len(self.rows) - LEAST)
         if most < LEAST:
             return None
-        blank = [at for at in range(LEAST, most + 1) if not self.rows[at].strip()]
-        return self._at(blank[-1] if blank else most)
+        return self._at(_cut(self.rows, most))
 
     def _at(self, count: int) -> tuple["Block", "Block"]:
         rest = list(self.rows[count:])
         while rest and not rest[0].strip():
             rest.pop(0)
         return replace(self, rows=self.rows[:count]), replace(self, rows=rest)
+
+
+def _cut(rows: Sequence[str], most: int) -> int:
+    """After how many rows a listing goes on elsewhere, at most `most`.
+
+    Never inside a docstring, because the rest of it would be coloured as code; at a
+    blank line before the least indented line if that is not too early, else between
+    two statements.
+    """
+    before = {at: "\n".join(rows[:at]) for at in range(LEAST, most + 1)}
+    outside = [at for at, it in before.items() if it.count('"""') % 2 == 0]
+    blank = [at for at in outside if not rows[at].strip() and at >= most / 2]
+    blank.sort(key=lambda at: _indentation(rows[at + 1 :]), reverse=True)
+    whole = [at for at in outside if _brackets_are_closed(before[at])]
+    return next((it[-1] for it in (blank, whole, outside) if it), most)
+
+
+def _indentation(rows: Sequence[str]) -> int:
+    first = next((row for row in rows if row.strip()), "")
+    return len(first) - len(first.lstrip())
+
+
+def _brackets_are_closed(code: str) -> bool:
+    return all(
+        code.count(pair[0]) == code.count(pair[1]) for pair in ("()", "[]", "{}")
+    )
 
 
 def text(printed: str) -> Block:
@@ -125,11 +152,16 @@ def _height(token: Token) -> float:
     return LINE * math.ceil(len("".join(_words(token))) / ACROSS) + 8
 
 
-def _lines(row: str) -> int:
-    """How many lines a table's row takes, generously."""
-    cells = row.split("</td>")[:-1]
-    across = TABLE_ACROSS / max(len(cells), 1)
-    return max((math.ceil(len(_shown(it)) / across) for it in cells), default=1)
+def _lines(rows: Sequence[str]) -> list[int]:
+    """How many lines each row of a table takes, generously.
+
+    A column is as wide as its longest cell, if all of them fit beside each other.
+    """
+    table = [[len(_shown(it)) for it in row.split("</td>")[:-1]] for row in rows]
+    if sum(map(max, zip(*table, strict=True))) <= TABLE_ACROSS:
+        return [1] * len(rows)
+    across = TABLE_ACROSS / max(map(len, table))
+    return [max(math.ceil(it / across) for it in cells) for cells in table]
 
 
 def _shown(cell: str) -> str:

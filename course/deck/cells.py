@@ -4,7 +4,8 @@
 appears with a key, `skip` is left out, `notes` is for the speaker; anything else goes
 on below. What a cell prints or draws appears with a key, too: first the question, then
 the answer. Of an exercise the stub is there first, and our solution comes with a key.
-What does not fit goes on on another slide under the same title.
+What does not fit goes on on another slide under the same title; a few lines of code
+go there with what they print.
 """
 
 import html
@@ -23,6 +24,7 @@ from course.notebook.solved import read_solved
 
 IMAGE = 450  # pixels that an image is high, at most
 IMAGE_WIDTH = 920  # pixels: its 14 points are 20 pixels then
+SHORT = 8  # lines of code; they stand on the slide of what they print, if that is less
 
 
 @dataclass
@@ -109,11 +111,14 @@ def _blocks(cell: Cell) -> Iterator[Block]:
     if stub := cell["metadata"].get("course", {}).get("stub"):
         yield Block(rows=joined(stub).split("\n"), language="python")
         yield Block(rows=source.split("\n"), language="python", hidden=True)
-    elif source:
-        yield Block(rows=source.split("\n"), language="python")
-    for output in cell["outputs"]:
-        for block in _output(output):
-            yield replace(block, hidden=True)
+    printed = [block for it in cell["outputs"] for block in _output(it)]
+    if source and not stub:
+        rows = source.split("\n")
+        short = len(rows) <= SHORT and sum(len(it.rows) for it in printed) < SHORT
+        texts = bool(printed) and all(it.language for it in printed)
+        yield Block(rows=rows, language="python", joined=short and texts)
+    for block in printed:
+        yield replace(block, hidden=True)
 
 
 def _listing(source: str, output: dict[str, Any]) -> Iterator[Block]:

@@ -133,7 +133,7 @@ def find(word: str, folder: Path = FOLDER) -> Exercise:
     of_section = [one.short for one in known if one.section == wanted]
     like = difflib.get_close_matches(wanted, every, n=3)
     near = list(dict.fromkeys([*of_section, *inside, *like]))[:4]
-    meant = f"Did you mean {', '.join(near)}? " if near else ""
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
     raise CourseError(
         f"There is no exercise {word!r}. {meant}"
         f"`{command('course list')}` shows all of them."

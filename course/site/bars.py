@@ -5,7 +5,7 @@ import textwrap
 from dataclasses import dataclass
 
 BAR, FIGURE, ROW = 250, 90, 24
-LETTER, MARGIN = 6.4, 16  # the width of a letter, and of what is left beside a label
+LETTER, MARGIN = 6.9, 16  # the width of a letter, and of what is left beside a label
 LONGEST_LABEL = 50  # letters
 SMALLEST, LARGEST = 0.8, 1.2  # pixels for one unit of the drawing
 

@@ -1,6 +1,6 @@
 """Real servers at generation: outputs on pages were sent by one, and so were frames."""
 
-import importlib
+import importlib.util
 import json
 import logging
 import socket
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import httpx2
@@ -34,8 +35,12 @@ _lock = threading.Lock()
 
 @contextmanager
 def served(module: str) -> Iterator[httpx2.Client]:
-    """A client of `module`'s app, under uvicorn on a free loopback port."""
-    app = importlib.import_module(module).app
+    """A client of `module`'s app, under uvicorn on a free loopback port.
+
+    The module of a section or a step is executed anew, because some of them count in
+    the module: on a stage, too, the first job is `job_1`.
+    """
+    app = _fresh(module).app
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
@@ -56,6 +61,19 @@ def served(module: str) -> Iterator[httpx2.Client]:
             finally:
                 server.should_exit = True
                 thread.join(15)
+
+
+def _fresh(name: str) -> ModuleType:
+    """The module as it is after its import; full_app keeps nothing in its modules."""
+    known = importlib.import_module(name)
+    if name.startswith("examples.full_app"):
+        return known
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        return known
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    return fresh
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from course import manifest
-from course.deck import code, present
+from course.deck import cells, code, present
 from course.deck.source import Deck, decks, read
 from course.manifest import Section, sections
-from course.notebook.files import path_of
+from course.notebook.files import path_of, paths
 from course.places import ROOT, CourseError
 
 ALL = decks()
@@ -354,3 +354,14 @@ def test_every_page_needs_the_docs_group_only() -> None:
     named = " ".join(groups["dependency-groups"]["docs"])
 
     assert "sphinx-revealjs" in named
+
+
+@pytest.mark.parametrize("notebook", paths(), ids=lambda path: path.stem)
+def test_a_listing_goes_on_on_another_slide_after_a_docstring_and_not_in_it(
+    notebook: Path,
+) -> None:
+    blocks = [block for page in cells.pages(notebook) for block in page.blocks]
+    listings = ["\n".join(it.rows) for it in blocks if it.language == "python"]
+
+    assert listings
+    assert [it for it in listings if it.count('"""') % 2] == []
