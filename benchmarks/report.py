@@ -94,8 +94,8 @@ def verdict(results: Results) -> str:
         return "This run measured too little for a verdict."
     return (
         f"On this machine FastAPI sends {answers[0]:,.0f} small answers per second "
-        f"({answers[0] / answers[1]:.1f} times Flask), and where each waits "
-        f"200 ms for a model {waiting[0]:,.0f} ({waiting[0] / waiting[1]:.1f} times)."
+        f"({answers[0] / answers[1]:.1f} times Flask), and {waiting[0]:,.0f} "
+        f"({waiting[0] / waiting[1]:.1f} times) where each waits 200 ms for a model."
     )
 
 

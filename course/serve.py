@@ -32,6 +32,7 @@ RELOAD_GRACE_SECONDS = 1  # who saves a file waits for the new version
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, not bound
 LIMITED = "examples.full_app.web.connection.protocol:FastProtocol"
 CANCELLED = "Cancel "  # what uvicorn says of tasks that outlast the grace
+BROKEN_OFF = "ASGI callable returned without completing"  # and of a stream that is cut
 STOP = "Stop it with Ctrl-C."
 
 
@@ -128,9 +129,10 @@ def is_no_farewell(record: logging.LogRecord) -> bool:
     """Whether a log line is not only about work that Ctrl-C has ended.
 
     uvicorn reports a job that was still running as an error, with a traceback. Who
-    pressed Ctrl-C knows.
+    pressed Ctrl-C knows. It also reports a stream that full_app cuts on purpose, so
+    that half of it does not look whole.
     """
-    if record.getMessage().startswith(CANCELLED):
+    if record.getMessage().startswith((CANCELLED, BROKEN_OFF)):
         return False
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, asyncio.CancelledError)

@@ -75,7 +75,9 @@ def write(folder: Path) -> None:
             f"`python3 -m course notebook {path.stem.split('_')[0]}` opens a copy that "
             "is yours to write in."
         )
-        text = "\n\n".join([*parts[:1], note, *parts[1:]])
+        # The search lists headings: it has to say which page is a notebook.
+        first = [part.replace("# ", "# Notebook: ", 1) for part in parts[:1]]
+        text = "\n\n".join([*first, note, *parts[1:]])
         # a pattern in a table cell, `[a-z][0-9]`, is no link
         text = _PATTERN.sub(lambda row: row[0].replace("][", "]\\["), text)
         text = _CORNER.sub("| what |", text).replace("<th></th>", "<td></td>")

@@ -162,6 +162,28 @@ def test_ctrl_c_during_a_job_prints_no_complaint_of_the_server(app: str) -> None
     assert rest.splitlines()[-1] == "Stopped."
 
 
+def test_ctrl_c_while_a_job_is_followed_prints_no_complaint_of_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FULL_APP_DRAIN_SECONDS", "0.5")
+    messages = [{"role": "user", "content": "no hurry at all"}]
+    slow = {"requests": [{"model": "fault-slow", "messages": messages}]}
+    with running("full_app") as (process, address, _):
+        accepted = httpx2.post(f"{address}/v1/jobs", json=slow, trust_env=False)
+        events = f"{address}{accepted.headers['location']}/events"
+        with httpx2.stream("GET", events, trust_env=False) as followed:
+            lines = followed.iter_lines()
+            assert "job.queued" in next(it for it in lines if it.startswith("event"))
+            process.send_signal(signal.SIGINT)
+            with pytest.raises(httpx2.RemoteProtocolError):
+                list(lines)
+        rest, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert "ERROR" not in rest
+    assert rest.splitlines()[-1] == "Stopped."
+
+
 @pytest.mark.parametrize("words", [[], ["--reload"]], ids=["plain", "reloading"])
 @pytest.mark.parametrize(
     "headers",

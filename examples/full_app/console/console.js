@@ -324,8 +324,7 @@ async function waitForService() {
   notice.hidden = false;
   do {
     await new Promise((resolve) => { setTimeout(resolve, RETRY_MS); });
-  } while (!await isThere());
-  await connect();
+  } while (!await isThere() || !await connect());
   notice.hidden = true;
 }
 document.addEventListener("service-stopped", waitForService);
@@ -380,17 +379,27 @@ async function loadModels() {
   if (ids.includes(picked)) model.value = picked;
   else model.selectedIndex = -1; // the requests keep their model; nothing is picked yet
 }
+/** Whether the service said what it has; one that shuts down refuses to. */
 async function connect() {
-  const about = await (await fetch("/console/about")).json();
+  try {
+    const response = await fetch("/console/about");
+    if (!response.ok) return false;
+    arrange(await response.json());
+    await loadModels();
+    return true;
+  } catch {
+    return false;
+  }
+}
+function arrange(about) {
   keysNeeded = about.keys;
   if (!about.inbox) {
     hook.disable("There is no inbox here: the page has one only where everything runs in one "
       + "process, without keys. There, a job's webhook arrives on this page. Here, give a job "
       + 'the address of your own receiver: "webhook": {"url": ...}, in the panel beside this.');
   }
-  await loadModels();
 }
 byId("controls").addEventListener("submit", (event) => event.preventDefault());
 key.addEventListener("change", loadModels);
 race.draw();
-await connect();
+if (!await connect()) waitForService();

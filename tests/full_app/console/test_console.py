@@ -482,6 +482,29 @@ def test_a_stopped_service_is_named_with_its_command_and_found_again(
         assert send(page, "synchronous").startswith("done in")
 
 
+def test_a_service_that_shuts_down_is_not_taken_for_one_that_is_back(
+    browser: "Browser", url: str
+) -> None:
+    wrong = ["net::ERR_CONNECTION_REFUSED", "status of 503"]
+    with opened(browser, url, allowed=wrong) as page:
+        ready(page)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.route("**/v1/**", lambda route: route.abort("connectionrefused"))
+        page.route("**/console/about", lambda route: route.fulfill(status=503, json={}))
+        page.click("#synchronous .send")
+        shows(page, "#stopped", "Start it with: python3 -m course run")
+        while sum(it.endswith("/console/about") for it in asked) < 2:
+            page.wait_for_event("request")
+        assert page.is_visible("#stopped")
+        page.unroute("**/v1/**")
+        page.unroute("**/console/about")
+        page.wait_for_selector("#stopped", state="hidden")
+
+        assert "inbox" not in status_of(page, "webhook")
+        assert send(page, "webhook").startswith("done in")
+
+
 def test_control_and_enter_send_the_request_that_is_written(page: "Page") -> None:
     page.focus("#synchronous textarea")
     page.keyboard.press("Control+Enter")
