@@ -254,11 +254,11 @@ def _costs(results: Results) -> Iterator[str]:
     whole = ratio_of(results, "offline", "whole", BARE)
     if whole is not None:
         parts.append(
-            f"of whole answers offline it sends {whole:.2f} times as many as a bare "
+            f"offline it sends {whole:.2f} times as many whole answers as a bare "
             "FastAPI route with the same models"
         )
     if parts:
-        yield f"**What it costs:** {_listed(parts)}."
+        yield f"**What it costs:** {'; '.join(parts)}."
 
 
 def _listed(parts: list[str]) -> str:

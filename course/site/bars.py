@@ -21,9 +21,16 @@ class Bar:
 
 
 def chart(
-    title: str, rows: list[tuple[str, float]], unit: str, *, ours: str = ""
+    title: str,
+    rows: list[tuple[str, float]],
+    unit: str,
+    *,
+    ours: str = "",
+    titled: bool = False,
 ) -> str:
     """One bar for each row, the longest first; `unit` is named once, above.
+
+    So is the title, unless the page is `titled`: then the heading above says it.
 
     The row whose label is `ours` is marked, in its colour and in bold letters. Labels
     take only the room that they need, so that short ones leave a phone room for bars.
@@ -40,9 +47,10 @@ def chart(
     drawn = "".join(_row(number, bar, left) for number, bar in enumerate(bars))
     in_words = "; ".join(f"{label} {_number(value)}" for label, value in ordered)
     caption = html.escape(f"{title}: {unit}")
+    shown = html.escape(unit[:1].upper() + unit[1:]) if titled else caption
     bounds = f"min-width:{SMALLEST * width:.0f}px;max-width:{LARGEST * width:.0f}px"
     return (
-        f'<figure class="bars"><figcaption>{caption}</figcaption>'
+        f'<figure class="bars"><figcaption>{shown}</figcaption>'
         f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}">'
         f'<svg viewBox="0 0 {width} {ROW * len(rows) + 6}" style="{bounds}" '
         f'role="img" aria-label="{html.escape(in_words)}">'

@@ -22,6 +22,7 @@ from course.site import (
     exercises,
     exported,
     head,
+    limits,
     notebooks,
     playground,
     proofs,
@@ -66,11 +67,16 @@ def listing(argument: str, imported: set[str]) -> str:
 
 
 def models(argument: str) -> str:
-    """Reference of Pydantic models, by mkdocstrings: `module Name Name ...`."""
+    """Reference of Pydantic models: `module Name Name ...`.
+
+    A table of all fields, then each model by mkdocstrings.
+    """
     module, *names = argument.split()
+    path = f"{module.replace('.', '/')}.py"
     for name in names:
-        source.symbol(f"{module.replace('.', '/')}.py::{name}")
-    return "\n\n".join(f"::: {module}.{name}" for name in names)
+        source.symbol(f"{path}::{name}")
+    fields = limits.table((ROOT / path).read_text(encoding="utf-8"), names)
+    return "\n\n".join([fields, *(f"::: {module}.{name}" for name in names)])
 
 
 DIRECTIVES: dict[str, Callable[[str], str]] = {

@@ -10,6 +10,15 @@ from course.places import ROOT, CourseError
 
 TESTS = ROOT / "tests"
 _NUMBERS = re.compile(r"^(\d\d )+")
+# Names that a sentence writes in their own way, and a test's name cannot.
+_NAMES = {
+    it.lower(): it
+    for it in (
+        *("AI", "API", "CORS", "DNS", "HTTP", "JSON", "NaN", "SIGKILL", "SIGTERM"),
+        *("SSE", "TLS", "URL", "UTC", "USD", "FastAPI", "OpenAI", "Pydantic", "Python"),
+        *("Redis", "WebSocket", "WebSockets"),
+    )
+}
 
 
 @cache
@@ -52,6 +61,7 @@ def sentence(name: str, path: str = "") -> str:
     words = name.removeprefix("test_").replace("_", " ")
     if path.startswith("tests/full_app"):
         words = _NUMBERS.sub("", words)
+    words = " ".join(_NAMES.get(it, it) for it in words.split(" "))
     return words[0].upper() + words[1:]
 
 

@@ -57,9 +57,9 @@ HEADINGS = {
     "full_app_flame": "Where the time of whole answers goes",
     "full_app_flame_streams": "Where the time of streams goes",
     "full_app_flame_proxied": "Where the time of proxied whole answers goes",
-    "full_app_flame_proxied_before": "Proxied whole answers before calls were cut",
+    "full_app_flame_proxied_before": "Proxied whole answers in an older version",
     "full_app_flame_proxied_streams": "Where the time of proxied streams goes",
-    "full_app_flame_proxied_streams_before": "Proxied streams before calls were cut",
+    "full_app_flame_proxied_streams_before": "Proxied streams in an older version",
 }
 FEW = 12  # rows; a longer table is folded
 SKIPPED = {"rounds"}  # the single runs: the file has them
@@ -252,9 +252,8 @@ def _peer_bars(title: str, rows: list[list[str]]) -> str:
     shown = [
         (row[0], float(row[2].replace(",", ""))) for row in valid if int(row[1]) == most
     ]
-    return bars.chart(
-        title, shown, f"requests per second, {most} at once", ours=FULL_APP
-    )
+    unit = f"requests per second, {most} at once"
+    return bars.chart(title, shown, unit, ours=FULL_APP, titled=True)
 
 
 def copy_plots(folder: Path) -> None:
@@ -300,7 +299,7 @@ def _bars(stem: str, name: str, rows: list[dict[str, Any]]) -> str:
         (", ".join(_label(it, row[it]) for it in keys), row[column]) for row in rows
     ]
     title = TITLES.get(name, HEADINGS[stem])
-    return bars.chart(title, shown, unit)
+    return bars.chart(title, shown, unit, titled=True)
 
 
 def _label(name: str, value: Any) -> str:

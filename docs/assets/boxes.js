@@ -23,6 +23,16 @@ for (const code of document.querySelectorAll(".md-typeset td code")) {
     text.replaceWith(...parts.flatMap((it, at) => at ? [document.createElement("wbr"), it] : [it]));
   }
 }
+// In a sentence a short name or option with a hyphen stays on one line: -m, X-Request-ID.
+for (const code of document.querySelectorAll(".md-typeset :is(p, li, strong) > code")) {
+  for (const text of [...code.childNodes].filter((it) => it.nodeType === Node.TEXT_NODE)) {
+    const parts = text.data.split(/(?<!\S)(?=\S{2,24}(?!\S))(\S*-\S*)/);
+    text.replaceWith(...parts.map((it, at) => {
+      if (at % 2 === 0) return it;
+      return Object.assign(document.createElement("span"), { className: "whole", textContent: it });
+    }));
+  }
+}
 const mark = () => {
   for (const box of document.querySelectorAll(".md-typeset__scrollwrap:not(.tight)")) {
     if (box.scrollWidth > box.clientWidth) box.classList.add("tight");

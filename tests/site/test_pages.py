@@ -424,9 +424,21 @@ def test_a_long_line_goes_on_below_and_a_short_one_does_not() -> None:
     assert bash(parse(long)).splitlines()[1:] == ["    -H 'X: y' \\", "    -d '{}'"]
 
 
+def test_the_reference_of_models_names_each_limit_and_default() -> None:
+    shown = pages.models("examples.s2_models Message ChatCompletionRequest")
+    rows = [row.strip("| ").split(" | ") for row in shown.splitlines()]
+
+    wide = "`min_length=1, max_length=100_000`"
+    assert ["`Message.content`", "`str`", wide] in rows
+    strict = ["`float`", "`ge=0, le=2, strict=True`", "`0.7`"]
+    assert ["`ChatCompletionRequest.temperature`", *strict] in rows
+    assert "`ModelName` | `pattern=" in shown  # an alias has limits, too
+
+
 def test_numbers_of_the_contract_are_not_read_out() -> None:
     assert proofs.sentence("test_45_46_a_b", "tests/full_app/test_x.py") == "A b"
     assert proofs.sentence("test_20_calls", "tests/test_s4_x.py") == "20 calls"
+    assert proofs.sentence("test_json_of_a_websocket") == "JSON of a WebSocket"
 
 
 @pytest.mark.parametrize("word", ["--gone", "--json"])  # --json: not every curl has it
