@@ -44,7 +44,7 @@ def served(module: str) -> Iterator[httpx2.Client]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            app, log_level="critical", timeout_graceful_shutdown=1, proxy_headers=False
+            app, log_config=None, timeout_graceful_shutdown=1, proxy_headers=False
         )
         server = uvicorn.Server(config)
         sockets = {"sockets": [listener]}
