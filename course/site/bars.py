@@ -47,7 +47,8 @@ def chart(
     drawn = "".join(_row(number, bar, left) for number, bar in enumerate(bars))
     in_words = "; ".join(f"{label} {_number(value)}" for label, value in ordered)
     caption = html.escape(f"{title}: {unit}")
-    shown = html.escape(unit[:1].upper() + unit[1:]) if titled else caption
+    first = unit[:1].upper() if unit[:1].isascii() else unit[:1]  # µs stay small
+    shown = html.escape(first + unit[1:]) if titled else caption
     bounds = f"min-width:{SMALLEST * width:.0f}px;max-width:{LARGEST * width:.0f}px"
     return (
         f'<figure class="bars"><figcaption>{shown}</figcaption>'

@@ -12,7 +12,7 @@ NO_LIMITS = frozenset({"default", "default_factory", "description", "examples"})
 def table(text: str, names: list[str]) -> str:
     """One row for each field of the classes `names` of the module's source `text`."""
     tree = ast.parse(text)
-    rows = ["| field | type | limits | default |", "|---|---|---|---|"]
+    rows = ["| field | limits | default |", "|---|---|---|"]
     classes = {it.name: it for it in tree.body if isinstance(it, ast.ClassDef)}
     for name in names:
         for node in classes[name].body:
@@ -25,7 +25,7 @@ def table(text: str, names: list[str]) -> str:
 
 
 def _cells(text: str, tree: ast.Module, node: ast.AnnAssign) -> list[str]:
-    """Type, limits and default of one field."""
+    """Limits and default of one field."""
     given = _arguments(text, node.value)
     default = given.get("default", "")
     if "default_factory" in given:
@@ -34,15 +34,7 @@ def _cells(text: str, tree: ast.Module, node: ast.AnnAssign) -> list[str]:
         default = ast.get_source_segment(text, node.value) or ""
     limits = [*_of_alias(text, tree, node.annotation).items(), *given.items()]
     shown = [f"{word}={value}" for word, value in limits if word not in NO_LIMITS]
-    kind = _without_annotations(node.annotation)
-    return [ast.get_source_segment(text, kind) or "", ", ".join(shown), default]
-
-
-def _without_annotations(kind: ast.expr) -> ast.expr:
-    """The type in `Annotated[type, ...]`; any other type as it is."""
-    if not isinstance(kind, ast.Subscript) or not isinstance(kind.slice, ast.Tuple):
-        return kind
-    return kind.slice.elts[0] if ast.unparse(kind.value) == "Annotated" else kind
+    return [", ".join(shown), default]
 
 
 def _of_alias(text: str, tree: ast.Module, annotation: ast.expr) -> dict[str, str]:

@@ -429,10 +429,10 @@ def test_the_reference_of_models_names_each_limit_and_default() -> None:
     rows = [row.strip("| ").split(" | ") for row in shown.splitlines()]
 
     wide = "`min_length=1, max_length=100_000`"
-    assert ["`Message.content`", "`str`", wide] in rows
-    strict = ["`float`", "`ge=0, le=2, strict=True`", "`0.7`"]
+    assert ["`Message.content`", wide] in rows
+    strict = ["`ge=0, le=2, strict=True`", "`0.7`"]
     assert ["`ChatCompletionRequest.temperature`", *strict] in rows
-    assert "`ModelName` | `pattern=" in shown  # an alias has limits, too
+    assert "`ChatCompletionRequest.model` | `pattern=" in shown  # an alias has limits
 
 
 def test_numbers_of_the_contract_are_not_read_out() -> None:
@@ -552,6 +552,12 @@ def test_a_bar_is_as_long_as_its_number_and_the_longest_is_first() -> None:
     assert re.findall(r'<rect .*?width="([\d.]+)"', drawn) == ["250.0", "62.5"]
     assert "b &lt;c&gt;" in drawn
     assert drawn.count('class="ours"') == 3
+
+
+def test_a_chart_below_its_own_heading_says_its_unit_only() -> None:
+    drawn = bars.chart("speed", [("a", 1.0)], "µs of CPU", titled=True)
+    assert "<figcaption>µs of CPU<" in drawn
+    assert 'aria-label="speed: µs of CPU"' in drawn
 
 
 def test_what_a_client_should_send_is_shown_as_it_is_sent() -> None:
