@@ -17,6 +17,7 @@ TITLES: dict[tuple[Mode, Kind], str] = {
     ("proxy", "whole"): "Whole answers of an upstream, passed on",
     ("proxy", "stream"): "Streams of an upstream, passed on",
 }
+VOID = "void"  # in place of the figures of a cell with errors, or without answers
 Rows = tuple[str, list[str], list[list[str]]]
 
 
@@ -73,11 +74,15 @@ def markdown(results: Results, earlier: Results | None = None) -> str:
         "Every contestant had one worker, the same body, and 200 chunks a stream.",
         "Rounds of all contestants alternate; a figure is the median of its rounds.",
         "Compare within a table; figures of another machine are others.",
+        f"`{VOID}`: there were errors, or in some round nothing came to its end.",
     ]
     for title, head, rows in tables(results, earlier):
         rule = ["---", *["--:"] * (len(head) - 1)]
+        used = [n for n, _ in enumerate(head) if any(row[n] for row in rows)]
         lines += ["", f"## {title}", ""]
-        lines += [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
+        lines += [
+            f"| {' | '.join(row[n] for n in used)} |" for row in (head, rule, *rows)
+        ]
     if results.skipped:
         lines += ["", "## Left out", ""]
         lines += [f"- {name}: {why}" for name, why in results.skipped.items()]
@@ -120,6 +125,7 @@ def _targets(results: Results, earlier: Results | None) -> Rows:
 
 
 def _cells(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows. A void cell has no figures: they would be compared."""
     head = ["contestant", "at once", "req/s", "of bare", "events/s"]
     head += ["p50 ms", "p99 ms", "CPU s / 1,000", "errors"]
     rows = []
@@ -129,8 +135,11 @@ def _cells(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
             for it in cells
             if it.contestant == BARE and it.connections == cell.connections and it.valid
         ]
-        compared = bool(bare) and cell.valid
-        share = f"{cell.requests_per_second / bare[0]:.2f}" if compared else ""
+        share = f"{cell.requests_per_second / bare[0]:.2f}" if bare else ""
+        if not cell.valid:
+            load = [cell.contestant, str(cell.connections)]
+            rows.append([*load, VOID, "", "", "", "", "", str(cell.errors)])
+            continue
         events = cell.events_per_second
         rows.append(
             [
@@ -142,7 +151,7 @@ def _cells(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
                 f"{cell.p50_ms:.1f}",
                 f"{cell.p99_ms:.1f}",
                 f"{cell.cpu_seconds_per_1000:.2f}",
-                str(cell.errors) + ("" if cell.valid else " (not valid)"),
+                str(cell.errors),
             ]
         )
     return head, rows

@@ -247,7 +247,7 @@ def peers(path: Path) -> str:
 def _peer_bars(title: str, rows: list[list[str]]) -> str:
     if title not in report.TITLES.values():
         return ""
-    valid = [row for row in rows if "not valid" not in row[-1]]
+    valid = [row for row in rows if row[2] != report.VOID]
     most = max((int(row[1]) for row in valid if row[0] == FULL_APP), default=0)
     shown = [
         (row[0], float(row[2].replace(",", ""))) for row in valid if int(row[1]) == most

@@ -116,12 +116,16 @@ def test_an_address_without_its_scheme_is_refused(
         preview.site_url()
 
 
-def test_mkdocs_takes_the_same_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mkdocs_takes_the_same_address(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     config = pytest.importorskip("mkdocs.config", reason="needs the group docs")
+    written = str(ROOT / "mkdocs.yml")
+    # The folder that the file names is there once the site has been built.
     monkeypatch.setenv(preview.SITE_URL, SITE)
-    assert config.load_config(str(ROOT / "mkdocs.yml")).site_url == SITE
+    assert config.load_config(written, docs_dir=str(tmp_path)).site_url == SITE
     monkeypatch.delenv(preview.SITE_URL)
-    assert not config.load_config(str(ROOT / "mkdocs.yml")).site_url
+    assert not config.load_config(written, docs_dir=str(tmp_path)).site_url
 
 
 def test_without_a_browser_the_picture_is_missed_in_words(

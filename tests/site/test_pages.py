@@ -544,7 +544,7 @@ def test_a_run_with_peers_is_shown_and_its_absence_said(tmp_path: Path) -> None:
     assert "requests per second, 8 at once" in text
     assert "- another: it was not there" in text
     assert ">broken<" not in text  # not drawn, but in the table
-    assert "| broken | 8 | 0 | " in text
+    assert "| broken | 8 | void | " in text
 
 
 def test_a_bar_is_as_long_as_its_number_and_the_longest_is_first() -> None:

@@ -535,7 +535,7 @@ def test_a_phone_has_one_editor_for_all_four(browser: "Browser", url: str) -> No
         assert page.is_hidden("#job textarea")
         page.fill("#shared textarea", owls)
         page.click("#send-all")
-        shows(page, "#verdict", "first word")
+        shows(page, "#verdict", "first (streamed )?word")
 
         for panel in ("synchronous", "streaming", "job"):
             assert "Owls" in page.inner_text(f"#{panel} .result")

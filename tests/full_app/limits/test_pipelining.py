@@ -141,18 +141,20 @@ async def test_whose_time_is_over_takes_nobody_along(
 
 
 async def test_a_process_that_was_busy_does_not_call_redis_silent(
-    redis: Redis, redis_url: str | None
+    wired: tuple[Pipelining, Wire], redis_url: str | None
 ) -> None:
-    scripts = Pipelining(redis, timeout=0.5)
-    await scripts.call(ECHO, [], ["before"])
+    scripts, wire = wired
+    scripts.timeout = 0.5
     answer = scripts.call(ECHO, [], ["now"])
-    await asyncio.sleep(0)  # it is on its way
+    sent = asyncio.Event()
+    wire.on_send = sent.set
+    await sent.wait()
     ends = time.monotonic() + 0.6
     while time.monotonic() < ends:
         pass  # as if many requests had come at once
     if redis_url is not None:
         with sync_redis.Redis.from_url(redis_url) as other:
-            other.ping()  # its answer comes after the one that is on its way
+            other.ping()  # Redis answers in the order in which it was asked
 
     assert await answer == "now"
 
