@@ -155,15 +155,14 @@ class BackgroundResponses:
                 return
             events = await self.events.all(response_id)
             newest_id = events[-1].id if events else ""
-            attempt, number = numbers(newest_id or START)
+            _, number = numbers(newest_id or START)
             builder = rebuilt(stored.response, events, sequence_number=number)
             last = [*finish(builder), builder.terminal()]
-            attempt = max(attempt, stored.attempt) + 1
             outcome = await self.store.end(
                 stored,
                 builder.response,
                 newest_id,
-                _numbered(last, attempt, number),
+                _numbered(last, stored.attempt + 1, number),
                 log_bytes=sum(len(event.data) for event in events),
             )
             if outcome == "done":

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from examples.full_app.main import create_app
 from examples.full_app.responses.store import LIVE_SECONDS, events_key, record_key
 from tests.full_app.conftest import OTHER_KEY, settings
-from tests.full_app.responses.working import work_on
+from tests.full_app.responses.working import begin_and_die, work_on
 from tests.full_app.routes.test_responses import PATH
 from tests.full_app.upstreams import HEADERS
 
@@ -134,6 +134,15 @@ def test_what_a_response_in_the_background_wrote_counts_with_its_events() -> Non
         assert used_bytes(client) == foreground
 
 
+def test_what_was_written_before_a_cancel_counts_with_its_events() -> None:
+    with inside() as client:
+        queued = client.post(PATH, json={**LARGE, "background": True}).json()["id"]
+        begin_and_die(client, queued, said="x" * 10_000)
+        client.post(f"{PATH}/{queued}/cancel")
+
+        assert used_bytes(client) > 9_000 + 2 * 10_000  # read, written, and its event
+
+
 def test_a_response_whose_time_has_come_is_gone_on_every_path() -> None:
     with inside() as client:
         made = client.post(PATH, json=LARGE).json()
@@ -181,7 +190,8 @@ def test_what_is_deleted_gives_its_room_back() -> None:
             client.delete(f"{PATH}/{each}")
 
         assert full > 27_000
-        assert used_bytes(client) == 0
+        sizes = ask_redis(client, "hgetall", "responses:key:alpha:bytes")
+        assert sizes == {"total": "0"}
 
 
 def test_a_response_and_its_events_have_a_lifetime() -> None:

@@ -3,8 +3,8 @@
 import dataclasses
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx2
@@ -14,13 +14,19 @@ from starlette.testclient import TestClient
 
 from examples.full_app.chat.service import ChatService
 from examples.full_app.events.errors import FencedError
+from examples.full_app.events.follower import numbers
 from examples.full_app.events.log import EventWriter
 from examples.full_app.limits.rates import management_limit
 from examples.full_app.main import create_app
 from examples.full_app.queue import Queue
 from examples.full_app.responses import background
 from examples.full_app.responses.builder import ResponseBuilder
-from examples.full_app.responses.store import LIVE, ResponseStore, events_key
+from examples.full_app.responses.store import (
+    LIVE,
+    ResponseStore,
+    events_key,
+    record_key,
+)
 from examples.full_app.webhooks.models import WebhookEvent
 from examples.full_app.webhooks.store import WebhookStore
 from examples.s5_error_handling import ContextLengthError
@@ -122,6 +128,29 @@ def test_words_that_redis_did_not_take_are_written_when_it_is_back(
     assert [event["sequence_number"] for event in log] == list(range(len(log)))
 
 
+def test_a_model_that_writes_on_while_redis_is_away_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flush, failures = EventWriter.flush, iter(range(4))
+    model = Scripted()
+    model.pieces = ["x"] * 600  # more than two batches
+
+    async def flaky(writer: EventWriter) -> None:
+        if writer.is_full and next(failures, None) is not None:
+            raise RedisAwayError("away")
+        await flush(writer)
+
+    with inside(model) as (http, _):
+        response_id = posted(http, {**QUEUED, "model": "any"})
+        monkeypatch.setattr(EventWriter, "flush", flaky)
+        work_on(http, response_id)
+        kept = http.get(f"{PATH}/{response_id}").json()
+
+    assert next(failures, None) is None
+    assert kept["status"] == "completed"
+    assert kept["output"][0]["content"][0]["text"] == "x" * 600
+
+
 def test_a_worker_gives_up_on_a_redis_that_stays_away_and_another_may_follow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -200,7 +229,7 @@ def test_a_worker_that_meets_a_bug_ends_the_response_as_failed(
 
 
 def test_a_response_that_is_refused_when_its_turn_comes_has_failed(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def refused(*_: object, **__: object) -> None:
         raise ContextLengthError(2, 1)
@@ -213,6 +242,7 @@ def test_a_response_that_is_refused_when_its_turn_comes_has_failed(
 
     assert kept["status"] == "failed"
     assert kept["error"]["code"] == "context_length_exceeded"
+    assert "response failed" not in caplog.text  # that is for bugs
 
 
 def test_each_response_gives_back_what_it_was_admitted_with() -> None:
@@ -222,6 +252,95 @@ def test_each_response_gives_back_what_it_was_admitted_with() -> None:
             work_on(http, response_id)
 
             assert http.get(f"{PATH}/{response_id}").json()["status"] == "completed"
+
+
+def test_a_worker_whose_response_is_deleted_before_its_first_step_leaves_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin = ResponseStore.begin
+
+    async def deleted(store: ResponseStore, name: str, *, attempts: int) -> int:
+        number = await begin(store, name, attempts=attempts)
+        await store.redis.delete(record_key(name))
+        return number
+
+    with inside() as (http, _):
+        response_id = posted(http)
+        monkeypatch.setattr(ResponseStore, "begin", deleted)
+        work_on(http, response_id)
+
+        assert http.get(f"{PATH}/{response_id}").status_code == 404
+
+
+def test_a_worker_whose_response_has_ended_meanwhile_asks_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def gone(*_: object) -> None:
+        return None
+
+    with inside() as (http, _):
+        response_id = posted(http)
+        monkeypatch.setattr(ResponseStore, "request", gone)
+        work_on(http, response_id)
+
+    assert "response failed" not in caplog.text
+
+
+def test_a_worker_that_was_cut_off_by_a_cancel_reports_no_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = Scripted()
+    model.silent, model.late = True, ["d", "e"]
+    with inside(model) as (http, _):
+        response_id = posted(http, {**QUEUED, "model": "any"})
+        runner = runner_of(http)
+        assert http.portal is not None
+        working = http.portal.start_task_soon(runner.run, response_id)
+        wait_until(lambda: model.produced == 3, what="the first words")
+        http.post(f"{PATH}/{response_id}/cancel")
+        model.silent = False
+        working.result(20)
+        kept = http.get(f"{PATH}/{response_id}").json()
+
+    assert kept["status"] == "cancelled"
+    assert "response failed" not in caplog.text
+
+
+def test_a_worker_tells_three_times_in_a_lease_that_it_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+
+    @asynccontextmanager
+    async def noted(seconds: float, _: object) -> AsyncIterator[None]:
+        pauses.append(seconds)
+        yield
+
+    monkeypatch.setattr(background, "repeating", noted)
+    with inside() as (http, _):
+        lease = runner_of(http).lease
+        work_on(http, posted(http))
+
+    assert pauses == [lease / 3]
+
+
+def test_a_response_whose_events_are_lost_can_be_cancelled() -> None:
+    with inside() as (http, state):
+        response_id = posted(http)
+        call(http, state["redis"].delete, events_key(response_id))
+        cancelled = http.post(f"{PATH}/{response_id}/cancel").json()
+
+    assert cancelled["status"] == "cancelled"
+
+
+def test_one_that_is_not_there_any_more_is_swept_away() -> None:
+    with inside() as (http, state):
+        response_id = posted(http)
+        call(http, state["redis"].delete, record_key(response_id))
+        sweep = state["responses"].background.sweep
+
+        assert call(http, sweep, -1) == [response_id]
+        assert call(http, sweep, -1) == []
 
 
 def test_a_worker_that_another_one_has_overtaken_does_not_begin(
@@ -272,6 +391,22 @@ def test_a_worker_says_that_it_lives_while_the_model_is_silent() -> None:
         assert call(http, state["redis"].zscore, LIVE, response_id) is None
 
 
+def test_a_worker_that_has_written_nothing_cannot_write_after_a_cancel() -> None:
+    with inside() as (http, state):
+        response_id = posted(http)
+        store, log = state["responses"].store, state["responses"].log
+
+        async def three_attempts() -> None:
+            for _ in range(3):
+                await store.begin(response_id, attempts=5)
+
+        call(http, three_attempts)
+        http.post(f"{PATH}/{response_id}/cancel")
+        *_, last = call(http, log.all, response_id)
+
+    assert numbers(last.id)[0] > 3
+
+
 def test_words_that_a_worker_still_holds_are_not_added_after_a_cancel() -> None:
     with inside() as (http, _):
         response_id = posted(http)
@@ -301,6 +436,13 @@ def test_cancelling_tries_again_while_the_worker_writes(
 ) -> None:
     end = ResponseStore.end
     outcomes: list[str] = []
+    published: list[str] = []
+
+    async def publish(_: object, __: str, news: WebhookEvent) -> list[str]:
+        published.append(news.type)
+        return []
+
+    monkeypatch.setattr(WebhookStore, "publish", publish)
 
     async def late(*args: Any, **given: Any) -> str:
         outcomes.append("moved")
@@ -312,6 +454,7 @@ def test_cancelling_tries_again_while_the_worker_writes(
         cancelled = http.post(f"{PATH}/{response_id}/cancel").json()
 
     assert len(outcomes) == 3
+    assert published == ["response.cancelled"]
     assert cancelled["status"] == "cancelled"
 
 
@@ -333,10 +476,10 @@ def test_cancelling_what_is_written_for_ever_is_a_503(
 def test_an_end_that_nobody_heard_of_is_announced_as_the_same_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    published: list[str] = []
+    published: list[WebhookEvent] = []
 
     async def publish(_: object, __: str, news: WebhookEvent) -> list[str]:
-        published.append(news.id)
+        published.append(news)
         return []
 
     monkeypatch.setattr(WebhookStore, "publish", publish)
@@ -344,12 +487,14 @@ def test_an_end_that_nobody_heard_of_is_announced_as_the_same_event(
         response_id = posted(http)
         work_on(http, response_id)  # which announces it
         call(http, state["redis"].zadd, LIVE, {response_id: 1})  # and dies then
+        call(http, state["redis"].hset, record_key(response_id), "ended_at", 7)
         swept = call(http, state["responses"].background.sweep, 60)
         again = call(http, state["responses"].background.sweep, 60)
+    first, second = published
 
     assert (swept, again) == ([response_id], [])
-    assert len(published) == 2
-    assert len(set(published)) == 1
+    assert (second.id, second.data, second.type) == (first.id, first.data, first.type)
+    assert second.created_at == 7  # when it ended, and not when it was announced
 
 
 def test_a_key_whose_first_request_died_after_it_was_kept_gets_that_response() -> None:
