@@ -95,7 +95,8 @@ def _groups(found: dict[str, Any]) -> dict[str, list[dict[str, str]]]:
 
 def _named(server: dict[str, Any]) -> str:
     """A server with its version, and whether it answered without another behind it."""
-    name = f"{server['name']} {server['version'] or ''}".strip()
+    product, comma, mode = str(server["name"]).partition(", ")
+    name = f"{product} {server['version'] or ''}".strip() + comma + mode
     shown = f"**{name}**" if server["name"] == "full_app" else name
     return f"{shown}, by itself" if server["how"] == BY_ITSELF else shown
 

@@ -7,7 +7,7 @@ from course.site.results import RESULTS
 
 NONE = "No run is committed; `python -m benchmarks.survival` makes one in 23 minutes."
 KILLS = (
-    "2 API processes, {workers} workers, a running load; in {seconds:.0f} s "
+    "2 API processes, {workers} workers, a running load; within {seconds:.0f} s, "
     "{worker_kills} workers, {api_kills} APIs and Redis {redis_kills} times killed "
     "with SIGKILL",
     "{jobs:,} jobs, {items:,} items: {wrong}; {attempts:,} attempts in all",
