@@ -134,6 +134,15 @@ def test_what_a_response_in_the_background_wrote_counts_with_its_events() -> Non
         assert used_bytes(client) == foreground
 
 
+def test_events_from_before_a_worker_began_count_too() -> None:
+    asked = {**LARGE, "instructions": "y" * 10_000, "background": True}
+    with inside() as client:
+        work_on(client, client.post(PATH, json=asked).json()["id"])
+
+        # Read, answered, and in three events before the first word.
+        assert used_bytes(client) > 9_000 + 10_000 + 3 * 10_000
+
+
 def test_what_was_written_before_a_cancel_counts_with_its_events() -> None:
     with inside() as client:
         queued = client.post(PATH, json={**LARGE, "background": True}).json()["id"]

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisAwayError
 from starlette.testclient import TestClient
 
 from examples.full_app.chat.service import ChatService
+from examples.full_app.chat.waiting import MAX_WAIT_SECONDS
 from examples.full_app.events.errors import FencedError
 from examples.full_app.events.follower import numbers
 from examples.full_app.events.log import EventWriter
@@ -322,6 +324,61 @@ def test_a_worker_tells_three_times_in_a_lease_that_it_lives(
         work_on(http, posted(http))
 
     assert pauses == [lease / 3]
+
+
+def test_a_shutdown_and_a_wait_for_limits_take_no_time_from_a_response() -> None:
+    model = Scripted()
+    with inside(model) as (http, _):
+        before = time.monotonic()
+        work_on(http, posted(http, {**QUEUED, "model": "any"}))
+    (context,) = model.contexts
+
+    assert context.detached
+    assert context.deadline is not None
+    assert context.deadline > before + MAX_WAIT_SECONDS
+
+
+def test_what_a_model_said_before_it_failed_is_counted_and_the_error_names_it() -> None:
+    model = Scripted()
+    model.failure = RuntimeError("broken")
+    with inside(model) as (http, _):
+        response_id = posted(http, {**QUEUED, "model": "any"})
+        work_on(http, response_id)
+        kept = http.get(f"{PATH}/{response_id}").json()
+        *_, error, _ = events(http.get(f"{PATH}/{response_id}?stream=true"))
+
+    assert kept["status"] == "failed"
+    assert kept["usage"]["output_tokens"] > 0
+    assert error["error"]["request_id"] == response_id
+
+
+def test_a_worker_announces_no_end_that_it_did_not_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published: list[str] = []
+
+    async def publish(_: object, __: str, news: WebhookEvent) -> list[str]:
+        published.append(news.type)
+        return []
+
+    async def moved(*_: object, **__: object) -> str:
+        return "moved"
+
+    monkeypatch.setattr(WebhookStore, "publish", publish)
+    monkeypatch.setattr(ResponseStore, "end", moved)
+    with inside() as (http, _):
+        work_on(http, posted(http))
+
+    assert published == []
+
+
+def test_a_response_whose_events_are_lost_is_worked_on_all_the_same() -> None:
+    with inside() as (http, state):
+        response_id = posted(http)
+        call(http, state["redis"].delete, events_key(response_id))
+        work_on(http, response_id)
+
+        assert http.get(f"{PATH}/{response_id}").json()["status"] == "completed"
 
 
 def test_a_response_whose_events_are_lost_can_be_cancelled() -> None:
