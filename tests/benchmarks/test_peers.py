@@ -404,6 +404,26 @@ def test_a_server_that_is_open_to_other_machines_does_not_take_part() -> None:
     assert "it listens on 0.0.0.0:" in skipped["open, offline"]
 
 
+@pytest.mark.deep
+@pytest.mark.timeout(60)
+def test_a_server_that_reaches_out_while_it_is_measured_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not satisfied("bench"):
+        pytest.skip("the bench group is missing: `python3 -m course setup bench`")
+    from benchmarks.peers import contestants
+    from benchmarks.peers.arena import arena
+    from benchmarks.peers.processes import Tree
+
+    skipped: dict[str, str] = {}
+    with arena([contestants.UPSTREAM], None, skipped, print) as runners:
+        (runner,) = runners
+        call = "it calls 192.0.2.1:443"
+        monkeypatch.setattr(Tree, "outside", lambda _: call)
+
+    assert skipped == {f"{runner.name}, offline, left this machine": call}
+
+
 def test_a_void_cell_gets_no_further_round() -> None:
     if not satisfied("bench"):
         pytest.skip("the bench group is missing: `python3 -m course setup bench`")

@@ -285,6 +285,15 @@ def test_a_folder_with_anything_in_it_is_left_as_it_is(tmp_path: Path) -> None:
     assert [it.name for it in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_a_course_without_its_tests_is_not_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project, "ROOT", tmp_path)
+
+    with pytest.raises(CourseError, match="tests included"):
+        project.export(tmp_path / "new", "assistant")
+
+
 def test_a_wrong_name_writes_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "new"
 
