@@ -132,12 +132,18 @@ def _tab(label: str, language: str, text: str) -> str:
 
 
 def _output_fence(text: str) -> str:
-    """What came back, in the colours of JSON or of an HTTP answer; long lines wrap."""
+    """What came back, in the colours of its format; long lines wrap.
+
+    Server-sent events have no colours of their own, and are read as YAML: a name, a
+    colon, and mostly JSON.
+    """
     language = "text"
     if text.startswith("HTTP/"):
         language = "http"
     elif text.startswith(("{", "[", '"')):
         language = "json"
+    elif text.startswith(("id: ", "event: ", "data: ")):
+        language = "yaml"
     title = "what came back"
     if f"data: {{{live.SAME}, " in text:
         title += f" ({live.SAME} stands for what the event before had as well)"

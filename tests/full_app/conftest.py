@@ -36,7 +36,8 @@ ON_REDIS = "COURSE_TESTS_ON_REDIS"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With COURSE_TESTS_ON_REDIS: the checks of the wire that otherwise run embedded.
 
-    A test that is parametrized with both kinds of Redis has seen a real one already.
+    A test that asks for a real Redis, or is parametrized with both kinds, has seen one
+    already.
     """
     if not os.environ.get(ON_REDIS):
         return
@@ -44,6 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item
         for item in items
         if item.get_closest_marker("wire") is not None
+        and "redis_server" not in getattr(item, "fixturenames", ())
         and not set(re.split(r"[\[\]-]", item.name)) & {"embedded", "redis"}
     ]
 
