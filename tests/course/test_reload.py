@@ -86,6 +86,13 @@ class Running:
         url = f"http://127.0.0.1:{self.port}{path}"
         return httpx2.get(url, trust_env=False, timeout=seconds)
 
+    def answers(self, version: str) -> bool:
+        """Whether that version is served. One that ends may cut a request off."""
+        try:
+            return bool(self.get().json() == version)
+        except httpx2.TransportError:
+            return False
+
     def save(self, text: str) -> None:
         """Write the step and wait until that was noticed."""
         seen = len(self.said)
@@ -158,7 +165,7 @@ def test_the_second_of_two_edits_in_one_second_is_served(running: Running) -> No
         os.utime(other, ns=(second + part, second + part))
         other.replace(running.file)  # as editors do
         wait_until(
-            lambda version=version: running.get().json() == version,  # type: ignore[misc]
+            lambda version=version: running.answers(version),  # type: ignore[misc]
             seconds=50,
             what=version,
         )
@@ -181,7 +188,7 @@ def test_a_broken_file_is_explained_until_it_is_mended(running: Running) -> None
     assert "Traceback" not in "\n".join(running.said)
 
     running.save(STEP)
-    wait_until(lambda: running.get().text == '"one"', what="the mended version")
+    wait_until(lambda: running.answers("one"), what="the mended version")
 
 
 @pytest.mark.deep
