@@ -23,6 +23,7 @@ from examples.full_app.events.follower import Event
 from examples.full_app.money import cached_tokens
 from examples.full_app.providers.base import Delta
 from examples.full_app.responses.items import output_id
+from examples.full_app.responses.translation import named_here
 from examples.full_app.schemas.answers import TokenLogprob, ToolCallDelta
 from examples.full_app.schemas.base import FinishReason
 from examples.full_app.schemas.responses import (
@@ -318,7 +319,7 @@ class ResponseBuilder:
         It has the fields that OpenAI documents, and the object `error`, which makes the
         official clients raise: without it they take the stream for a complete one.
         """
-        body = error_body(error, request_id).error
+        body = error_body(named_here(error), request_id).error
         yield self._event(
             "error",
             code=body.code,

@@ -48,7 +48,7 @@ class ResponseLog:
         newest = await self.log.newest(key)
         if not first or newest is None:
             raise EventsExpiredError
-        _, first_number = numbers(first[0][0])
+        first_attempt, first_number = numbers(first[0][0])
         newest_attempt, newest_number = numbers(newest.id)
         seen = 0 if starting_after is None else starting_after + 1
         if seen > newest_number:
@@ -59,6 +59,8 @@ class ResponseLog:
             raise EventsExpiredError
         if seen == 0:
             return START
+        if seen + 1 == first_number:  # dropped itself, and nothing after it
+            return f"{first_attempt}-{seen}"
         # One of the attempts has written it.
         async with self.log.redis.pipeline(transaction=False) as pipe:
             for attempt in range(newest_attempt + 1):

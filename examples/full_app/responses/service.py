@@ -189,7 +189,8 @@ class ResponseService:
 
     async def whole(self, prepared: Prepared, call: Call) -> Response:
         """The whole response, which is kept. Raises an AIError."""
-        completion = await call.collect()
+        with names_of_this_route():
+            completion = await call.collect()
         builder = ResponseBuilder(prepared.response)
         choice = completion.choices[0]
         message = choice.message.model_dump(exclude_none=True)

@@ -7,6 +7,7 @@ conversation a second time.
 """
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from examples.full_app.schemas.responses import (
     ResponseRequest,
     ResponseStatus,
 )
+from examples.s5_error_handling import AIError
 
 COPIED_FIELDS = (
     "temperature",
@@ -177,8 +179,20 @@ def names_of_this_route() -> Iterator[None]:
     try:
         yield
     except RequestError as error:
-        error.param = NAMES_HERE.get(error.param or "", error.param)
+        named_here(error)
         raise
+
+
+def named_here(error: AIError) -> AIError:
+    """The error, in which the field at fault has the name of this route.
+
+    An upstream may name a place inside of a field of the chat route, as in
+    `messages[2].content`. The field alone is named then: its items are others here.
+    """
+    if isinstance(error, RequestError) and error.param is not None:
+        field = re.split(r"[.\[]", error.param, maxsplit=1)[0]
+        error.param = NAMES_HERE.get(field, error.param)
+    return error
 
 
 def _response_format(request: ResponseRequest) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from examples.full_app.providers.faults.catalogue import PREFIX, WireFault, wire
 from examples.full_app.responses.builder import ResponseEvent
 from examples.full_app.responses.items import page_of
 from examples.full_app.responses.service import Prepared, ResponseService
+from examples.full_app.responses.translation import names_of_this_route
 from examples.full_app.routes.openapi import (
     BODY,
     IDEMPOTENCY_KEY,
@@ -176,7 +177,8 @@ async def event_stream(
 ) -> HTTPResponse:
     """The response as server-sent events, which close the call at their end."""
     try:
-        await call.begin(heartbeat)
+        with names_of_this_route():
+            await call.begin(heartbeat)
     except BaseException:
         await call.close()
         raise

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from examples.full_app.chat.service import ChatService
 from examples.full_app.chat.waiting import MAX_WAIT_SECONDS
+from examples.full_app.errors import RequestError
 from examples.full_app.events.errors import FencedError
 from examples.full_app.events.follower import numbers
 from examples.full_app.events.log import EventWriter
@@ -192,6 +193,22 @@ def test_events_that_are_gone_are_410_and_the_others_are_read() -> None:
     assert rest == whole[4:]
 
 
+@pytest.mark.parametrize("gone", [2, 3], ids=["before an attempt", "within one"])
+def test_a_reader_reads_on_although_the_last_event_that_it_saw_is_gone(
+    gone: int,
+) -> None:
+    with inside() as (http, state):
+        response_id = posted(http)
+        work_on(http, response_id)
+        path, key = f"{PATH}/{response_id}?stream=true", events_key(response_id)
+        whole = events(http.get(path))
+        entries = call(http, state["redis"].xrange, key)
+        call(http, state["redis"].xdel, key, *(entry[0] for entry in entries[:gone]))
+        rest = events(http.get(f"{path}&starting_after={gone - 1}"))
+
+    assert rest == whole[gone:]
+
+
 def test_a_reader_is_cut_off_before_a_gap() -> None:
     with inside() as (http, state):
         response_id = posted(http)
@@ -206,6 +223,39 @@ def test_a_reader_is_cut_off_before_a_gap() -> None:
     assert '"sequence_number":6' not in broken.text
     assert "[DONE]" not in broken.text
     assert after_it.status_code == 410
+
+
+# --- An upstream refuses what was asked for ---
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [("max_completion_tokens", "max_output_tokens"), ("messages[2].content", "input")],
+    ids=["limit", "item"],
+)
+@pytest.mark.parametrize(
+    "way",
+    [{}, {"stream": True}, {"background": True}],
+    ids=["whole", "streamed", "background"],
+)
+@pytest.mark.parametrize("pieces", [[], ["Once"]], ids=["at once", "later"])
+def test_a_field_that_an_upstream_refuses_has_the_name_of_this_route(
+    field: str, name: str, way: dict[str, Any], pieces: list[str]
+) -> None:
+    model = Scripted()
+    model.pieces = pieces
+    model.failure = RequestError("That is too much.", param=field)
+    with inside(model) as (http, _):
+        answer = http.post(PATH, json={**ASKED, "model": "any", **way})
+        if "background" in way:
+            work_on(http, answer.json()["id"])
+            answer = http.get(f"{PATH}/{answer.json()['id']}")
+
+    if answer.headers["content-type"].startswith("text/event-stream"):
+        *_, error, failed = events(answer)
+        assert (error["param"], failed["response"]["error"]["param"]) == (name, name)
+    else:
+        assert answer.json()["error"]["param"] == name
 
 
 # --- Workers, and who ends their work ---
