@@ -6,7 +6,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from examples.full_app.main import create_app
-from examples.full_app.responses.store import LIVE_SECONDS, events_key, record_key
+from examples.full_app.responses.store import (
+    LIVE_SECONDS,
+    RECORD_BYTES,
+    events_key,
+    record_key,
+)
 from tests.full_app.conftest import OTHER_KEY, settings
 from tests.full_app.responses.working import begin_and_die, work_on
 from tests.full_app.routes.test_responses import PATH
@@ -32,6 +37,26 @@ def used_bytes(client: TestClient, owner: str = "key:alpha") -> int:
     assert client.portal is not None
     used: int = client.portal.call(state["responses"].store.used_bytes, owner)
     return used
+
+
+def kept_bytes(client: TestClient, response_id: str) -> int:
+    """What Redis holds for a response: its texts, its events, and what they need."""
+    record = ask_redis(client, "hgetall", record_key(response_id))
+    texts = [record.get(name, "") for name in ("response", "items", "request")]
+    entries = ask_redis(client, "xrange", events_key(response_id))
+    texts += [fields["data"] for _, fields in entries]
+    return sum(len(text.encode("utf-8")) for text in texts) + RECORD_BYTES
+
+
+def test_a_response_takes_as_much_room_as_redis_has_bytes_of_it() -> None:
+    asked = {**LARGE, "input": "ä" * 1_000}
+    with inside() as client:
+        made = client.post(PATH, json=asked).json()["id"]
+        foreground = used_bytes(client)
+        queued = client.post(PATH, json={**asked, "background": True}).json()["id"]
+
+        assert foreground == kept_bytes(client, made)
+        assert used_bytes(client) - foreground == kept_bytes(client, queued)
 
 
 def test_the_oldest_responses_make_room_for_the_newest() -> None:

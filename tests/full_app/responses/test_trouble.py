@@ -21,6 +21,8 @@ from examples.full_app.events.follower import numbers
 from examples.full_app.events.log import EventWriter
 from examples.full_app.limits.rates import management_limit
 from examples.full_app.main import create_app
+from examples.full_app.observability.tracing import current_trace_id
+from examples.full_app.providers.base import CallContext, Delta
 from examples.full_app.queue import Queue
 from examples.full_app.responses import background
 from examples.full_app.responses.builder import ResponseBuilder
@@ -30,8 +32,10 @@ from examples.full_app.responses.store import (
     events_key,
     record_key,
 )
+from examples.full_app.schemas.chat import ChatCompletionRequest
 from examples.full_app.webhooks.models import WebhookEvent
 from examples.full_app.webhooks.store import WebhookStore
+from examples.s2_models import Usage
 from examples.s5_error_handling import ContextLengthError
 from tests.full_app.conftest import settings
 from tests.full_app.responses.test_background import staged
@@ -336,6 +340,38 @@ def test_a_worker_whose_response_has_ended_meanwhile_asks_nothing(
         work_on(http, response_id)
 
     assert "response failed" not in caplog.text
+
+
+def test_a_response_that_is_new_and_one_that_has_just_begun_are_not_swept_up() -> None:
+    with inside() as (http, state):
+        response_id = posted(http)
+        silent = state["responses"].store.silent
+        waiting = call(http, silent, 60)
+        call(http, state["redis"].zadd, LIVE, {response_id: 1})
+        begin_and_die(http, response_id)
+        begun = call(http, silent, 60)
+
+    assert (waiting, begun) == ([], [])
+
+
+def test_the_trace_of_a_caller_goes_on_in_the_background() -> None:
+    traces: list[str | None] = []
+
+    class Traced(Scripted):
+        async def stream(
+            self, request: ChatCompletionRequest, call: CallContext
+        ) -> AsyncIterator[Delta | Usage]:
+            traces.append(current_trace_id())
+            async for item in super().stream(request, call):
+                yield item
+
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    with inside(Traced()) as (http, _):
+        traced = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+        asked = {**QUEUED, "model": "any"}
+        work_on(http, http.post(PATH, json=asked, headers=traced).json()["id"])
+
+    assert traces == [trace]
 
 
 def test_a_worker_that_was_cut_off_by_a_cancel_reports_no_failure(
