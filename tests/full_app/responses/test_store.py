@@ -6,7 +6,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from examples.full_app.main import create_app
+from examples.full_app.responses.errors import ResponseNotFoundError
 from examples.full_app.responses.store import (
+    LIVE,
     LIVE_SECONDS,
     RECORD_BYTES,
     events_key,
@@ -226,6 +228,39 @@ def test_what_is_deleted_gives_its_room_back() -> None:
         assert full > 27_000
         sizes = ask_redis(client, "hgetall", "responses:key:alpha:bytes")
         assert sizes == {"total": "0"}
+
+
+def test_the_store_deletes_for_the_owner_only_and_then_all_of_it() -> None:
+    with inside() as client:
+        queued = client.post(PATH, json={**LARGE, "background": True}).json()["id"]
+        state: Any = client.app_state
+        delete = state["responses"].store.delete
+        assert client.portal is not None
+        with pytest.raises(ResponseNotFoundError):
+            client.portal.call(delete, queued, "key:beta")
+
+        assert client.get(f"{PATH}/{queued}").status_code == 200
+        client.portal.call(delete, queued, "key:alpha")
+        assert ask_redis(client, "keys", f"response:*{queued}*") == []
+        assert ask_redis(client, "zscore", LIVE, queued) is None
+
+
+def test_an_end_that_comes_after_its_response_was_deleted_takes_no_room() -> None:
+    with inside() as client:
+        queued = client.post(PATH, json={**LARGE, "background": True}).json()["id"]
+        state: Any = client.app_state
+        store = state["responses"].store
+
+        async def outcome() -> str:
+            stored = await store.find(queued, None)
+            await store.delete(queued, "key:alpha")
+            ended = stored.response.model_copy(update={"status": "failed"})
+            written: str = await store.end(stored, ended, "0-2", [], log_bytes=1_000)
+            return written
+
+        assert client.portal is not None
+        assert client.portal.call(outcome) == "ended"
+        assert used_bytes(client) == 0
 
 
 def test_a_response_and_its_events_have_a_lifetime() -> None:
