@@ -72,6 +72,18 @@ def test_the_oldest_responses_make_room_for_the_newest() -> None:
         assert 0 < used_bytes(client) <= ROOM
 
 
+def test_a_response_that_makes_room_for_others_is_gone_with_its_events() -> None:
+    with inside(response_bytes_per_caller=ROOM) as client:
+        old = client.post(PATH, json={**LARGE, "background": True}).json()["id"]
+        work_on(client, old)
+        before = ask_redis(client, "keys", f"response:*{old}*")
+        for _ in range(8):
+            client.post(PATH, json=LARGE)
+
+        assert len(before) == 2
+        assert ask_redis(client, "keys", f"response:*{old}*") == []
+
+
 def test_a_response_that_is_larger_than_the_room_is_answered_and_not_kept() -> None:
     with inside(response_bytes_per_caller=ROOM) as client:
         made = client.post(PATH, json={**LARGE, "input": "x" * 70_000})

@@ -354,6 +354,16 @@ def test_a_response_that_is_new_and_one_that_has_just_begun_are_not_swept_up() -
     assert (waiting, begun) == ([], [])
 
 
+def test_a_sweep_looks_after_a_number_of_responses_and_the_oldest_come_first() -> None:
+    with inside() as (http, state):
+        newer, older = posted(http), posted(http)
+        call(http, state["redis"].zadd, LIVE, {newer: 2, older: 1})
+        silent = state["responses"].store.silent
+
+        assert call(http, lambda: silent(60, limit=1)) == [older]
+        assert call(http, silent, 60) == [older, newer]
+
+
 def test_the_trace_of_a_caller_goes_on_in_the_background() -> None:
     traces: list[str | None] = []
 
