@@ -364,6 +364,17 @@ def test_a_sweep_looks_after_a_number_of_responses_and_the_oldest_come_first() -
         assert call(http, silent, 60) == [older, newer]
 
 
+def test_one_that_ended_before_it_was_completed_is_swept_up_once() -> None:
+    with inside() as (http, state):
+        response_id = posted(http)
+        http.post(f"{PATH}/{response_id}/cancel")
+        call(http, state["redis"].zadd, LIVE, {response_id: 1})
+        sweep = state["responses"].background.sweep
+
+        assert call(http, sweep, -1) == [response_id]
+        assert call(http, sweep, -1) == []
+
+
 def test_the_trace_of_a_caller_goes_on_in_the_background() -> None:
     traces: list[str | None] = []
 
