@@ -230,6 +230,15 @@ def test_room_comes_back_when_a_response_expires() -> None:
         assert used_bytes(client) == pytest.approx(full, abs=100)
 
 
+def test_room_comes_back_from_the_old_also_when_the_new_one_is_too_large() -> None:
+    with inside(response_bytes_per_caller=ROOM) as client:
+        old = client.post(PATH, json=LARGE).json()["id"]
+        ask_redis(client, "zadd", "responses:key:alpha:expiry", {old: 1})
+        client.post(PATH, json={**LARGE, "input": "x" * 70_000})
+
+        assert used_bytes(client) == 0
+
+
 def test_what_is_deleted_gives_its_room_back() -> None:
     with inside() as client:
         ids = [client.post(PATH, json=LARGE).json()["id"] for _ in range(3)]
