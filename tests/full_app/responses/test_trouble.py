@@ -1,5 +1,6 @@
 """Responses when something around them goes wrong: Redis, logs, workers, the wire."""
 
+import asyncio
 import dataclasses
 import json
 import socket
@@ -213,6 +214,33 @@ def test_a_reader_reads_on_although_the_last_event_that_it_saw_is_gone(
     assert rest == whole[gone:]
 
 
+def test_the_number_after_the_newest_one_has_not_been_given_out() -> None:
+    with inside() as (http, _):
+        path = f"{PATH}/{posted(http)}?stream=true&starting_after=2"
+        refused = http.get(path)
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "starting_after"
+
+
+def test_a_reader_who_has_seen_all_so_far_waits_for_the_rest() -> None:
+    with inside() as (http, state):
+        response_id = posted(http)
+        log, store = state["responses"].log, state["responses"].store
+
+        async def rest() -> list[str]:
+            after = await log.begin(await store.find(response_id, None), 1)
+            events = log.follow(response_id, after)
+            reading = asyncio.create_task(anext(events))
+            await runner_of(http).run(response_id)
+            first = await reading
+            return [first.type, *[event.type async for event in events]]
+
+        first, *_, last = call(http, rest)
+
+    assert (first, last) == ("response.in_progress", "response.completed")
+
+
 def test_a_reader_is_cut_off_before_a_gap() -> None:
     with inside() as (http, state):
         response_id = posted(http)
@@ -373,6 +401,35 @@ def test_one_that_ended_before_it_was_completed_is_swept_up_once() -> None:
 
         assert call(http, sweep, -1) == [response_id]
         assert call(http, sweep, -1) == []
+
+
+@pytest.mark.parametrize(
+    ("died", "status", "code"),
+    [(1, "completed", None), (2, "failed", "response_attempts_exhausted")],
+)
+def test_attempts_that_come_to_nothing_are_followed_by_as_many_as_are_allowed(
+    died: int, status: str, code: str | None
+) -> None:
+    with inside(job_attempts=2) as (http, _):
+        response_id = posted(http)
+        for _ in range(died):
+            begin_and_die(http, response_id)
+        work_on(http, response_id)
+        kept = http.get(f"{PATH}/{response_id}").json()
+
+    assert kept["status"] == status
+    assert (kept["error"] or {}).get("code") == code
+
+
+def test_a_failure_brings_no_deleted_response_back() -> None:
+    with inside() as (http, state):
+        response_id = posted(http)
+        http.delete(f"{PATH}/{response_id}")
+        failure = RequestError("refused")
+        call(http, state["responses"].background.fail, response_id, failure)
+
+        assert http.get(f"{PATH}/{response_id}").status_code == 404
+        assert call(http, state["redis"].keys, f"response:*{response_id}*") == []
 
 
 def test_the_trace_of_a_caller_goes_on_in_the_background() -> None:
