@@ -432,6 +432,15 @@ def test_a_failure_brings_no_deleted_response_back() -> None:
         assert call(http, state["redis"].keys, f"response:*{response_id}*") == []
 
 
+def test_the_time_of_an_end_is_kept_for_whoever_announces_it() -> None:
+    with inside() as (http, state):
+        response_id = posted(http)
+        work_on(http, response_id)
+        ended = call(http, state["responses"].store.find, response_id, None)
+
+    assert ended.ended_at >= ended.response.created_at
+
+
 def test_the_trace_of_a_caller_goes_on_in_the_background() -> None:
     traces: list[str | None] = []
 
