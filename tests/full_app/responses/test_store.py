@@ -304,6 +304,15 @@ def test_a_response_and_its_events_have_a_lifetime() -> None:
         assert ask_redis(client, "hget", record_key(queued), "request") is None
 
 
+def test_one_that_is_cancelled_before_it_began_has_the_same_lifetime() -> None:
+    with inside(response_keep_seconds=100, resume_seconds=50) as client:
+        queued = client.post(PATH, json={**LARGE, "background": True}).json()["id"]
+        client.post(f"{PATH}/{queued}/cancel")
+
+        assert 0 < ask_redis(client, "ttl", record_key(queued)) <= 100
+        assert 0 < ask_redis(client, "ttl", events_key(queued)) <= 50
+
+
 def test_redis_holds_nothing_of_a_response_that_is_not_stored() -> None:
     with inside() as client:
         client.post(PATH, json={**LARGE, "input": "a secret word", "store": False})
