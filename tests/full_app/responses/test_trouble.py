@@ -85,7 +85,7 @@ def posted(http: TestClient, asked: dict[str, Any] = QUEUED) -> str:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_an_answer_that_cannot_be_kept_is_sent_and_says_so(
-    monkeypatch: pytest.MonkeyPatch, stream: bool
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stream: bool
 ) -> None:
     monkeypatch.setattr(ResponseStore, "save", away)
     with inside() as (http, _):
@@ -94,6 +94,7 @@ def test_an_answer_that_cannot_be_kept_is_sent_and_says_so(
 
     assert made["status"] == "completed"
     assert made["store"] is False
+    assert "response not kept" in caplog.text
 
 
 def test_a_response_that_could_not_be_queued_is_found_by_the_sweep(

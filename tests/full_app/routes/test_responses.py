@@ -567,6 +567,16 @@ def test_a_conversation_goes_on_over_three_turns_and_branches(
         assert branch.instructions is None
 
 
+def test_a_conversation_goes_on_from_an_incomplete_response(inside: TestClient) -> None:
+    asked = {"model": MODEL, "input": "one two three", "max_output_tokens": 1}
+    first = inside.post(PATH, json=asked).json()
+    asked = {"model": MODEL, "input": "four", "previous_response_id": first["id"]}
+    second = inside.post(PATH, json=asked)
+
+    assert first["status"] == "incomplete"
+    assert second.status_code == 200
+
+
 def test_what_went_before_costs_what_sending_it_costs(inside: TestClient) -> None:
     first = inside.post(PATH, json={"model": MODEL, "input": "one"}).json()
     chained = {"model": MODEL, "input": "two", "previous_response_id": first["id"]}
@@ -595,6 +605,18 @@ def test_an_item_can_be_referred_to_by_its_id(inside: TestClient) -> None:
     assert [item["content"][0]["text"] for item in items["data"]] == ["two", "blue"]
     assert items["data"][1] == first["output"][0]
     assert items["has_more"] is False
+
+
+def test_an_item_that_was_sent_can_be_referred_to_as_one_that_was_written(
+    inside: TestClient,
+) -> None:
+    first = inside.post(PATH, json={"model": MODEL, "input": "one"}).json()
+    (sent,) = inside.get(f"{PATH}/{first['id']}/input_items").json()["data"]
+    reference = {"type": "item_reference", "id": sent["id"]}
+    second = inside.post(PATH, json={"model": MODEL, "input": [reference]}).json()
+    read = inside.get(f"{PATH}/{second['id']}/input_items").json()
+
+    assert read["data"] == [sent]
 
 
 def test_the_items_of_a_response_come_in_pages(inside: TestClient) -> None:
