@@ -12,6 +12,7 @@ from openai.types.responses import ResponseFunctionToolCall
 from pydantic import BaseModel
 
 from examples.full_app.main import create_app
+from examples.full_app.responses.store import ResponseStore
 from tests.full_app.conftest import KEY, OTHER_KEY, settings
 from tests.full_app.scripted import scripted
 from tests.full_app.upstreams import HEADERS
@@ -271,6 +272,14 @@ def test_a_tool_that_only_openai_runs_is_refused_by_name(inside: TestClient) -> 
     assert refused.json()["code"] == "unsupported_parameter"
     assert refused.json()["error"]["param"] == "tools[1].type"
     assert refused.headers["x-should-retry"] == "false"
+
+
+def test_an_answer_for_which_nothing_was_dropped_names_nothing(
+    inside: TestClient,
+) -> None:
+    answer = inside.post(PATH, json={"model": MODEL, "input": "hi"})
+
+    assert "x-dropped-tools" not in answer.headers
 
 
 def test_a_setting_lets_such_tools_in_and_the_answer_names_what_was_dropped() -> None:
@@ -617,6 +626,24 @@ def test_an_item_that_was_sent_can_be_referred_to_as_one_that_was_written(
     read = inside.get(f"{PATH}/{second['id']}/input_items").json()
 
     assert read["data"] == [sent]
+
+
+def test_a_response_to_which_many_items_refer_is_read_once(
+    inside: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = inside.post(PATH, json={"model": MODEL, "input": "one"}).json()
+    reference = {"type": "item_reference", "id": first["output"][0]["id"]}
+    read: list[str] = []
+    find = ResponseStore.find
+
+    async def counted(store: ResponseStore, response_id: str, owner: str | None) -> Any:
+        read.append(response_id)
+        return await find(store, response_id, owner)
+
+    monkeypatch.setattr(ResponseStore, "find", counted)
+    asked = {"model": MODEL, "input": [reference, reference]}
+    assert inside.post(PATH, json=asked).status_code == 200
+    assert read == [first["id"]]
 
 
 def test_the_items_of_a_response_come_in_pages(inside: TestClient) -> None:
