@@ -407,3 +407,10 @@ def test_what_the_service_says_of_a_response_no_upstream_says_in_its_place() -> 
     assert (response.status, response.id) == ("completed", empty().id)
     assert response.usage is not None
     assert len(response.output) == 1
+
+
+def test_fields_that_come_with_a_later_piece_of_the_text_are_kept_too() -> None:
+    pieces = Delta(content="Green "), Delta(content="tea", answer_fields={"pot": 1})
+    _, response = written(*pieces)
+
+    assert response.model_extra == {"pot": 1}
