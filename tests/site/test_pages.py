@@ -366,7 +366,8 @@ def test_a_stream_of_chunks_shows_what_is_new_in_each() -> None:
         ('{"a": 1}', "json"),
         ("[1]", "json"),
         ("HTTP/1.1 200 OK\ncontent-type: application/json\n\n{}", "http"),
-        ("data: x", "text"),
+        ("data: x", "yaml"),
+        ("no such thing", "text"),
     ],
 )
 def test_what_came_back_is_coloured(output: str, language: str) -> None:
