@@ -12,8 +12,9 @@ import json
 import sys
 from collections.abc import Coroutine
 from importlib.abc import Loader
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from course.exercises import source
@@ -54,9 +55,22 @@ def main(exercise_id: str, answer: Path, report: Path) -> None:
         tell("solved")
 
 
+class FreshLoader(SourceFileLoader):
+    """Loads a file as it is now.
+
+    Python trusts a compiled file if time and size agree, but the time has whole
+    seconds: of two quick edits the second could be missed.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code of the file, compiled now."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def prepare(path: Path) -> tuple[ModuleType, Loader]:
     """The module of a file, not yet run. It is called `answer`, never `__main__`."""
-    spec = importlib.util.spec_from_file_location("answer", path)
+    loader = FreshLoader("answer", str(path))
+    spec = importlib.util.spec_from_file_location("answer", path, loader=loader)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)

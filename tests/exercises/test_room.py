@@ -1,5 +1,6 @@
 """The commands of a student's way: check, hint, reset, solution, list, progress."""
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,21 @@ def test_the_way_through_one_exercise(student: Student) -> None:
     code, printed = student.course("solution", "s5a")
     assert code == 0
     assert exercise.solution in printed
+
+
+def test_the_second_of_two_edits_in_one_second_is_checked(student: Student) -> None:
+    exercise = source.find("s5a")
+    file = student.work / f"{exercise.id}.py"
+    wrong = source.wrong_answer(exercise, exercise.mistakes[1])
+    size = max(len(wrong), len(exercise.solution))
+
+    codes = []
+    for text in (wrong, exercise.solution):
+        student.write(file.name, text.ljust(size, "\n"))
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+        codes.append(student.course("check", "s5a")[0])
+
+    assert codes == [1, 0]
 
 
 def test_a_solution_that_is_insisted_on_is_shown(student: Student) -> None:
