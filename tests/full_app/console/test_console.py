@@ -315,6 +315,8 @@ def test_the_job_is_a_response_in_the_background_and_is_cancelled_in_the_service
     assert '"background": true' in page.input_value("#job textarea")
     assert "POST /v1/responses" in sent_by(page, "job")
     shows(page, "#job .result", "^completed")
+    silent = '{"model": "fault-silent-120", "input": "hi", "background": true}'
+    page.fill("#job textarea", silent)
     page.click("#job .send")
     shows(page, "#job .wire", "response.in_progress")
     page.click("#job .cancel")
