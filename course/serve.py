@@ -32,7 +32,7 @@ RELOAD_GRACE_SECONDS = 1  # who saves a file waits for the new version
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, not bound
 LIMITED = "examples.full_app.web.connection.protocol:FastProtocol"
 CANCELLED = "Cancel "  # what uvicorn says of tasks that outlast the grace
-BROKEN_OFF = "ASGI callable returned without completing"  # and of a stream that is cut
+BROKEN_OFF = "ASGI callable returned without completing"  # what it says of a cut stream
 STOP = "Stop it with Ctrl-C."
 
 
@@ -122,6 +122,8 @@ def configuration(
     )
     logging.getLogger("uvicorn.access").setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").addFilter(is_no_farewell)
+    if http == LIMITED:
+        logging.getLogger("uvicorn.error").addFilter(is_no_cut_stream)
     return config
 
 
@@ -129,13 +131,21 @@ def is_no_farewell(record: logging.LogRecord) -> bool:
     """Whether a log line is not only about work that Ctrl-C has ended.
 
     uvicorn reports a job that was still running as an error, with a traceback. Who
-    pressed Ctrl-C knows. It also reports a stream that full_app cuts on purpose, so
-    that half of it does not look whole.
+    pressed Ctrl-C knows.
     """
-    if record.getMessage().startswith((CANCELLED, BROKEN_OFF)):
+    if record.getMessage().startswith(CANCELLED):
         return False
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, asyncio.CancelledError)
+
+
+def is_no_cut_stream(record: logging.LogRecord) -> bool:
+    """Whether a log line is not about a stream that full_app cuts on purpose.
+
+    Half a stream must not look whole, so it ends without its last bytes. In code of a
+    student the same line is a mistake, and is shown.
+    """
+    return not record.getMessage().startswith(BROKEN_OFF)
 
 
 def address_of(listener: socket.socket, host: str) -> str:

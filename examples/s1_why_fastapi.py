@@ -108,7 +108,7 @@ class Times(BaseModel):
     call_ms: list[float] = Field(description="the time of each call, in milliseconds")
     total_ms: float = Field(description="the time of all calls, in milliseconds")
     speed_up: float = Field(description="the sum of call_ms, divided by total_ms")
-    max_in_flight: int = Field(description="most calls that waited at the same time")
+    max_in_flight: int = Field(description="peak of calls that waited together")
     loop_ticks: int = Field(
         description="how often the event loop served others while calls waited"
     )

@@ -373,7 +373,7 @@ class Settings(s4.Settings):
     max_logprobs: int = Field(
         default=25_000,
         ge=1,
-        description="The most log probabilities that one request may ask for: `n` "
+        description="The maximum of log probabilities per request: `n` "
         "times `max_tokens` times (`top_logprobs` + 1). More are answered with 400.",
     )
     max_answer_bytes: int = Field(

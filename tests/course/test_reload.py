@@ -15,6 +15,7 @@ import pytest
 
 from course.manifest import find
 from course.mistakes import explain
+from course.reload import serve_each_version
 from course.serve import reason
 from tests.servers import ROOT, free_port, wait_until
 
@@ -153,6 +154,39 @@ def test_what_is_saved_is_served_at_the_same_address(running: Running) -> None:
     running.save(STEP.replace('"one"', '"two"'))
 
     assert running.get().json() == "two"
+
+
+def test_a_change_is_announced_once_the_old_version_has_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "step.py"
+    file.write_text("old", encoding="utf-8")
+    before_the_end: list[str] = []
+
+    class Fake:
+        """A worker in whose time the file changes; the second one ends the test."""
+
+        reachable = announced = True
+
+        def serve(self, *, announced: bool) -> None:
+            if file.read_text(encoding="utf-8") == "changed":
+                raise KeyboardInterrupt
+            file.write_text("changed", encoding="utf-8")
+
+        def listen(self) -> None:
+            """It has nothing to say."""
+
+        def has_ended(self) -> bool:
+            return False
+
+        def stop(self) -> None:
+            before_the_end.append(capsys.readouterr().out)
+
+    with pytest.raises(KeyboardInterrupt):
+        serve_each_version(Fake, tmp_path, "*.py")  # type: ignore[arg-type]
+
+    assert before_the_end[0] == ""
+    assert "Changed: step.py" in before_the_end[1]
 
 
 @pytest.mark.deep
