@@ -433,6 +433,8 @@ def real_redis() -> Iterator[str | None]:
             ):
                 break
             time.sleep(0.05)
+        else:
+            raise TimeoutError("Redis did not start.")
         yield f"redis://127.0.0.1:{port}"
     finally:
         server.kill()

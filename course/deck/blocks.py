@@ -72,19 +72,19 @@ class Block:
         return replace(self, rows=self.rows[:count]), replace(self, rows=rest)
 
 
-def _cut(rows: Sequence[str], most: int) -> int:
-    """After how many rows a listing goes on elsewhere, at most `most`.
+def _cut(rows: Sequence[str], limit: int) -> int:
+    """After how many rows a listing goes on elsewhere, at most `limit`.
 
     Never inside a docstring, because the rest of it would be coloured as code; at a
     blank line before the least indented line if that is not too early, else between
     two statements.
     """
-    before = {at: "\n".join(rows[:at]) for at in range(LEAST, most + 1)}
+    before = {at: "\n".join(rows[:at]) for at in range(LEAST, limit + 1)}
     outside = [at for at, it in before.items() if it.count('"""') % 2 == 0]
-    blank = [at for at in outside if not rows[at].strip() and at >= most / 2]
+    blank = [at for at in outside if not rows[at].strip() and at >= limit / 2]
     blank.sort(key=lambda at: _indentation(rows[at + 1 :]), reverse=True)
     whole = [at for at in outside if _brackets_are_closed(before[at])]
-    return next((it[-1] for it in (blank, whole, outside) if it), most)
+    return next((it[-1] for it in (blank, whole, outside) if it), limit)
 
 
 def _indentation(rows: Sequence[str]) -> int:
